@@ -1,0 +1,34 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv by themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test sync notebooks pytest readme clean
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py
+
+test: sync notebooks pytest
+
+# is everything that is generated what the notebooks would generate now?
+sync: $(READY)
+	$(BIN)/python scripts/check_sync.py
+
+notebooks: $(READY)
+	$(BIN)/nbdev-test --n-workers 2 --timing
+
+pytest: $(READY)
+	$(BIN)/python -m pytest
+
+readme: $(READY)
+	$(BIN)/python scripts/make_readme.py
+
+# the virtual environment, made anew when the requirements change
+$(READY): settings.ini setup.py pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit('fastai_softlabels needs Python 3.11 or later; say which: make PYTHON=python3.12' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo_output build *.egg-info

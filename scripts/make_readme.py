@@ -1,0 +1,39 @@
+"""README.md from nbs/index.ipynb, with the stored outputs, without quarto: `python scripts/make_readme.py [folder]`
+
+Hidden cells (`#| hide`) stay out, directives go, and pictures become files in README_files/."""
+import re, shutil, sys
+from pathlib import Path
+
+import nbformat
+from nbconvert import MarkdownExporter
+
+DIRECTIVE = re.compile(r'^#\|.*\n?', re.M)
+
+
+def shown_cells(nb):
+    "The notebook without hidden cells, directives, and what only a notebook can show"
+    nb.cells = [c for c in nb.cells if not re.search(r'^#\|\s*hide\s*$', c.source, re.M)]
+    for c in nb.cells:
+        if c.cell_type != 'code': continue
+        if re.search(r'^#\|\s*echo:\s*false', c.source, re.M): c.metadata['transient'] = {'remove_source': True}
+        c.source = DIRECTIVE.sub('', c.source)
+        for o in c.outputs:
+            if 'image/png' in o.get('data', {}): o['data'] = {'image/png': o['data']['image/png']}
+    return nb
+
+
+def make_readme(root: Path):
+    "Write README.md and README_files/ below `root`"
+    nb = shown_cells(nbformat.read(root/'nbs'/'index.ipynb', as_version=4))
+    exporter = MarkdownExporter()
+    text, resources = exporter.from_notebook_node(nb, resources={'output_files_dir': 'README_files', 'unique_key': 'README'})
+    files = root/'README_files'
+    shutil.rmtree(files, ignore_errors=True)
+    for name, data in resources['outputs'].items():
+        (root/name).parent.mkdir(exist_ok=True)
+        (root/name).write_bytes(data)
+    text = re.sub(r'\n{3,}', '\n\n', text).strip()
+    (root/'README.md').write_text(f'<!-- Generated from nbs/index.ipynb by scripts/make_readme.py: edit the notebook. -->\n\n{text}\n')
+
+
+if __name__ == '__main__': make_readme(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1])
