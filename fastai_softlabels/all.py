@@ -1,0 +1,6 @@
+"Everything at once, as fastai's `vision.all`: `from fastai_softlabels.all import *`"
+from .core import *
+from .losses import *
+from .data import *
+from .metrics import *
+from .datasets import *
