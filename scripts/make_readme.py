@@ -15,10 +15,11 @@ def shown_cells(nb):
     nb.cells = [c for c in nb.cells if not re.search(r'^#\|\s*hide\s*$', c.source, re.M)]
     for c in nb.cells:
         if c.cell_type != 'code': continue
-        if re.search(r'^#\|\s*echo:\s*false', c.source, re.M): c.metadata['transient'] = {'remove_source': True}
         c.source = DIRECTIVE.sub('', c.source)
+        c.outputs = [o for o in c.outputs if 'progress' not in o.get('data', {}).get('text/html', '')]
         for o in c.outputs:
-            if 'image/png' in o.get('data', {}): o['data'] = {'image/png': o['data']['image/png']}
+            for kind in ('image/png', 'text/plain'):
+                if kind in o.get('data', {}): o['data'] = {kind: o['data'][kind]}
     return nb
 
 
@@ -32,6 +33,7 @@ def make_readme(root: Path):
     for name, data in resources['outputs'].items():
         (root/name).parent.mkdir(exist_ok=True)
         (root/name).write_bytes(data)
+    text = re.sub(r'^ +$', '', text, flags=re.M)
     text = re.sub(r'\n{3,}', '\n\n', text).strip()
     (root/'README.md').write_text(f'<!-- Generated from nbs/index.ipynb by scripts/make_readme.py: edit the notebook. -->\n\n{text}\n')
 

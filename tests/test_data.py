@@ -1,0 +1,164 @@
+"Readers, transforms and blocks beyond the lessons."
+from collections import Counter
+from pathlib import Path
+
+import numpy as np, pandas as pd, pytest, torch
+from fastcore.all import L
+from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, ImageBlock, Pipeline, Resize, attrgetter
+
+from fastai_softlabels.all import (SoftCategorize, SoftCategory, SoftCategoryBlock, SoftLabelReader, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory,
+                                   TensorSoftMultiCategory, entropy)
+from conftest import DIGITS
+
+ABC = ['a', 'b', 'c']
+
+
+@pytest.mark.parametrize('label, row', [
+    ({'a': 3, 'c': 1}, [.75, 0, .25]), (Counter('aaac'), [.75, 0, .25]), (pd.Series({'c': 1, 'a': 3}), [.75, 0, .25]), (pd.Series({'c': .25, 'a': .75}), [.75, 0, .25]),
+    ([3, 0, 1], [.75, 0, .25]), ((3, 0, 1), [.75, 0, .25]), (L(3, 0, 1), [.75, 0, .25]), (np.array([3, 0, 1]), [.75, 0, .25]), (torch.tensor([3, 0, 1]), [.75, 0, .25]),
+    ([.75, 0., .25], [.75, 0, .25]), (np.array([.75, 0, .25], dtype=np.float32), [.75, 0, .25]), (torch.tensor([.75, 0, .25], dtype=torch.float16), [.75, 0, .25]),
+    ([.75, 0, .25], [.75, 0, .25]), ([True, False, False], [1, 0, 0]), (['a', 'c', 'a', 'a'], [.75, 0, .25]), (('a', 'c', 'a', 'a'), [.75, 0, .25]), (L('a', 'c', 'a', 'a'), [.75, 0, .25]),
+    ('b', [0, 1, 0]), (np.str_('b'), [0, 1, 0]), (np.array(['a', 'b']), [.5, .5, 0]), ([1, 0, 0], [1, 0, 0]), ([.7504, 0, .25], [.7504/1.0004, 0, .25/1.0004])])
+def test_forms_of_one_distribution(label, row):
+    y = SoftCategorize(vocab=ABC)(label)
+    assert type(y) is TensorSoftCategory and y.dtype == torch.float32
+    torch.testing.assert_close(y.as_subclass(torch.Tensor), torch.tensor(row, dtype=torch.float32))
+
+
+@pytest.mark.parametrize('label, row', [
+    ({'a': .9, 'c': .8}, [.9, 0, .8]), (pd.Series({'c': .8, 'a': .9}), [.9, 0, .8]), ([.9, 0., .8], [.9, 0, .8]), ((.9, 0., .8), [.9, 0, .8]), (np.array([1, 0, 1]), [1, 0, 1]),
+    (torch.tensor([.9, 0, .8]), [.9, 0, .8]), (['a', 'c'], [1, 0, 1]), (('c',), [0, 0, 1]), ({'a', 'c'}, [1, 0, 1]), ([], [0, 0, 0]), (L(), [0, 0, 0]), ('b', [0, 1, 0]),
+    ([['a'], ['a', 'c'], [], ['a']], [.75, 0, .25]), (L(['a'], []), [.5, 0, 0]), ([[], []], [0, 0, 0]), ({'a': 1, 'b': 0}, [1, 0, 0]), ({}, [0, 0, 0])])
+def test_forms_of_independent_classes(label, row):
+    y = SoftMultiCategorize(vocab=ABC)(label)
+    assert type(y) is TensorSoftMultiCategory
+    torch.testing.assert_close(y.as_subclass(torch.Tensor), torch.tensor(row, dtype=torch.float32))
+
+
+@pytest.mark.parametrize('label', [.7, np.float32(.7), torch.tensor(.7), np.array(.7), [.7], {'lesion': .7}])
+def test_binary_from_one_number(label):
+    torch.testing.assert_close(SoftMultiCategorize(vocab=['lesion'])(label).as_subclass(torch.Tensor), torch.tensor([.7]))
+
+
+def test_binary_trains(digits, votes):
+    files = [digits/f for f in votes.fname]
+    is_three = {f: n/30 for f, n in zip(files, votes['3'])}
+    dls = DataBlock(blocks=(ImageBlock, SoftMultiCategoryBlock(vocab=['three'])), get_y=is_three.get, splitter=EndSplitter(.2), item_tfms=Resize(32)).dataloaders(files, bs=16, num_workers=0)
+    assert dls.c == 1 and dls.one_batch()[1].shape == (16, 1)
+
+
+def test_counts_with_n_votes():
+    tfm = SoftMultiCategorize(vocab=ABC, n_votes=4)
+    for label in ({'a': 3, 'b': 4}, Counter(a=3, b=4), [3, 4, 0], pd.Series({'b': 4, 'a': 3})): assert tfm(label).tolist() == [.75, 1, 0]
+    assert tfm([['a'], []]).tolist() == [.5, 0, 0], 'sets are shares already'
+
+
+def test_numbers_as_class_names():
+    tfm = SoftCategorize(vocab=[3, 5, 7])
+    assert tfm(5).tolist() == tfm(np.int64(5)).tolist() == [0, 1, 0]
+    assert tfm(Counter([3, 3, 3, 7])).tolist() == [.75, 0, .25] and tfm([3, 0, 1]).tolist() == [.75, 0, .25]
+
+
+def test_given_vocab_keeps_its_order_inferred_is_sorted(digits, votes):
+    files = [digits/f for f in votes.fname[:10]]
+    label = lambda p: {'dog': 1, 'cat': 2}
+    vocab = lambda block: list(DataBlock(blocks=(ImageBlock, block), get_y=label, splitter=EndSplitter(.2)).datasets(files).vocab)
+    assert vocab(SoftCategoryBlock(vocab=['dog', 'cat'])) == ['dog', 'cat'] == vocab(SoftCategoryBlock(sort=False))
+    assert vocab(SoftCategoryBlock) == ['cat', 'dog'] == vocab(SoftCategoryBlock(vocab=pd.Series(['dog', 'cat'], dtype='category')))
+
+
+def test_hard_and_soft_labels_mix(digits, votes):
+    files = [digits/f for f in votes.fname[:10]]
+    labels = dict(zip(files, ['cat', {'cat': 1, 'dog': 3}, ['dog', 'dog'], pd.Series({'cat': .5, 'dog': .5}), 'dog']*2))
+    dsets = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_y=labels.get, splitter=EndSplitter(.2)).datasets(files)
+    assert [dsets.train.tls[1][i].tolist() for i in range(5)] == [[1, 0], [.25, .75], [0, 1], [.5, .5], [0, 1]]
+
+
+def test_permuting_the_vocab_permutes_the_label(votes):
+    order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+    mixed = [DIGITS[i] for i in order]
+    for label in (dict(zip(DIGITS, votes.loc[2, DIGITS].tolist())), SoftLabelReader(votes, 'fname', DIGITS)(votes.fname[2])):
+        assert SoftCategorize(vocab=mixed)(label).tolist() == SoftCategorize(vocab=DIGITS)(label)[torch.tensor(order)].tolist()
+
+
+class TestReader:
+    def test_finds_by_path_row_and_id(self, votes):
+        reader = SoftLabelReader(votes, 'fname', DIGITS)
+        expected = torch.tensor(votes.loc[7, DIGITS].to_numpy(float)/30, dtype=torch.float32)
+        for o in ('images/0007.png', Path('/somewhere/else/images/0007.png'), votes.iloc[7], votes.iloc[7].to_dict(), next(votes.iloc[[7]].itertuples())):
+            torch.testing.assert_close(reader(o).as_subclass(torch.Tensor), expected)
+        by_index = SoftLabelReader(votes.set_index('fname'), None, DIGITS)
+        torch.testing.assert_close(by_index(votes.set_index('fname').iloc[7]).as_subclass(torch.Tensor), expected)
+        torch.testing.assert_close(SoftLabelReader(votes.assign(id=range(len(votes))), 'id', DIGITS)(7).as_subclass(torch.Tensor), expected)
+        torch.testing.assert_close(SoftLabelReader(votes.assign(stem=[Path(f).stem for f in votes.fname]), 'stem', DIGITS, key=attrgetter('stem'))(Path('x/0007.png')).as_subclass(torch.Tensor), expected)
+
+    def test_longest_match_wins(self):
+        df = pd.DataFrame(dict(f=['a.png', 'sub/a.png', '/abs/a.png'], x=[1, 0, 1], y=[0, 1, 3]))
+        reader = SoftLabelReader(df, 'f', ['x', 'y'])
+        assert reader('/data/a.png').tolist() == [1, 0] and reader('/data/sub/a.png').tolist() == [0, 1] and reader('/abs/a.png').tolist() == [.25, .75]
+
+    def test_a_file_name_is_not_a_suffix_of_another(self):
+        reader = SoftLabelReader(pd.DataFrame(dict(f=['a.png'], x=[1], y=[0])), 'f', ['x', 'y'])
+        with pytest.raises(KeyError): reader('banana.png')
+
+    def test_reads_what_pandas_has(self):
+        plain = pd.DataFrame(dict(f=list('abc'), x=[1, 2, 3], y=[3, 2, 1]))
+        expected = SoftLabelReader(plain, 'f', ['x', 'y']).table
+        for df in (plain.astype({'x': 'Int64', 'y': 'uint8'}), plain.astype({'x': object, 'y': object}), plain.astype({'x': str, 'y': str}), plain.astype({'f': 'category'}),
+                   plain.assign(x=plain.x/4, y=plain.y/4)):
+            torch.testing.assert_close(SoftLabelReader(df, 'f', ['x', 'y']).table, expected)
+
+    def test_multi(self):
+        df = pd.DataFrame(dict(f=list('ab'), x=[1, 2], y=[3, 4], n=[4, 5]))
+        assert SoftLabelReader(df, 'f', ['x', 'y'], multi=True, n_votes='n').table.tolist() == [[.25, .75], [pytest.approx(.4), pytest.approx(.8)]]
+        assert SoftLabelReader(df, 'f', ['x', 'y'], multi=True, n_votes=4).table.tolist() == [[.25, .75], [.5, 1]]
+
+    def test_distributions_serve_the_multi_block_too(self, votes):
+        y = SoftMultiCategorize(vocab=DIGITS)(SoftLabelReader(votes, 'fname', DIGITS)(votes.fname[2]))
+        assert type(y) is TensorSoftMultiCategory and y.tolist() == pytest.approx((votes.loc[2, DIGITS]/30).tolist())
+
+    def test_composes_in_a_pipeline(self, digits, votes):
+        stems = votes.assign(stem=[Path(f).stem for f in votes.fname])
+        dsets = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_y=Pipeline([attrgetter('stem'), SoftLabelReader(stems, 'stem', DIGITS)]),
+                          splitter=EndSplitter(.2)).datasets([digits/f for f in votes.fname])
+        assert list(dsets.vocab) == DIGITS and dsets.train[2][1].tolist() == pytest.approx((votes.loc[2, DIGITS]/30).tolist())
+
+    def test_inside_a_function_too(self, digits, votes):
+        reader = SoftLabelReader(votes, 'fname', DIGITS)
+        dsets = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_y=lambda p: reader(p), splitter=EndSplitter(.2)).datasets([digits/f for f in votes.fname])
+        assert list(dsets.vocab) == DIGITS and dsets.train[2][1].tolist() == pytest.approx((votes.loc[2, DIGITS]/30).tolist())
+
+
+def test_columns_name_the_classes(digits, votes):
+    dsets = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_x=ColReader('fname', pref=digits), get_y=ColReader(DIGITS), splitter=EndSplitter(.2)).datasets(votes)
+    assert list(dsets.vocab) == DIGITS and dsets.train[2][1].tolist() == pytest.approx((votes.loc[2, DIGITS]/30).tolist())
+
+
+def test_beside_a_category_block(digits, votes):
+    "the sum of losses, with one of fastai's own"
+    files = [digits/f for f in votes.fname]
+    dls = DataBlock(blocks=(ImageBlock, SoftCategoryBlock, CategoryBlock), n_inp=1, get_y=[SoftLabelReader(votes, 'fname', DIGITS), lambda p: int(p.stem) % 2],
+                    splitter=EndSplitter(.2), item_tfms=Resize(32)).dataloaders(files, bs=16, num_workers=0)
+    assert dls.c == 12 and [list(v) for v in dls.vocab] == [DIGITS, [0, 1]]
+    x, y, parity = dls.one_batch()
+    assert dls.train_ds.loss_func(torch.zeros(16, 12), y, parity).item() == pytest.approx(np.log(10) + np.log(2), rel=1e-5)
+
+
+class TestSoftCategory:
+    def test_text(self):
+        assert str(SoftCategory([.004, .996], 'ab')) == 'b 1.00' and str(SoftCategory([1., 0.], 'ab')) == 'a 1.00'
+        assert str(SoftCategory([.5, .3, .15, .05], 'abcd')) == 'a .50 · b .30 · c .15 · …'
+        assert str(SoftCategory([.001, .002], 'ab', multi=True)) == 'none' and str(SoftCategory([float('nan'), .5], 'ab', multi=True)) == 'b .50'
+
+    def test_compares(self):
+        a = SoftCategory([.6, .4], 'ab')
+        assert a == 'a' and a != 'b' and a == SoftCategory([.6, .4], 'ab') and a != SoftCategory([.61, .39], 'ab') and a != SoftCategory([.6, .4], 'xy')
+        assert hash(a) == hash('a') and len({a, SoftCategory([.6, .4], 'ab')}) == 1
+        assert SoftCategory([.6, .7], 'ab', multi=True) == ['a', 'b'] and SoftCategory([0., 0.], 'ab').label is None
+
+    def test_ties_and_unlabelled(self):
+        assert SoftCategory([.4, .4, .2], ABC).top_classes == ['a', 'b'] and SoftCategory([0., 0., 0.], ABC).is_labelled is False
+
+
+def test_entropy_of_integers_and_lists():
+    assert entropy([1, 0]).item() == 0 and entropy([[.5, .5], [1., 0.]]).tolist() == pytest.approx([np.log(2), 0])

@@ -1,0 +1,113 @@
+"Data sets as folders: built whole or not at all, never stale, never outside their folder."
+import os, zipfile
+
+import numpy as np, pandas as pd, pytest
+from PIL import Image
+
+from fastai_softlabels import datasets
+from fastai_softlabels.all import CIFAR_CLASSES, build_folder, cifar10h, committee_votes, digits_votes, entropy, safe_unzip
+
+
+@pytest.fixture
+def empty_cache(monkeypatch, tmp_path):
+    "fastai's data folder, somewhere else and empty"
+    monkeypatch.setattr(datasets, 'cache_path', lambda name: tmp_path/'data'/name)
+    return tmp_path/'data'
+
+
+def zipped(path, n=3, extra=()):
+    "A small cifar10h.zip as `cifar10h` expects it"
+    with zipfile.ZipFile(path, 'w') as z:
+        counts = pd.DataFrame(np.eye(10, dtype=int)[:n]*50, columns=CIFAR_CLASSES)
+        counts.insert(0, 'label', CIFAR_CLASSES[:n])
+        counts.insert(0, 'fname', [f'images/{i:05d}.jpg' for i in range(n)])
+        z.writestr('votes.csv', counts.to_csv(index=False))
+        for name in extra: z.writestr(name, 'x')
+
+
+def test_digits_are_built_from_nothing(empty_cache):
+    path = digits_votes()
+    df = pd.read_csv(path/'votes.csv')
+    assert path.parent == empty_cache and len(df) == len(list((path/'images').iterdir())) == 1797
+    classes = [str(c) for c in range(10)]
+    assert (df[classes].sum(axis=1) == 30).all()
+    from sklearn.datasets import load_digits
+    digits = load_digits()
+    assert (df.label == digits.target).all()
+    assert np.array(Image.open(path/df.fname[5])) == pytest.approx(digits.images[5]*255/16, abs=.5)
+    before = os.stat(path/'votes.csv').st_mtime_ns
+    assert digits_votes() == path and os.stat(path/'votes.csv').st_mtime_ns == before, 'built once'
+
+
+def test_votes_are_reproducible_and_out_of_fold():
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((200, 8, 8)), np.arange(200) % 10
+    votes = committee_votes(images, labels)
+    assert (votes == committee_votes(images, labels)).all() and (votes.sum(1) == 30).all()
+    assert votes[np.arange(200), labels].mean() < 30*.25, 'on noise, who has not seen the answer cannot know it'
+
+
+def test_interrupted_building_leaves_nothing(empty_cache, monkeypatch):
+    def interrupt(*args, **kwargs): raise KeyboardInterrupt
+    monkeypatch.setattr(datasets.Image, 'fromarray', interrupt)
+    with pytest.raises(KeyboardInterrupt): digits_votes()
+    assert list(empty_cache.iterdir()) == []
+
+
+def test_unwritable_cache(tmp_path):
+    (tmp_path/'file').touch()
+    with pytest.raises(OSError, match='Cannot write the data set to .*Set another data folder'):
+        with build_folder(tmp_path/'file'/'set'): pass
+
+
+def test_two_builders_do_not_disturb_each_other(tmp_path):
+    with build_folder(tmp_path/'set') as a:
+        (a/'first').touch()
+        with build_folder(tmp_path/'set') as b: (b/'second').touch()
+    assert [p.name for p in (tmp_path/'set').iterdir()] == ['second'] and len(list(tmp_path.iterdir())) == 1
+
+
+def test_cifar10h_from_a_prepared_zip(empty_cache, monkeypatch, tmp_path):
+    monkeypatch.setenv('FASTAI_SOFTLABELS_DATA', str(tmp_path))
+    zipped(tmp_path/'cifar10h.zip')
+    first = cifar10h()
+    assert pd.read_csv(first/'votes.csv').label.tolist() == CIFAR_CLASSES[:3] and cifar10h() == first
+    zipped(tmp_path/'cifar10h.zip', n=5)
+    assert len(pd.read_csv(cifar10h()/'votes.csv')) == 5, 'a changed zip is not served from the cache'
+    (tmp_path/'cifar10h').mkdir()
+    assert cifar10h() == tmp_path/'cifar10h'
+
+
+@pytest.mark.parametrize('name', ['../evil', '/tmp/evil', 'images/../../evil'])
+def test_zip_that_leaves_its_folder(tmp_path, name):
+    zipped(tmp_path/'evil.zip', extra=[name])
+    (tmp_path/'dest').mkdir()
+    with pytest.raises(ValueError, match='do not trust this file') as e: safe_unzip(tmp_path/'evil.zip', tmp_path/'dest')
+    assert name in str(e.value) and list((tmp_path/'dest').iterdir()) == []
+
+
+def test_cifar10h_by_download(empty_cache, monkeypatch, tmp_path):
+    "the two files are downloaded by fastai's means; here from local stand-ins"
+    monkeypatch.delenv('FASTAI_SOFTLABELS_DATA', raising=False)
+    rng, counts = np.random.default_rng(0), np.full((4, 10), 5)
+    records = rng.integers(256, size=(4, 3073), dtype=np.uint8); records[:, 0] = [0, 9, 3, 3]
+    (tmp_path/'cifar-10-binary').mkdir()
+    (tmp_path/'cifar-10-binary'/'test_batch.bin').write_bytes(records.tobytes())
+    np.save(tmp_path/'counts.npy', counts)
+    asked = []
+    monkeypatch.setattr(datasets, 'untar_data', lambda url, force_download: asked.append(url) or tmp_path/'cifar-10-binary')
+    monkeypatch.setattr(datasets.FastDownload, 'download', lambda self, url, force: asked.append(url) or tmp_path/'counts.npy')
+    path = cifar10h()
+    df = pd.read_csv(path/'votes.csv')
+    assert df.label.tolist() == ['airplane', 'truck', 'cat', 'cat'] and (df[CIFAR_CLASSES] == 5).all(axis=None)
+    assert (np.array(Image.open(path/df.fname[2])) == records[2, 1:].reshape(3, 32, 32).transpose(1, 2, 0)).all()
+    assert cifar10h() == path and asked == [datasets.CIFAR_URL, datasets.CIFAR10H_URL], 'downloaded once'
+
+
+@pytest.mark.skipif('FASTAI_SOFTLABELS_DATA' not in os.environ, reason='needs CIFAR-10H in the folder that FASTAI_SOFTLABELS_DATA names')
+def test_the_real_cifar10h():
+    df = pd.read_csv(cifar10h()/'votes.csv')
+    votes = df[CIFAR_CLASSES].to_numpy()
+    assert votes.shape == (10_000, 10) and votes.sum() == 511_000
+    assert entropy(votes/votes.sum(1, keepdims=True)).mean().item() == pytest.approx(.154, abs=1e-3)
+    assert (df[CIFAR_CLASSES].idxmax(axis=1) == df.label).mean() == pytest.approx(.9921, abs=2e-3)

@@ -1,0 +1,77 @@
+"The house: imports point downward, importing changes nothing, requirements are in one place."
+import ast, json, subprocess, sys
+from configparser import ConfigParser
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {'core': set(), 'losses': {'core'}, 'data': {'core', 'losses'}, 'metrics': {'core', 'losses'}, 'datasets': {'core'}} # what each may import
+
+
+def modules(): return {p.stem: ast.parse(p.read_text()) for p in (ROOT/'fastai_softlabels').glob('*.py') if p.stem not in ('__init__', '_modidx', 'all')}
+
+
+def test_imports_point_downward():
+    found = modules()
+    assert set(found) == set(ROOMS), 'a new module needs a line in ROOMS'
+    for name, tree in found.items():
+        ours = {(n.module or '').removeprefix('fastai_softlabels').strip('.') for n in ast.walk(tree)
+                if isinstance(n, ast.ImportFrom) and (n.level or (n.module or '').startswith('fastai_softlabels'))}
+        assert ours <= ROOMS[name], f'{name} imports {ours - ROOMS[name]}'
+    order = list(ROOMS)
+    assert all(order.index(i) < order.index(r) for r, imports in ROOMS.items() for i in imports), 'a cycle'
+
+
+GLOBALS = """
+import json, random, warnings, numpy as np, torch, matplotlib as mpl, pandas as pd
+from fastai.vision.all import *
+def state():
+    methods = lambda f: sorted(str(m.signature) for m in f.methods if 'fastai_softlabels' not in str(m.signature))
+    return dict(warnings=[str(w) for w in warnings.filters], rc=str(sorted(mpl.rcParams.items())), dtype=str(torch.get_default_dtype()), callbacks=str(defaults.callbacks),
+                torch_seed=torch.initial_seed(), numpy=str(np.random.get_state()), random=str(random.getstate()), threads=torch.get_num_threads(),
+                shows=[methods(f) for f in (show_batch, show_results, plot_top_losses)], learner=sorted(dir(Learner)), block=sorted(dir(DataBlock)), tensor=sorted(dir(torch.Tensor)))
+import torch.nn, fastai.interpret, scipy.special # what others do at import is not ours
+before = state()
+from fastai_softlabels.all import *
+after = state()
+print(json.dumps([k for k in before if before[k] != after[k]]))
+"""
+
+def test_importing_changes_nothing():
+    out = subprocess.run([sys.executable, '-c', GLOBALS], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert json.loads(out) == []
+
+
+def test_our_show_methods_are_registered_with_fastai():
+    import fastai.data.core, fastai.interpret
+    from fastai_softlabels import data
+    assert data.show_batch is fastai.data.core.show_batch and data.plot_top_losses is fastai.interpret.plot_top_losses
+
+
+def test_requirements_come_from_settings():
+    settings = ConfigParser()
+    settings.read(ROOT/'settings.ini')
+    for name, extra in (('requirements', None), ('dev_requirements', 'dev')):
+        ours = set(settings['DEFAULT'][name].split())
+        installed = {r.split(';')[0].strip() for r in requires('fastai_softlabels') if (f'extra == "{extra}"' in r if extra else 'extra' not in r)}
+        assert ours == installed
+
+
+def test_each_requirement_has_its_reason():
+    lines = (ROOT/'settings.ini').read_text().splitlines()
+    wanting = [l.strip() for previous, l in zip(lines, lines[1:]) if '>=' in l and not previous.strip().startswith('#')]
+    assert wanting == []
+
+
+@pytest.mark.parametrize('notebook', sorted((ROOT/'nbs').rglob('*.ipynb')), ids=lambda p: p.name)
+def test_notebooks_hold_outputs_and_no_errors(notebook):
+    cells = [c for c in json.loads(notebook.read_text())['cells'] if c['cell_type'] == 'code']
+    assert 'skip_exec' not in notebook.read_text()
+    assert [o for c in cells for o in c['outputs'] if o['output_type'] == 'error'] == []
+    shown = [c for c in cells if not ''.join(c['source']).startswith(('#| export', '#| default_exp', '#| hide'))]
+    assert any(c['outputs'] for c in shown)
+    assert len(notebook.read_text()) < 500_000
+    exported = [''.join(c['source']) for c in cells if ''.join(c['source']).startswith('#| export')]
+    assert max([len([l for l in s.split('\n') if l.strip()]) for s in exported] or [0]) <= 60
