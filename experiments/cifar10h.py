@@ -43,7 +43,7 @@ def dataloaders(path: Path, df: pd.DataFrame, classes: list, labels: str, valid_
 def measure(learn: Learner, df: pd.DataFrame, classes: list) -> dict:
     "Accuracy on the label column, and cross-entropy and KL to the votes, of the validation predictions"
     rows = learn.dls.valid.items
-    logits, _ = learn.get_preds(act=noop)
+    with learn.no_bar(): logits, _ = learn.get_preds(act=noop)
     votes = SoftLabelReader(df, 'fname', classes).table[torch.tensor(rows.index.to_numpy())]
     right = logits.argmax(-1) == torch.tensor([classes.index(str(l)) for l in rows.label])
     return dict(accuracy=right.float().mean().item(), cross_entropy=SoftCrossEntropyLossFlat()(logits, votes).item(),
