@@ -69,7 +69,7 @@ class SoftCategory(ShowTitle):
         if self.probs.shape != (len(self.vocab),):
             raise SoftLabelError(f'{tuple(self.probs.shape)} probabilities for {len(self.vocab)} classes: give one each, in vocab order')
 
-# %% ../nbs/00_core.ipynb #c0a38d9a
+# %% ../nbs/00_core.ipynb #f439d910
 @patch(as_prop=True)
 def is_labelled(self: SoftCategory) -> bool:
     "Did anybody label this item? Not when all is NaN or, for a distribution, zero"
@@ -91,7 +91,8 @@ def label(self: SoftCategory):
 
 @patch(as_prop=True)
 def top_classes(self: SoftCategory) -> list:
-    "All classes that share the largest probability"
+    "All classes that share the largest probability; none when unlabelled"
+    if not self.is_labelled: return []
     return [c for c, p in zip(self.vocab, self.probs) if p == self.probs.nan_to_num(-1).max()]
 
 # %% ../nbs/00_core.ipynb #0d843fd3

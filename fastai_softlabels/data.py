@@ -405,7 +405,7 @@ def show_batch(x: TensorImage, y: TensorSoftCategory, samples, ctxs=None, max_n=
         cat.show(ctx=chart, bars=bars)
     return ctxs
 
-# %% ../nbs/02_data.ipynb #05843940
+# %% ../nbs/02_data.ipynb #2fb3404f
 def agrees(pred: SoftCategory, target: SoftCategory) -> bool:
     "Is the predicted class among the target's most probable ones? For independent classes: are the same ones present?"
     return pred.label == target.label if target.multi else pred.label in target.top_classes
@@ -413,7 +413,7 @@ def agrees(pred: SoftCategory, target: SoftCategory) -> bool:
 def _show_pair(im, target, pred, ax, chart, bars, title, **kwargs):
     "One image with its label and its prediction"
     im.show(ctx=ax, **kwargs)
-    ax.set_title(title, color='green' if agrees(pred, target) else 'red')
+    ax.set_title(title, color='green' if agrees(pred, target) else 'red' if target.is_labelled else 'black')
     if bars: draw_bars(chart, {'label': target, 'prediction': pred})
 
 @dispatch

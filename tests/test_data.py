@@ -7,7 +7,7 @@ from fastcore.all import L
 from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, ImageBlock, Pipeline, Resize, attrgetter
 
 from fastai_softlabels.all import (SoftCategorize, SoftCategory, SoftCategoryBlock, SoftLabelReader, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory,
-                                   TensorSoftMultiCategory, entropy)
+                                   TensorSoftMultiCategory, agrees, entropy)
 from conftest import DIGITS
 
 ABC = ['a', 'b', 'c']
@@ -134,6 +134,12 @@ def test_columns_name_the_classes(digits, votes):
     assert list(dsets.vocab) == DIGITS and dsets.train[2][1].tolist() == pytest.approx((votes.loc[2, DIGITS]/30).tolist())
 
 
+def test_columns_in_another_order_are_matched_by_name(digits, votes):
+    for cols in (DIGITS[::-1], [2 + i for i in range(9, -1, -1)]): # by name, by position
+        dsets = DataBlock(blocks=(ImageBlock, SoftCategoryBlock(vocab=DIGITS)), get_x=ColReader('fname', pref=digits), get_y=ColReader(cols), splitter=EndSplitter(.2)).datasets(votes)
+        assert dsets.train[2][1].tolist() == pytest.approx((votes.loc[2, DIGITS]/30).tolist())
+
+
 def test_beside_a_category_block(digits, votes):
     "the sum of losses, with one of fastai's own"
     files = [digits/f for f in votes.fname]
@@ -155,6 +161,12 @@ class TestSoftCategory:
         assert a == 'a' and a != 'b' and a == SoftCategory([.6, .4], 'ab') and a != SoftCategory([.61, .39], 'ab') and a != SoftCategory([.6, .4], 'xy')
         assert hash(a) == hash('a') and len({a, SoftCategory([.6, .4], 'ab')}) == 1
         assert SoftCategory([.6, .7], 'ab', multi=True) == ['a', 'b'] and SoftCategory([0., 0.], 'ab').label is None
+
+    def test_agrees_with_any_of_a_tie(self):
+        pred, tie = SoftCategory([.1, .8, .1], ABC), SoftCategory([.4, .4, .2], ABC)
+        assert agrees(pred, tie) and not agrees(pred, SoftCategory([.5, .3, .2], ABC)) and not agrees(pred, SoftCategory([0., 0, 0], ABC))
+        both = SoftCategory([.9, .8, .1], ABC, multi=True)
+        assert agrees(both, SoftCategory([.6, .7, 0.], ABC, multi=True)) and not agrees(both, SoftCategory([.6, .4, 0.], ABC, multi=True))
 
     def test_ties_and_unlabelled(self):
         assert SoftCategory([.4, .4, .2], ABC).top_classes == ['a', 'b'] and SoftCategory([0., 0., 0.], ABC).is_labelled is False
