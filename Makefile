@@ -15,7 +15,7 @@ sync: $(READY)
 	$(BIN)/python scripts/check_sync.py
 
 notebooks: $(READY)
-	$(BIN)/nbdev-test --n-workers 2 --timing
+	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing
 
 pytest: $(READY)
 	$(BIN)/python -m pytest

@@ -50,7 +50,8 @@ def measure(learn: Learner, df: pd.DataFrame, classes: list) -> dict:
                 kl=SoftCrossEntropyLossFlat(kl=True)(logits, votes).item(), floor=entropy(votes).mean().item())
 
 
-def compare(path: Path, seeds=(0, 1, 2), epochs: int = 10, valid_pct: float = .2, bs: int = 64, width: int = 32, lr: float = 3e-3, flip: bool = True) -> pd.DataFrame:
+def compare(path: Path, seeds=(0, 1, 2), epochs: int = 10, valid_pct: float = .2, bs: int = 64, width: int = 32, lr: float = 3e-3, flip: bool = True,
+            verbose: bool = False) -> pd.DataFrame:
     "One row for each kind of label and seed; `flip`: does a mirrored image keep its label?"
     df = pd.read_csv(path/'votes.csv', dtype={'label': str})
     classes, runs = list(df.columns[2:]), []
@@ -61,7 +62,7 @@ def compare(path: Path, seeds=(0, 1, 2), epochs: int = 10, valid_pct: float = .2
             learn = Learner(dls, plain_net(dls.c, width))
             with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
             runs.append(dict(labels=labels, seed=seed, **measure(learn, df, classes), n_train=len(dls.train_ds), n_valid=len(dls.valid_ds), epochs=epochs))
-            print(runs[-1], flush=True)
+            if verbose: print(runs[-1], flush=True)
     return pd.DataFrame(runs)
 
 
@@ -72,7 +73,7 @@ if __name__ == '__main__':
     parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'cifar10h.csv')
     args = parser.parse_args()
     path = cifar10h()
-    res = compare(path, args.seeds, args.epochs)
+    res = compare(path, args.seeds, args.epochs, verbose=True)
     res = res.assign(data='CIFAR-10H', votes_sha256=file_checksum(path/'votes.csv'), machine=machine(), torch=torch.__version__, fastai=fastai.__version__)
     args.out.parent.mkdir(exist_ok=True)
     tmp = args.out.with_suffix('.part')

@@ -87,7 +87,7 @@ def digits_votes() -> Path: # Folder with `votes.csv` (fname, label, ten count c
         pd.DataFrame(dict(fname=fnames, label=digits.target)).join(votes).to_csv(tmp/'votes.csv', index=False)
     return dest
 
-# %% ../nbs/04_datasets.ipynb #d60a141c
+# %% ../nbs/04_datasets.ipynb #ef511eaf
 CIFAR_URL = 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz'
 CIFAR10H_URL = 'https://github.com/jcpeterson/cifar-10h/raw/master/data/cifar10h-counts.npy'
 CIFAR_CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
@@ -101,7 +101,9 @@ def safe_unzip(
     dest: Path,    # Existing folder to extract to
 ):
     "Extract `archive`, refusing it whole when a member would leave `dest`"
-    with zipfile.ZipFile(archive) as z:
+    try: z = zipfile.ZipFile(archive)
+    except zipfile.BadZipFile as e: raise ValueError(f'{archive} is not a readable zip file ({e}): copy or download it again.') from e
+    with z:
         for name in z.namelist():
             if not (dest/name).resolve().is_relative_to(dest.resolve()): raise ValueError(f'{archive} holds {name!r}, which would be written outside {dest}: do not trust this file.')
         z.extractall(dest)
@@ -132,8 +134,14 @@ def _download_cifar10h(force):
     with build_folder(dest) as tmp: write_cifar10h(batch.read_bytes(), np.load(table, allow_pickle=False), tmp)
     return dest
 
-# %% ../nbs/04_datasets.ipynb #0d201e15
+# %% ../nbs/04_datasets.ipynb #691ec35c
 DATA_ENV = 'FASTAI_SOFTLABELS_DATA'
+
+def _complete(folder: Path, source: Path = None) -> Path:
+    "`folder`, if it is a data set as we expect it"
+    missing = [n for n in ('votes.csv', 'images') if not (folder/n).exists()]
+    if missing: raise FileNotFoundError(f'{source or folder} lacks {" and ".join(missing)} at its top level: expected votes.csv (fname, label, ten count columns) and images/.')
+    return folder
 
 def cifar10h(
     force: bool = False, # Download again, whatever the cache holds?
@@ -144,13 +152,15 @@ def cifar10h(
     is taken from there (the zip unpacked once into fastai's data folder, anew when it changes). Licence: CC BY-NC-SA 4.0.
     Raises `FileNotFoundError` when that folder or its file is missing."""
     if not (folder := os.environ.get(DATA_ENV)): return _download_cifar10h(force)
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     try: names = [o.name for o in folder.iterdir()]
     except OSError as e: raise type(e)(f'{DATA_ENV} names {str(folder)!r}, which cannot be read as a folder: {e.strerror}. Correct it, or unset it to download CIFAR-10H.') from e
-    if 'cifar10h' in names: return folder/'cifar10h'
+    if 'cifar10h' in names: return _complete(folder/'cifar10h')
     archive = folder/'cifar10h.zip'
     if archive.name not in names: raise FileNotFoundError(f'{DATA_ENV} names {str(folder)!r}, which has neither cifar10h.zip nor cifar10h/ but {sorted(names)}. Put one there, or unset the variable to download.')
     dest = cache_path(f'cifar10h_{file_checksum(archive)[:12]}')
     if not dest.exists():
-        with build_folder(dest) as tmp: safe_unzip(archive, tmp)
+        with build_folder(dest) as tmp:
+            safe_unzip(archive, tmp)
+            _complete(tmp, archive)
     return dest

@@ -8,6 +8,7 @@ import nbformat
 from nbconvert import MarkdownExporter
 
 DIRECTIVE = re.compile(r'^#\|.*\n?', re.M)
+PROGRESS = '<IPython.core.display.HTML object>|<div><table class="fastprogress">' # bars, and the table of epochs with its times
 
 
 def shown_cells(nb):
@@ -16,7 +17,7 @@ def shown_cells(nb):
     for c in nb.cells:
         if c.cell_type != 'code': continue
         c.source = DIRECTIVE.sub('', c.source)
-        c.outputs = [o for o in c.outputs if 'progress' not in o.get('data', {}).get('text/html', '')]
+        c.outputs = [o for o in c.outputs if not re.match(PROGRESS, o.get('data', {}).get('text/plain', ''))]
         for o in c.outputs:
             for kind in ('image/png', 'text/plain'):
                 if kind in o.get('data', {}): o['data'] = {kind: o['data'][kind]}
@@ -26,6 +27,7 @@ def shown_cells(nb):
 def make_readme(root: Path):
     "Write README.md and README_files/ below `root`"
     nb = shown_cells(nbformat.read(root/'nbs'/'index.ipynb', as_version=4))
+    nb.metadata['language_info'] = {'name': 'python'} # for the fences; cleaning drops it
     exporter = MarkdownExporter()
     text, resources = exporter.from_notebook_node(nb, resources={'output_files_dir': 'README_files', 'unique_key': 'README'})
     files = root/'README_files'

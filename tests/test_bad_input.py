@@ -2,9 +2,11 @@
 import tempfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
+from fastai.losses import CrossEntropyLossFlat
 from fastai.vision.all import ColReader, DataBlock, EndSplitter, ImageBlock, ImageDataLoaders, Resize
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader,
@@ -28,6 +30,8 @@ def read(df=None, **kw): return SoftLabelReader(table() if df is None else df, '
 def datasets(labels, block=SoftCategoryBlock, **kw):
     "Datasets of 4 training items and one validation item with these labels"
     return DataBlock(blocks=(ImageBlock, block(**kw)), get_y=dict(zip(FILES, labels)).get, splitter=EndSplitter(.2)).datasets(FILES)
+
+def from_reader(reader, items): return DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_y=reader, splitter=EndSplitter(.2)).datasets(items)
 
 def columns(df, block=SoftCategoryBlock, cols=PETS, **kw):
     "Datasets from a table by a ColReader of several columns"
@@ -69,8 +73,11 @@ CASES = {
     'number among names': (lambda: one(['cat', .5]), SoftLabelError, ['0.5 stands among names', 'names only']),
     'None among votes': (lambda: one(['cat', None]), SoftLabelError, ['None stands among names']),
     'text as count': (lambda: one({'cat': 'three'}), SoftLabelError, ["'three' is not a number"]),
-    'twice in the index': (lambda: one(pd.Series([.5, .5], index=['cat', 'cat'])), SoftLabelError, ["'cat' stands more than once", 'Name each class once']),
+    'twice in the index': (lambda: one(pd.Series([.5, .5], index=['cat', 'cat'])), SoftLabelError, ["the index names the class 'cat' more than once", 'Name each class once']),
     'lists for one distribution': (lambda: one([['cat'], ['dog']]), SoftLabelError, ["['cat'] is not a number"]),
+    'integers that are names': (lambda: SoftCategorize(vocab=[0, 1, 2])([2, 2, 1]), SoftLabelError, ['label [2, 2, 1]', 'or votes', '`Counter`']),
+    'series without names': (lambda: one(pd.Series([.5, .5])), SoftLabelError, ['no class names as its index', '.tolist()']),
+    'complex': (lambda: one([1+1j, 0]), SoftLabelError, ['(1+1j) is not a number']),
     'count without n_votes': (lambda: many(Counter(cat=4)), SoftLabelError, ['[4.0, 0.0]', 'above 1', 'n_votes=']),
     'count above n_votes': (lambda: many({'cat': 6}, n_votes=5), SoftLabelError, ['[6.0, 0.0, 5.0]', 'exceeds n_votes']),
     'n_votes of 0': (lambda: many({'cat': 1}, n_votes=0), SoftLabelError, ['n_votes is not above 0']),
@@ -83,8 +90,14 @@ CASES = {
     'scalar for two classes': (lambda: many(.7), UnknownNameError, ['0.7']),
     'scalar above 1': (lambda: many(1.7, vocab=['lesion']), SoftLabelError, ['[1.7]', 'above 1']),
     # blocks
-    'twice in the vocab': (lambda: SoftCategoryBlock(vocab=['cat', 'dog', 'cat']), SoftLabelError, ["'cat' stands more than once in the vocab"]),
+    'twice in the vocab': (lambda: SoftCategoryBlock(vocab=['cat', 'dog', 'cat']), SoftLabelError, ["The vocab names the class 'cat' more than once", 'Name each class once']),
     'empty vocab': (lambda: SoftCategoryBlock(vocab=[]), SoftLabelError, ['vocab is empty']),
+    'vocab a set': (lambda: SoftCategoryBlock(vocab={'cat', 'dog'}), SoftLabelError, ['The vocab is', 'a set has no order']),
+    'vocab a text': (lambda: SoftCategoryBlock(vocab='cat'), SoftLabelError, ["The vocab is 'cat'", 'a text is one name']),
+    'vocab a number': (lambda: SoftCategoryBlock(vocab=3), SoftLabelError, ['The vocab is 3', 'expected a list']),
+    'names that do not sort': (lambda: datasets([{1: 1, 'b': 1}]*5), SoftLabelError, ["[1, 'b'] cannot be sorted", '`sort=False`']),
+    'loss that flattens': (lambda: SoftCategoryBlock(vocab=PETS, loss_func=CrossEntropyLossFlat()), SoftLabelError, ['CrossEntropyLossFlat flattens', '`SoftCrossEntropyLossFlat`']),
+    'threshold twice': (lambda: SoftMultiCategoryBlock(vocab=PETS, thresh=.9, loss_func=SoftBCEWithLogitsLossFlat()), SoftLabelError, ['thresh=0.9', 'to the loss']),
     'one class': (lambda: SoftCategoryBlock(vocab=['cat']), SoftLabelError, ["One class, 'cat'", '`SoftMultiCategoryBlock`']),
     'one class inferred': (lambda: datasets(['cat']*5), SoftLabelError, ["One class, 'cat'"]),
     'weights of another length': (lambda: SoftCategoryBlock(vocab=PETS, loss_func=SoftCrossEntropyLossFlat(weight=[1., 2, 3])), SoftLabelError, ['(3,) values in `weight`', "2 classes ['cat', 'dog']"]),
@@ -113,8 +126,20 @@ CASES = {
     'reader: text': (lambda: read(table(cat=['3', 'two', '1', '0'])), SoftLabelError, ["row 1 (item 'im1.png')", "'two' in column 'cat' is not a number"]),
     'reader: no such class': (lambda: read(classes=['cat', 'lynx']), UnknownNameError, ["no column 'lynx'", "['fname', 'cat', 'dog']"]),
     'reader: no such item column': (lambda: SoftLabelReader(table(), 'file', PETS), UnknownNameError, ["no column 'file'", 'fname']),
-    'reader: class twice': (lambda: read(classes=['cat', 'cat']), SoftLabelError, ["'cat' stands more than once in classes"]),
+    'reader: class twice': (lambda: read(classes=['cat', 'cat']), SoftLabelError, ["`classes` names the class 'cat' more than once"]),
     'reader: item twice': (lambda: read(table(fname=['a', 'b', 'a', 'c'])), SoftLabelError, ["row 2 (item 'a')", 'in row 0', 'each item once', 'groupby']),
+    'reader: no DataFrame': (lambda: read({'cat': [1]}), SoftLabelError, ['a dict', 'pandas DataFrame', '.to_pandas()']),
+    'reader: empty table': (lambda: read(table().head(0)), SoftLabelError, ['0 rows', 'nothing to read']),
+    'reader: no classes': (lambda: read(classes=[]), SoftLabelError, ['names 0 columns', 'nothing to read']),
+    'reader: classes a set': (lambda: read(classes={'cat', 'dog'}), SoftLabelError, ['`classes` is', 'a set has no order']),
+    'reader: column twice': (lambda: read(table().rename(columns={'dog': 'cat'}), classes=['cat']), SoftLabelError, ["more than one column 'cat'"]),
+    'reader: dates': (lambda: read(table(cat=pd.Timestamp('2020-01-01'))), SoftLabelError, ["Column 'cat' holds datetime64"]),
+    'reader: item is the index': (lambda: read(table().set_index('fname')), UnknownNameError, ["no column 'fname'", 'say `item=None`']),
+    'reader: item missing': (lambda: read(table(fname=['a', None, 'b', 'c'])), SoftLabelError, ['Row 1 has no item name']),
+    'reader: normalize, multi': (lambda: read(multi=True, normalize=True), SoftLabelError, ['`normalize` is for one distribution', 'n_votes=']),
+    'reader: row without item': (lambda: read()({'file': 'im0.png'}), UnknownNameError, ["has no 'fname' to look up"]),
+    'reader: an item of the data without row': (lambda: from_reader(read(), FILES), UnknownNameError, ['im4.png', '4 rows']),
+    'reader: two items, one row': (lambda: from_reader(read(), [*FILES[:2], '/elsewhere/im1.png', *FILES[2:4]]), SoftLabelError, ["/elsewhere/im1.png' have the same row 'im1.png'", 'key=']),
     'reader: unknown item': (lambda: read()(Path('data/im9.png')), UnknownNameError, ["'data/im9.png'", '4 rows', 'im0.png', 'key=']),
     'reader: counts, multi': (lambda: read(multi=True), SoftLabelError, ["row 0 (item 'im0.png')", 'n_votes=']),
     'reader: n_votes too small': (lambda: read(multi=True, n_votes=2), SoftLabelError, ["row 0 (item 'im0.png')", 'exceeds n_votes']),
@@ -125,6 +150,12 @@ CASES = {
     # losses, metrics, display, data
     'metric: broadcast': (lambda: top1_agreement(torch.rand(4, 2), torch.rand(4, 1)), SoftLabelError, ['(4, 2)', '(4, 1)', 'Nothing is broadcast']),
     'metric: one row': (lambda: top1_agreement(torch.rand(4), torch.rand(4)), SoftLabelError, ['Expected predictions (N,K)', '(4,)']),
+    'metric: one class': (lambda: top1_agreement(torch.rand(4, 1), torch.rand(4, 1)), SoftLabelError, ['With one class', 'another metric']),
+    'metric: two targets': (lambda: top1_agreement.accumulate(SimpleNamespace(pred=torch.rand(4, 2), yb=(torch.rand(4, 2),)*2)), SoftLabelError, ['`top1_agreement`', '2 targets']),
+    'weights: negative': (lambda: SoftCrossEntropyLossFlat(weight=[-1., 2.]), ValueError, ['`weight` is [-1.0, 2.0]', '0 or more']),
+    'weights: NaN': (lambda: SoftBCEWithLogitsLossFlat(pos_weight=[np.nan, 2.]), ValueError, ['`pos_weight` is [nan, 2.0]', 'finite']),
+    'threshold set later': (lambda: setattr(SoftBCEWithLogitsLossFlat(), 'thresh', 5), ValueError, ['thresh is 5', 'in [0,1]']),
+    'display: logits': (lambda: SoftCategory([-2., 3.], PETS), SoftLabelError, ['[-2.0, 3.0] are not probabilities', 'activation', '`SoftCrossEntropyLossFlat`']),
     'display: wrong length': (lambda: SoftCategory([.5, .5], ['cat']), SoftLabelError, ['(2,) probabilities for 1 classes']),
 }
 
@@ -145,11 +176,10 @@ def test_unknown_names_are_key_errors():
 
 
 def test_unknown_class_at_test_time(digits, votes):
-    label = lambda p: {'cat': 3, 'dog': 1}
+    label = lambda p: {'lynx': 1} if p.stem == '0011' else {'cat': 3, 'dog': 1}
     files = [digits/f for f in votes.fname[:10]]
     dls = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_y=label, splitter=EndSplitter(.2), item_tfms=Resize(32)).dataloaders(files, bs=4, num_workers=0)
-    dls.valid.tls[1].tfms.fs[0] = type(dls.valid.tls[1].tfms.fs[0])(lambda p: {'lynx': 1})
-    with pytest.raises(UnknownNameError, match="'lynx' is not in the vocab"): dls.test_dl(files[:2], with_labels=True).one_batch()
+    with pytest.raises(UnknownNameError, match="'lynx' is not in the vocab"): dls.test_dl([digits/votes.fname[11]], with_labels=True).one_batch()
 
 
 def test_missing_is_unlabelled_when_said():
@@ -159,6 +189,22 @@ def test_missing_is_unlabelled_when_said():
     dsets = datasets([{'cat': 1}, None, 'dog', [], {'dog': 2}], ignore=True)
     assert [dsets.train.tls[1][i].tolist() for i in range(4)] == [[1, 0], [0, 0], [0, 1], [0, 0]]
     assert str(dsets.train.tls[1].decode(dsets.train.tls[1][1])) == 'unlabelled'
+
+
+def test_a_reader_decides_what_is_unlabelled():
+    "nobody voted is not \"none of them\""
+    reader = read(table(cat=[3, 0, 1, 0], dog=[0, 0, 2, 3]), ignore=True)
+    assert SoftCategorize(vocab=PETS)(reader('im1.png')).tolist() == [0, 0]
+    assert SoftMultiCategorize(vocab=PETS)(reader('im1.png')).isnan().all() and SoftMultiCategorize(vocab=PETS)(reader('im0.png')).tolist() == [1, 0]
+    asked = SoftLabelReader(table(n=[3, 0, 3, 3], dog=[0, 0, 2, 3]), 'fname', PETS, multi=True, n_votes='n', ignore=True)
+    assert asked('im1.png').isnan().all() and asked('im0.png').tolist() == [1, 0]
+
+
+def test_no_two_learners_share_a_loss():
+    dsets = datasets(good)
+    a, b = dsets.loss_func, dsets.loss_func
+    a.reduction = 'sum'
+    assert b.reduction == 'mean' and dsets.loss_func.reduction == 'mean'
 
 
 def test_no_stale_vocab_and_no_shared_loss():

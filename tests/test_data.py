@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, pytest, torch
 from fastcore.all import L
-from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, ImageBlock, Pipeline, Resize, attrgetter
+import torch.nn.functional as F
+from torch import nn
+from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, Flatten, ImageBlock, Learner, Pipeline, Resize, attrgetter, noop
 
 from fastai_softlabels.all import (SoftCategorize, SoftCategory, SoftCategoryBlock, SoftLabelReader, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory,
                                    TensorSoftMultiCategory, agrees, entropy)
@@ -18,7 +20,8 @@ ABC = ['a', 'b', 'c']
     ([3, 0, 1], [.75, 0, .25]), ((3, 0, 1), [.75, 0, .25]), (L(3, 0, 1), [.75, 0, .25]), (np.array([3, 0, 1]), [.75, 0, .25]), (torch.tensor([3, 0, 1]), [.75, 0, .25]),
     ([.75, 0., .25], [.75, 0, .25]), (np.array([.75, 0, .25], dtype=np.float32), [.75, 0, .25]), (torch.tensor([.75, 0, .25], dtype=torch.float16), [.75, 0, .25]),
     ([.75, 0, .25], [.75, 0, .25]), ([True, False, False], [1, 0, 0]), (['a', 'c', 'a', 'a'], [.75, 0, .25]), (('a', 'c', 'a', 'a'), [.75, 0, .25]), (L('a', 'c', 'a', 'a'), [.75, 0, .25]),
-    ('b', [0, 1, 0]), (np.str_('b'), [0, 1, 0]), (np.array(['a', 'b']), [.5, .5, 0]), ([1, 0, 0], [1, 0, 0]), ([.7504, 0, .25], [.7504/1.0004, 0, .25/1.0004])])
+    (pd.array([3, 0, 1]), [.75, 0, .25]), (pd.Index(['a', 'c', 'a', 'a']), [.75, 0, .25]), ([torch.tensor(.75), torch.tensor(0.), torch.tensor(.25)], [.75, 0, .25]),
+    ({'a': np.float32(.75), 'c': torch.tensor(.25)}, [.75, 0, .25]), ('b', [0, 1, 0]), (np.str_('b'), [0, 1, 0]), (np.array(['a', 'b']), [.5, .5, 0]), ([1, 0, 0], [1, 0, 0]), ([.7504, 0, .25], [.7504/1.0004, 0, .25/1.0004])])
 def test_forms_of_one_distribution(label, row):
     y = SoftCategorize(vocab=ABC)(label)
     assert type(y) is TensorSoftCategory and y.dtype == torch.float32
@@ -45,12 +48,22 @@ def test_binary_trains(digits, votes):
     is_three = {f: n/30 for f, n in zip(files, votes['3'])}
     dls = DataBlock(blocks=(ImageBlock, SoftMultiCategoryBlock(vocab=['three'])), get_y=is_three.get, splitter=EndSplitter(.2), item_tfms=Resize(32)).dataloaders(files, bs=16, num_workers=0)
     assert dls.c == 1 and dls.one_batch()[1].shape == (16, 1)
+    learn = Learner(dls, nn.Sequential(nn.AvgPool2d(4), Flatten(), nn.Linear(3*64, 1)))
+    with learn.no_bar():
+        before = learn.validate()[0]
+        learn.fit(8, 1e-2)
+        after = learn.recorder.values[-1][1]
+        logits, targets = learn.get_preds(act=noop)
+        pred, present, probs = learn.predict(files[3])
+    assert after == pytest.approx(F.binary_cross_entropy_with_logits(logits, targets).item(), rel=1e-5) and after < before
+    assert probs.shape == (1,) and present.tolist() == (probs > .5).tolist() and pred.label == (['three'] if probs > .5 else [])
 
 
 def test_counts_with_n_votes():
     tfm = SoftMultiCategorize(vocab=ABC, n_votes=4)
     for label in ({'a': 3, 'b': 4}, Counter(a=3, b=4), [3, 4, 0], pd.Series({'b': 4, 'a': 3})): assert tfm(label).tolist() == [.75, 1, 0]
     assert tfm([['a'], []]).tolist() == [.5, 0, 0], 'sets are shares already'
+    assert tfm('a').tolist() == tfm(['a']).tolist() == tfm([True, False, False]).tolist() == [1, 0, 0], 'a name is present, not counted'
 
 
 def test_numbers_as_class_names():
@@ -91,6 +104,23 @@ class TestReader:
         torch.testing.assert_close(by_index(votes.set_index('fname').iloc[7]).as_subclass(torch.Tensor), expected)
         torch.testing.assert_close(SoftLabelReader(votes.assign(id=range(len(votes))), 'id', DIGITS)(7).as_subclass(torch.Tensor), expected)
         torch.testing.assert_close(SoftLabelReader(votes.assign(stem=[Path(f).stem for f in votes.fname]), 'stem', DIGITS, key=attrgetter('stem'))(Path('x/0007.png')).as_subclass(torch.Tensor), expected)
+
+    def test_ids_in_a_table_of_numbers(self, digits):
+        "pandas turns a row of integers and floats into floats"
+        df = pd.DataFrame(dict(id=[7, 8], x=[1, 3], y=[3, 1], score=[.5, .7]))
+        assert SoftLabelReader(df, 'id', ['x', 'y'])(df.iloc[1]).tolist() == [.75, .25]
+        dsets = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_x=lambda r: digits/f'images/{int(r.id):04d}.png', get_y=ColReader(['x', 'y']),
+                          splitter=EndSplitter(.5)).datasets(df)
+        assert dsets.train[0][1].tolist() == [.25, .75] and dsets.valid[0][1].tolist() == [.75, .25]
+
+    def test_windows_and_relative_paths(self):
+        df = pd.DataFrame(dict(f=['im\\a.png', './im/b.png'], x=[1, 0], y=[0, 1]))
+        assert SoftLabelReader(df, 'f', ['x', 'y'])('/data/im/a.png').tolist() == [1, 0] and SoftLabelReader(df, 'f', ['x', 'y'])('im/b.png').tolist() == [0, 1]
+
+    def test_its_table_is_safe(self, votes):
+        reader = SoftLabelReader(votes, 'fname', DIGITS)
+        reader(votes.fname[0]).zero_()
+        assert reader(votes.fname[0]).sum() == 1
 
     def test_longest_match_wins(self):
         df = pd.DataFrame(dict(f=['a.png', 'sub/a.png', '/abs/a.png'], x=[1, 0, 1], y=[0, 1, 3]))
@@ -150,11 +180,22 @@ def test_beside_a_category_block(digits, votes):
     assert dls.train_ds.loss_func(torch.zeros(16, 12), y, parity).item() == pytest.approx(np.log(10) + np.log(2), rel=1e-5)
 
 
+def test_threshold_of_the_loss_decides_for_labels_too():
+    tfm = SoftMultiCategorize(vocab=ABC, thresh=.2)
+    probs = torch.tensor([.3, .1, .9])
+    pred, target = tfm.decode(tfm.loss_func.decodes(probs[None])[0]), tfm.decode(tfm(probs))
+    assert pred.label == target.label == ['a', 'c'] and agrees(pred, target)
+
+
 class TestSoftCategory:
     def test_text(self):
         assert str(SoftCategory([.004, .996], 'ab')) == 'b 1.00' and str(SoftCategory([1., 0.], 'ab')) == 'a 1.00'
         assert str(SoftCategory([.5, .3, .15, .05], 'abcd')) == 'a .50 · b .30 · c .15 · …'
         assert str(SoftCategory([.001, .002], 'ab', multi=True)) == 'none' and str(SoftCategory([float('nan'), .5], 'ab', multi=True)) == 'b .50'
+
+    def test_formats_and_draws_anywhere(self):
+        assert f'{SoftCategory([.6, .4], "ab"):>15}' == '  a .60 · b .40'
+        assert [p.get_width() for p in SoftCategory([.75, .25], 'ab').show(bars=True).patches] == [.75, .25]
 
     def test_compares(self):
         a = SoftCategory([.6, .4], 'ab')

@@ -22,6 +22,7 @@ def zipped(path, n=3, extra=()):
         counts.insert(0, 'label', CIFAR_CLASSES[:n])
         counts.insert(0, 'fname', [f'images/{i:05d}.jpg' for i in range(n)])
         z.writestr('votes.csv', counts.to_csv(index=False))
+        for f in counts.fname: z.writestr(f, 'a picture')
         for name in extra: z.writestr(name, 'x')
 
 
@@ -74,8 +75,19 @@ def test_cifar10h_from_a_prepared_zip(empty_cache, monkeypatch, tmp_path):
     assert pd.read_csv(first/'votes.csv').label.tolist() == CIFAR_CLASSES[:3] and cifar10h() == first
     zipped(tmp_path/'cifar10h.zip', n=5)
     assert len(pd.read_csv(cifar10h()/'votes.csv')) == 5, 'a changed zip is not served from the cache'
-    (tmp_path/'cifar10h').mkdir()
+    (tmp_path/'cifar10h'/'images').mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match='cifar10h lacks votes.csv at its top level'): cifar10h()
+    (tmp_path/'cifar10h'/'votes.csv').touch()
     assert cifar10h() == tmp_path/'cifar10h'
+
+
+def test_zip_that_is_none(empty_cache, monkeypatch, tmp_path):
+    monkeypatch.setenv('FASTAI_SOFTLABELS_DATA', str(tmp_path))
+    (tmp_path/'cifar10h.zip').write_bytes(b'half a downl')
+    with pytest.raises(ValueError, match='cifar10h.zip is not a readable zip file .*download it again'): cifar10h()
+    with zipfile.ZipFile(tmp_path/'cifar10h.zip', 'w') as z: z.writestr('cifar10h/votes.csv', 'nested')
+    with pytest.raises(FileNotFoundError, match='cifar10h.zip lacks votes.csv and images at its top level'): cifar10h()
+    assert list(empty_cache.iterdir()) == [], 'nothing half is kept'
 
 
 @pytest.mark.parametrize('name', ['../evil', '/tmp/evil', 'images/../../evil'])

@@ -83,8 +83,8 @@ def fits(c):
 
 def fits_one_cycle(c):
     learn = c.learner()
-    with learn.no_bar(): learn.fit_one_cycle(2, 1e-2)
-    assert len(learn.recorder.values) == 2
+    with learn.no_bar(): learn.fit_one_cycle(4, 2e-2)
+    assert len(learn.recorder.values) == 4 and learn.recorder.values[-1][0] < learn.recorder.values[0][0]
 
 def fine_tunes(c):
     learn = vision_learner(c.dls(), resnet18, pretrained=False)
@@ -93,7 +93,8 @@ def fine_tunes(c):
 
 def finds_lr(c):
     learn = c.learner()
-    with learn.no_bar(): assert 1e-7 < learn.lr_find(num_it=30, show_plot=False).valley < 10
+    with learn.no_bar(): found = learn.lr_find(num_it=30, show_plot=False).valley
+    assert 1e-7 <= found < 10 and len(learn.recorder.losses) > 10 and np.isfinite(learn.recorder.losses[:5]).all()
 
 def top1_metric(c):
     with c.trained.no_bar():
@@ -171,24 +172,25 @@ def interprets(c):
         assert titles()[0].endswith(f'{values[0]:.2f}') and len(titles()[0].split('\n')) == 3
         interp.plot_top_losses(2, bars=True)
 
-def mixes_up(c):
-    seen, learn = [], None
-    def keep(learn): seen.append((learn.yb[0].clone(), learn.loss_func))
-    class Keep(Callback):
-        order, run_valid = 70, False
-        def after_pred(self): keep(self.learn)
-    learn = c.learner(cbs=[MixUp(.4), Keep()])
-    with learn.no_bar(): learn.fit(1)
-    mixed, loss_func = seen[0]
-    assert type(loss_func) is c.loss_type, 'targets are mixed, not losses'
-    if not c.multi: torch.testing.assert_close(mixed.sum(-1), torch.ones(16))
-    rows = torch.stack(list(c.reader.table.as_subclass(Tensor)))
-    assert min((rows - m).abs().sum(-1).min() for m in mixed) >= 0 and any((rows - m).abs().sum(-1).min() > .01 for m in mixed)
+class Mixed(Callback):
+    "Keeps the first training batch after it was mixed"
+    order, run_valid = 70, False
+    def before_fit(self): self.y = None
+    def after_pred(self):
+        if self.y is None: self.y, self.loss_type = self.learn.yb[0].clone(), type(self.learn.loss_func)
 
-def cuts_and_mixes(c):
-    learn = c.learner(cbs=CutMix())
+def mixed_targets(c, mix):
+    learn = c.learner(cbs=[mix, Mixed()])
     with learn.no_bar(): learn.fit(1)
-    assert np.isfinite(learn.recorder.values[-1]).all()
+    assert_finite(learn)
+    y, rows = learn.mixed.y, c.reader.table.as_subclass(Tensor)
+    assert learn.mixed.loss_type is c.loss_type, 'targets are mixed, not losses'
+    if not c.multi: torch.testing.assert_close(y.sum(-1), torch.ones(16))
+    return torch.stack([(rows - t).abs().sum(-1).min() for t in y]) # how far each is from any label
+
+def mixes_up(c): assert (mixed_targets(c, MixUp(.4)) > .01).sum() > 4
+
+def cuts_and_mixes(c): assert (mixed_targets(c, CutMix()) > .001).sum() > 4
 
 def smooths_labels(c):
     if c.multi: return 'binary cross-entropy has no label smoothing'
@@ -263,6 +265,11 @@ def two_targets(c):
     with torch.no_grad(): logits = learn.model.eval()(x.as_subclass(Tensor))
     expected = c.oracle(logits[:, :10], a.as_subclass(Tensor)).mean() + F.cross_entropy(logits[:, 10:], b.as_subclass(Tensor))
     torch.testing.assert_close(learn.loss_func(logits, a, b), expected)
+    with learn.no_bar():
+        valid_loss = learn.validate()[0]
+        probs, targets, losses = learn.get_preds(with_loss=True)
+    assert [p.shape for p in probs] == [t.shape for t in targets] == [(24, 10), (24, 2)]
+    torch.testing.assert_close(losses.mean().as_subclass(Tensor), torch.tensor(valid_loss), rtol=1e-4, atol=1e-4)
 
 def from_df(c):
     df, kw = c.df.copy(), dict(path=c.path, valid_pct=.2, seed=42, item_tfms=Resize(32), bs=16, num_workers=0)
