@@ -175,15 +175,15 @@ def interprets(c):
 class Mixed(Callback):
     "Keeps the first training batch after it was mixed"
     order, run_valid = 70, False
-    def before_fit(self): self.y = None
+    def before_fit(self): self.mixed_y = None
     def after_pred(self):
-        if self.y is None: self.y, self.loss_type = self.learn.yb[0].clone(), type(self.learn.loss_func)
+        if self.mixed_y is None: self.mixed_y, self.loss_type = self.learn.yb[0].clone(), type(self.learn.loss_func)
 
 def mixed_targets(c, mix):
     learn = c.learner(cbs=[mix, Mixed()])
     with learn.no_bar(): learn.fit(1)
     assert_finite(learn)
-    y, rows = learn.mixed.y, c.reader.table.as_subclass(Tensor)
+    y, rows = learn.mixed.mixed_y, c.reader.table.as_subclass(Tensor)
     assert learn.mixed.loss_type is c.loss_type, 'targets are mixed, not losses'
     if not c.multi: torch.testing.assert_close(y.sum(-1), torch.ones(16))
     return torch.stack([(rows - t).abs().sum(-1).min() for t in y]) # how far each is from any label
