@@ -99,11 +99,11 @@ class SoftLabelReader(DisplayedTransform):
         self._index(keys, name)
         self.table = torch.from_numpy(rows).as_subclass(TensorSoftMultiCategory if multi else TensorSoftCategory)
 
-# %% ../nbs/02_data.ipynb #7e4a6c31
+# %% ../nbs/02_data.ipynb #41a0eb0f
 @patch
 def _text(self: SoftLabelReader, o) -> str:
     "The key of item `o`: a path with forward slashes, or an id (pandas makes `7.0` of a 7 in a row of floats)"
-    if isinstance(o, (float, np.floating)) and o == int(o): o = int(o)
+    if isinstance(o, (float, np.floating)) and o.is_integer(): o = int(o)
     return (o.as_posix() if isinstance(o, PurePath) else str(o)).replace('\\', '/').removeprefix('./')
 
 @patch
@@ -119,14 +119,14 @@ def _keys(self: SoftLabelReader, df, n_votes) -> list:
     if (no := items.isna()).any(): raise SoftLabelError(f'Row {df.index[no.argmax()]} has no item name ({self.item!r} is missing). Fill it in, or drop the row.')
     return [self._text(k) for k in items]
 
-# %% ../nbs/02_data.ipynb #4c1aa157
+# %% ../nbs/02_data.ipynb #8f108691
 @patch
 def _index(self: SoftLabelReader, keys, name):
     "Row number by key; raise for duplicates"
     self.rows = {k: i for i, k in enumerate(keys)}
     if len(self.rows) < len(keys):
         i = int(pd.Index(keys).duplicated().argmax())
-        raise SoftLabelError(f'{name(i)} stands in the table before, in row {keys.index(keys[i])}: expected each item once. Drop one, or add up their votes (`df.groupby(item).sum()`).')
+        raise SoftLabelError(f'{name(i)} repeats {name(keys.index(keys[i]))}: expected each item once. Drop one, or add up their votes (`df.groupby(item).sum()`).')
     self.depths = sorted({k.count('/') + 1 for k in self.rows}, reverse=True)
 
 @patch
@@ -156,8 +156,11 @@ def check_items(self: SoftLabelReader,
     items, # Paths, ids, or a table with the item column
 ):
     "See that each of `items` has a row, and that different items have different rows; raise `SoftLabelError` if not"
+    if hasattr(items, 'iloc'):
+        if self.item is not None and self.item not in items: raise UnknownNameError(f'The table of items has no column {self.item!r} to look up; its columns are {list(items.columns)}.')
+        items = items.index if self.item is None else items[self.item]
     found = {}
-    for o in items[self.item] if hasattr(items, 'iloc') and self.item is not None else items.index if hasattr(items, 'iloc') else items:
+    for o in items:
         i = self.find(o)
         if self.key is None and (other := found.setdefault(i, o)) != o:
             raise SoftLabelError(f'The items {_short(str(other))} and {_short(str(o))} have the same row {list(self.rows)[i]!r} in the table. Name them there by a longer part of their path, or say with `key=` what to look up.')

@@ -1,5 +1,5 @@
 "The demo as a new user runs it, shortened to one epoch."
-import os, re, subprocess, sys
+import re, subprocess, sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
