@@ -125,9 +125,11 @@ def decodes(self: SoftCrossEntropyLossFlat, x: Tensor) -> Tensor:
     res = x.argmax(self.axis)
     return _remembering(res, x, TensorSoftCategory) if x.ndim == 2 else res
 
-# %% ../nbs/01_losses.ipynb #40f5d85d
+# %% ../nbs/01_losses.ipynb #cc557290
 class SoftBCEWithLogitsLossFlat(SoftLoss):
     "Binary cross-entropy with logits to soft labels; without NaN targets equal to `nn.BCEWithLogitsLoss`"
+    multi = True # each class has a probability of its own
+
     def __init__(self,
         axis: int = -1,                              # The class axis: −1 for logits (N,C), 1 for (N,C,H,W)
         weight: Tensor | Sequence | None = None,     # A weight for each class (C,); does not move the minimum

@@ -9,8 +9,8 @@ from PIL import Image
 from fastai.losses import CrossEntropyLossFlat
 from fastai.vision.all import ColReader, DataBlock, EndSplitter, ImageBlock, ImageDataLoaders, Resize
 
-from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader,
-                                   SoftMultiCategorize, SoftMultiCategoryBlock, UnknownNameError, cifar10h, top1_agreement)
+from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftECE, SoftLabelError, SoftLabelReader,
+                                   SoftMultiCategorize, SoftMultiCategoryBlock, UnknownNameError, bootstrap_interval, brier_score, cifar10h, kl_divergence, top1_agreement)
 
 PETS = ['cat', 'dog']
 FOLDER = tempfile.TemporaryDirectory()
@@ -151,8 +151,13 @@ CASES = {
     # losses, metrics, display, data
     'metric: broadcast': (lambda: top1_agreement(torch.rand(4, 2), torch.rand(4, 1)), SoftLabelError, ['(4, 2)', '(4, 1)', 'Nothing is broadcast']),
     'metric: one row': (lambda: top1_agreement(torch.rand(4), torch.rand(4)), SoftLabelError, ['Expected predictions (N,K)', '(4,)']),
-    'metric: one class': (lambda: top1_agreement(torch.rand(4, 1), torch.rand(4, 1)), SoftLabelError, ['With one class', 'another metric']),
-    'metric: two targets': (lambda: top1_agreement.accumulate(SimpleNamespace(pred=torch.rand(4, 2), yb=(torch.rand(4, 2),)*2)), SoftLabelError, ['`top1_agreement`', '2 targets']),
+    'metric: logits': (lambda: kl_divergence(torch.tensor([[.5, .5], [2., -1.]]), torch.tensor([[.5, .5]]*2)), SoftLabelError, ['Row 1', '[2.0, -1.0]', 'learn.get_preds()']),
+    'metric: NaN': (lambda: brier_score(torch.tensor([[np.nan, 1.]]), torch.tensor([[.5, .5]])), SoftLabelError, ['Row 0', 'nan']),
+    'metric: no activation': (lambda: brier_score.accumulate(SimpleNamespace(pred=torch.rand(4, 2), yb=(torch.rand(4, 2),), loss_func=torch.nn.CrossEntropyLoss(), to_detach=None)), SoftLabelError, ['CrossEntropyLoss() has no `activation`', '`brier_score`']),
+    'metric: no bins': (lambda: SoftECE(n_bins=0), ValueError, ['n_bins is 0', '1 or more']),
+    'metric: level': (lambda: bootstrap_interval(brier_score, torch.tensor([[.5, .5]]), torch.tensor([[.5, .5]]), level=95), ValueError, ['level is 95', 'between 0 and 1']),
+    'metric: one class': (lambda: top1_agreement(torch.rand(4, 1), torch.rand(4, 1)), SoftLabelError, ['Row 0 of the predictions is not a distribution', 'multi=True']),
+    'metric: two targets': (lambda: top1_agreement.accumulate(SimpleNamespace(pred=torch.rand(4, 2), yb=(torch.rand(4, 2),)*2, to_detach=None)), SoftLabelError, ['`top1_agreement`', '2 targets']),
     'weights: negative': (lambda: SoftCrossEntropyLossFlat(weight=[-1., 2.]), ValueError, ['`weight` is [-1.0, 2.0]', '0 or more']),
     'weights: NaN': (lambda: SoftBCEWithLogitsLossFlat(pos_weight=[np.nan, 2.]), ValueError, ['`pos_weight` is [nan, 2.0]', 'finite']),
     'threshold set later': (lambda: setattr(SoftBCEWithLogitsLossFlat(), 'thresh', 5), ValueError, ['thresh is 5', 'in [0,1]']),

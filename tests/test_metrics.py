@@ -1,47 +1,168 @@
-"Metrics against loops, over uneven batches, with ties and unlabelled items."
+"Metrics against NumPy loops: soft and hard targets, both blocks, uneven batches, ties, unlabelled items."
+import copy, pickle
 from types import SimpleNamespace
 
 import numpy as np, pytest, torch
 from fastai.metrics import accuracy
+from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resize, ColReader
+from torch import nn
 
-from fastai_softlabels.all import top1_agreement
+from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftECE, SoftLabelReader, SoftMultiCategoryBlock, bootstrap_interval,
+                                   brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy, soft_cross_entropy, top1_agreement, total_variation)
+from conftest import DIGITS
 
 
-def loop(preds, targets): return np.mean([p.argmax() in np.flatnonzero(t == t.max()) for p, t in zip(preds.numpy(), targets.numpy()) if t.sum() > 0])
+def plog(a, b): return sum(x*np.log(y) for x, y in zip(a, b) if x > 0)
+
+LOOPS = { # for one item: predicted and labelled distribution
+    top1_agreement: lambda p, y: float(y[np.argmax(p)] == max(y)),
+    soft_accuracy: lambda p, y: y[np.argmax(p)],
+    soft_cross_entropy: lambda p, y: -plog(y, p),
+    kl_divergence: lambda p, y: plog(y, y) - plog(y, p),
+    js_divergence: lambda p, y: .5*(plog(y, y) - plog(y, (p+y)/2)) + .5*(plog(p, p) - plog(p, (p+y)/2)),
+    total_variation: lambda p, y: .5*sum(abs(a-b) for a, b in zip(p, y)),
+    brier_score: lambda p, y: sum((a-b)**2 for a, b in zip(p, y))}
+by_name = pytest.mark.parametrize('metric', LOOPS, ids=lambda m: m.name)
 
 
-def in_batches(preds, targets, cuts):
-    top1_agreement.reset()
-    for i, j in zip(cuts, cuts[1:]): top1_agreement.accumulate(SimpleNamespace(pred=preds[i:j], yb=(targets[i:j],), to_detach=lambda t: t.detach()))
-    return top1_agreement.value.item()
+def mean_loop(metric, probs, targets): return np.mean([LOOPS[metric](p, y) for p, y in zip(probs.double().numpy(), targets.double().numpy()) if np.nansum(y) > 0])
+
+def multi_loop(metric, probs, targets):
+    return np.mean([LOOPS[metric](np.array([p, 1-p]), np.array([y, 1-y])) for p, y in zip(probs.double().numpy().ravel(), targets.double().numpy().ravel()) if not np.isnan(y)])
 
 
 @pytest.fixture
-def preds(): return torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+def logits(): return torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
 
 @pytest.fixture
-def targets(): return torch.randint(3, (50, 4), generator=torch.Generator().manual_seed(1)).float() # many ties, some rows of zeros
+def soft():
+    "shares of six votes, many ties, every seventh unlabelled"
+    votes = torch.distributions.Multinomial(6, torch.ones(4)).sample((50,))
+    votes[::7] = 0
+    return votes/6
+
+@pytest.fixture
+def multi(soft):
+    "independent shares, with NaN for unlabelled classes"
+    soft[::5, 2] = torch.nan
+    return soft
 
 
-@pytest.mark.parametrize('cuts', [[0, 50], [0, 1, 50], [0, 13, 26, 49, 50]])
-def test_top1_agreement(preds, targets, cuts):
-    targets[::7] = 0
-    assert in_batches(preds, targets, cuts) == pytest.approx(loop(preds, targets)) == top1_agreement(preds, targets).item()
+def in_batches(metric, logits, targets, loss, cuts):
+    metric.reset()
+    for i, j in zip(cuts, cuts[1:]): metric.accumulate(SimpleNamespace(pred=logits[i:j], yb=(targets[i:j],), loss_func=loss, to_detach=lambda t: t))
+    return metric.value.item()
 
 
-def test_hard_targets(preds):
+CUTS = pytest.mark.parametrize('cuts', [[0, 50], [0, 1, 50], [0, 13, 26, 49, 50]])
+
+
+@by_name
+@CUTS
+def test_one_distribution(metric, cuts, logits, soft):
+    expected = mean_loop(metric, logits.softmax(-1), soft)
+    assert metric(logits.softmax(-1), soft).item() == pytest.approx(expected, rel=1e-5)
+    assert in_batches(metric, logits, soft, SoftCrossEntropyLossFlat(), cuts) == pytest.approx(expected, rel=1e-5)
+
+
+@by_name
+@CUTS
+def test_independent_classes(metric, cuts, logits, multi):
+    expected = multi_loop(metric, logits.sigmoid(), multi)
+    assert metric(logits.sigmoid(), multi, multi=True).item() == pytest.approx(expected, rel=1e-5)
+    assert in_batches(metric, logits, multi, SoftBCEWithLogitsLossFlat(), cuts) == pytest.approx(expected, rel=1e-5)
+
+
+@by_name
+def test_hard_targets_are_one_hot(metric, logits):
     index = torch.arange(50) % 4
-    assert top1_agreement(preds, index).item() == pytest.approx(accuracy(preds, index).item())
-    assert in_batches(preds, index, [0, 7, 50]) == pytest.approx(accuracy(preds, index).item())
+    one_hot = torch.nn.functional.one_hot(index, 4)
+    assert metric(logits.softmax(-1), index).item() == pytest.approx(mean_loop(metric, logits.softmax(-1), one_hot), rel=1e-5) == metric(logits.softmax(-1), one_hot).item()
 
 
-def test_unlabelled_and_nothing_labelled(preds, targets):
-    targets[3] = torch.nan
-    keep = torch.arange(50) != 3
-    assert top1_agreement(preds, targets).item() == pytest.approx(top1_agreement(preds[keep], targets[keep]).item())
-    top1_agreement.reset()
-    assert top1_agreement.value is None
+def test_hard_accuracy(logits):
+    index = torch.arange(50) % 4
+    for metric in (top1_agreement, soft_accuracy): assert metric(logits.softmax(-1), index).item() == pytest.approx(accuracy(logits, index).item())
+    index[::3] = -100
+    assert top1_agreement(logits.softmax(-1), index).item() == pytest.approx(accuracy(logits[index >= 0], index[index >= 0]).item())
 
 
-def test_half_precision_targets_tie_alike(preds, targets):
-    assert top1_agreement(preds.half(), targets.half()).item() == pytest.approx(loop(preds.half().float(), targets))
+@by_name
+def test_perfect_prediction(metric, soft):
+    labelled = soft[soft.sum(-1) > 0]
+    best = {top1_agreement: 1, soft_accuracy: labelled.amax(-1).mean().item(), soft_cross_entropy: torch.special.entr(labelled).sum(-1).mean().item()}
+    assert metric(labelled, labelled).item() == pytest.approx(best.get(metric, 0), abs=1e-6)
+
+
+def test_zero_probability_is_finite(): assert soft_cross_entropy(torch.tensor([[0., 1.]]), torch.tensor([[1., 0.]])).item() == pytest.approx(87.3365, abs=1e-3)
+
+
+@pytest.mark.parametrize('metric', [top1_agreement, entropy_correlation, SoftECE()], ids=lambda m: m.name)
+def test_nothing_labelled(metric, logits):
+    metric.reset()
+    assert metric.value is None
+
+
+@CUTS
+def test_entropy_correlation(cuts, logits, soft):
+    keep = soft.sum(-1) > 0
+    h = lambda d: [-plog(r, r) for r in d.double().numpy()]
+    expected = np.corrcoef(h(logits.softmax(-1)[keep]), h(soft[keep]))[0, 1]
+    assert entropy_correlation(logits.softmax(-1), soft).item() == pytest.approx(expected, rel=1e-4)
+    assert in_batches(entropy_correlation, logits, soft, SoftCrossEntropyLossFlat(), cuts) == pytest.approx(expected, rel=1e-4)
+
+
+def ece_loop(conf, correct, n_bins, equal_mass):
+    "item by item, bin by bin"
+    conf, correct = np.asarray(conf, dtype=float), np.asarray(correct, dtype=float)
+    if equal_mass:
+        order = np.argsort(conf, kind='stable')
+        bins = np.empty(len(conf), dtype=int)
+        for rank, i in enumerate(order): bins[i] = rank*n_bins//len(conf)
+    else: bins = [max(0, min(n_bins-1, next(b for b in range(n_bins+1) if c <= np.float32(b+1)/np.float32(n_bins) + 1e-9))) for c in conf]
+    total = 0
+    for b in range(n_bins):
+        inside = [i for i in range(len(conf)) if bins[i] == b]
+        if inside: total += len(inside)/len(conf)*abs(np.mean(conf[inside]) - np.mean(correct[inside]))
+    return total
+
+
+@pytest.mark.parametrize('equal_mass', [False, True])
+@pytest.mark.parametrize('classwise', [False, True])
+@pytest.mark.parametrize('n_bins', [1, 4, 15])
+def test_soft_ece(logits, soft, equal_mass, classwise, n_bins):
+    metric, p = SoftECE(n_bins, equal_mass, classwise), logits.softmax(-1)
+    keep = soft.sum(-1) > 0
+    q, y = p[keep].numpy(), soft[keep].numpy()
+    if classwise: expected = np.mean([ece_loop(q[:, c], y[:, c], n_bins, equal_mass) for c in range(4)])
+    else: expected = ece_loop(q.max(1), y[np.arange(len(y)), q.argmax(1)], n_bins, equal_mass)
+    assert metric(p, soft).item() == pytest.approx(expected, abs=1e-6)
+    assert in_batches(metric, logits, soft, SoftCrossEntropyLossFlat(), [0, 9, 50]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_bootstrap(logits, soft):
+    p = logits.softmax(-1)
+    rng = torch.Generator().manual_seed(3)
+    draws = [brier_score(p[i], soft[i]).item() for i in (torch.randint(50, (50,), generator=rng) for _ in range(200))]
+    assert bootstrap_interval(brier_score, p, soft, n=200, seed=3) == pytest.approx(np.quantile(draws, [.025, .975]).tolist(), abs=1e-5)
+    low, high = bootstrap_interval(SoftECE(), p, soft, n=50, level=.5)
+    assert low < high
+
+
+def test_metrics_pickle_and_copy():
+    assert pickle.loads(pickle.dumps(top1_agreement)) is top1_agreement
+    assert pickle.loads(pickle.dumps(SoftECE(7))).n_bins == 7 == copy.deepcopy(SoftECE(7)).n_bins
+
+
+@pytest.mark.parametrize('block', [SoftCategoryBlock, SoftMultiCategoryBlock])
+def test_all_in_a_learner(block, digits, votes):
+    "an uneven last batch; the table equals the metrics of all predictions at once"
+    dls = DataBlock(blocks=(ImageBlock, block), get_x=ColReader('fname', pref=digits), get_y=SoftLabelReader(votes, 'fname', DIGITS), splitter=EndSplitter(.25),
+                    item_tfms=Resize(8)).dataloaders(votes, bs=16, val_bs=13, num_workers=0)
+    metrics = [*LOOPS, entropy_correlation, SoftECE()] if block is SoftCategoryBlock else [*LOOPS, SoftECE()]
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 10)), metrics=metrics)
+    with learn.no_bar():
+        learn.fit(1)
+        values = learn.recorder.values[-1][2:]
+        probs, targets = learn.get_preds()
+    for m, v in zip(metrics, values): assert m(probs, targets, multi=block is SoftMultiCategoryBlock).item() == pytest.approx(v, rel=1e-4), m.name
