@@ -241,6 +241,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'fastai_softlabels/metrics.py'),
                                            'fastai_softlabels.metrics.ItemMetric.__call__': ( 'metrics.html#itemmetric.__call__',
                                                                                               'fastai_softlabels/metrics.py'),
+                                           'fastai_softlabels.metrics.ItemMetric.__init__': ( 'metrics.html#itemmetric.__init__',
+                                                                                              'fastai_softlabels/metrics.py'),
                                            'fastai_softlabels.metrics.ItemMetric.accumulate': ( 'metrics.html#itemmetric.accumulate',
                                                                                                 'fastai_softlabels/metrics.py'),
                                            'fastai_softlabels.metrics.ItemMetric.items': ( 'metrics.html#itemmetric.items',
