@@ -3,4 +3,5 @@ from .core import *
 from .losses import *
 from .data import *
 from .metrics import *
+from .votes import *
 from .datasets import *

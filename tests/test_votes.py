@@ -1,0 +1,148 @@
+"Votes against a loop; all four forms; what is refused."
+import json, os
+from collections import Counter, defaultdict
+from itertools import combinations
+
+import numpy as np, pandas as pd, pytest
+
+from fastai_softlabels.all import SoftLabelError, SoftLabelReader, UnknownNameError, cifar10h, preds_to_soft, read_label_studio, votes_to_soft
+
+CLASSES = ['cat', 'dog', 'fox']
+
+
+@pytest.fixture
+def long():
+    "40 items, one to six votes each, by named annotators"
+    rng = np.random.default_rng(0)
+    rows = [(f'im{i}', rng.choice(CLASSES), a) for i in range(40) for a in rng.permutation(8)[:rng.integers(1, 7)]]
+    return pd.DataFrame(rows, columns=['file', 'vote', 'who'])
+
+
+def loop(long):
+    "item by item, vote by vote, pair by pair"
+    votes = defaultdict(list)
+    for r in long.itertuples(): votes[r.file].append(r.vote)
+    res = {}
+    for f, v in votes.items():
+        shares = [v.count(c)/len(v) for c in CLASSES]
+        pairs = [a == b for a, b in combinations(v, 2)]
+        res[f] = [*shares, len(v), -sum(s*np.log(s) for s in shares if s), np.mean(pairs) if pairs else np.nan]
+    return pd.DataFrame(res, index=[*CLASSES, 'n_votes', 'entropy', 'agreement']).T
+
+
+def forms(long):
+    lists = long.groupby('file', sort=False).vote.agg(list).reset_index()
+    wide = long.pivot(index='file', columns='who', values='vote').loc[lists.file].reset_index()
+    counts = pd.DataFrame([Counter(v) for v in lists.vote]).reindex(columns=CLASSES).fillna(0).astype(int).assign(file=lists.file)
+    return {'long': (long, 'file', dict(label='vote', annotator='who')), 'lists': (lists, 'file', dict(lists='vote')), 'wide': (wide, 'file', dict(annotators=list(range(8)))),
+            'counts': (counts, 'file', dict(counts=CLASSES)), 'wide, index': (wide.set_index('file'), None, dict(annotators=list(range(8))))}
+
+
+@pytest.mark.parametrize('form', ['long', 'lists', 'wide', 'counts', 'wide, index'])
+def test_forms_against_loop(long, form):
+    df, item, kw = forms(long)[form]
+    pd.testing.assert_frame_equal(votes_to_soft(df, item, **kw), loop(long), check_names=False)
+
+
+def test_any_dtype(long):
+    expected = loop(long)
+    for dtype in ('category', object, 'string'):
+        pd.testing.assert_frame_equal(votes_to_soft(long.astype({'vote': dtype, 'file': dtype}), 'file', label='vote'), expected, check_names=False, check_index_type=False, check_column_type=False)
+
+
+def test_vocab_orders_by_name_and_adds_classes(long):
+    soft = votes_to_soft(long, 'file', label='vote', vocab=['fox', 'elk', 'cat', 'dog'])
+    assert list(soft.columns[:4]) == ['fox', 'elk', 'cat', 'dog'] and (soft.elk == 0).all()
+    assert np.allclose(soft[CLASSES], loop(long)[CLASSES])
+    counts, item, kw = forms(long)['counts']
+    assert np.allclose(votes_to_soft(counts, item, **kw, vocab=CLASSES[::-1])[CLASSES], loop(long)[CLASSES])
+
+
+def test_prior(long):
+    soft, plain = votes_to_soft(long, 'file', label='vote', prior=.5), loop(long)
+    n = plain.n_votes
+    for c in CLASSES: assert np.allclose(soft[c], (plain[c]*n + .5)/(n + 1.5))
+    assert np.allclose(soft.n_votes, n) and np.allclose(soft[CLASSES].sum(axis=1), 1)
+
+
+def test_weights():
+    df = pd.DataFrame(dict(f=['a', 'a', 'b'], v=['cat', 'dog', 'dog'], w=[3., 1., .5]))
+    soft = votes_to_soft(df, 'f', label='v', weight='w')
+    assert soft.loc['a', ['cat', 'dog']].tolist() == [.75, .25] and soft.n_votes.tolist() == [4, .5] and np.isnan(soft.agreement['b'])
+
+
+@pytest.mark.parametrize('how, row', [('drop', [2/3, 1/3]), ('spread', [2.5/4, 1.5/4])])
+def test_unsure(how, row):
+    df = pd.DataFrame(dict(f=['a'], v=[['cat', 'cat', 'dog', '?']]))
+    soft = votes_to_soft(df, 'f', lists='v', unsure='?', unsure_as=how)
+    assert soft[['cat', 'dog']].iloc[0].tolist() == pytest.approx(row) and soft.agreement['a'] == pytest.approx(1/3)
+    assert '?' in votes_to_soft(df, 'f', lists='v', unsure='?', unsure_as='class')
+
+
+def test_min_votes_says_whom_it_leaves_out():
+    df = pd.DataFrame(dict(f=list('abc'), v=[['cat', 'dog'], ['?'], []]))
+    with pytest.warns(UserWarning, match="2 of 3 items have fewer than 1 votes and are left out, the first is 'b'"):
+        assert list(votes_to_soft(df, 'f', lists='v', unsure='?', min_votes=1).index) == ['a']
+
+
+def test_feeds_the_reader(long):
+    soft = votes_to_soft(long, 'file', label='vote')
+    assert SoftLabelReader(soft, None, CLASSES)('data/im3').tolist() == pytest.approx(soft.loc['im3', CLASSES].tolist())
+
+
+def lab(vote='cat', **kw): return dict(id=7, data=dict(image='a.png'), annotations=[dict(completed_by=1, result=[dict(type='choices', value=dict(choices=[vote]))], **kw)])
+
+df = pd.DataFrame(dict(f=['a', 'a', 'b'], v=['cat', 'dog', 'dog'], who=[1, 2, 1], cat=[1, 0, 2], dog=[1, 1, 0], w=[1., 1., 1.], l=[['cat'], ['dog'], []]))
+one = df.drop(index=1).reset_index(drop=True)
+FAULTS = {
+    'no form': (lambda: votes_to_soft(df, 'f'), SoftLabelError, ['one of `label=`', 'given: none']),
+    'two forms': (lambda: votes_to_soft(df, 'f', label='v', counts=['cat']), SoftLabelError, ["given: ['label', 'counts']"]),
+    'no table': (lambda: votes_to_soft([1], 'f', label='v'), SoftLabelError, ['a list', 'pandas DataFrame']),
+    'no item column': (lambda: votes_to_soft(df, 'file', lists='l'), UnknownNameError, ["no column 'file'", "'f', 'v'"]),
+    'long without item': (lambda: votes_to_soft(df, None, label='v'), SoftLabelError, ['`item=`']),
+    'annotator column missing': (lambda: votes_to_soft(df, 'f', label='v', annotator='name'), UnknownNameError, ["no column 'name'"]),
+    'one of the annotators missing': (lambda: votes_to_soft(one, 'f', annotators=['v', 'x']), UnknownNameError, ["no column 'x'"]),
+    'unknown class': (lambda: votes_to_soft(df, 'f', label='v', vocab=['cat', 'fox']), UnknownNameError, ["Item 'a': the class 'dog' is not in the vocab ['cat', 'fox']", '`unsure=`']),
+    'counts beyond the vocab': (lambda: votes_to_soft(one, 'f', counts=['cat', 'dog'], vocab=['cat']), UnknownNameError, ["the class 'dog' is not in the vocab"]),
+    'no votes': (lambda: votes_to_soft(one, 'f', lists='l'), SoftLabelError, ["Item 'b' has no votes (1 of 2 items)", '`min_votes=1`']),
+    'only unsure': (lambda: votes_to_soft(df, 'f', label='v', unsure=['dog']), SoftLabelError, ["Item 'b' has no votes", '`unsure_as=`']),
+    'negative count': (lambda: votes_to_soft(one.assign(cat=[1, -1]), 'f', counts=['cat', 'dog']), SoftLabelError, ['Row 1: the counts are [-1, 0]', 'whole numbers']),
+    'fractional count': (lambda: votes_to_soft(one.assign(cat=[1, .5]), 'f', counts=['cat', 'dog']), SoftLabelError, ['Row 1', '0.5', 'whole numbers']),
+    'missing count': (lambda: votes_to_soft(one.assign(cat=[1, np.nan]), 'f', counts=['cat', 'dog']), SoftLabelError, ['Row 1', 'nan', '0 where nobody']),
+    'text as count': (lambda: votes_to_soft(one.assign(cat=[1, 'two']), 'f', counts=['cat', 'dog']), SoftLabelError, ['Row 1', "'two'"]),
+    'double vote': (lambda: votes_to_soft(df.assign(who=1), 'f', label='v', annotator='who'), SoftLabelError, ["Row 1: annotator 1 voted on item 'a' before", 'drop_duplicates']),
+    'label missing': (lambda: votes_to_soft(df.assign(v=['cat', None, 'dog']), 'f', label='v'), SoftLabelError, ["Row 1: the label in column 'v' is missing", 'Drop the row']),
+    'item missing': (lambda: votes_to_soft(df.assign(f=['a', None, 'b']), 'f', label='v'), SoftLabelError, ["Row 1: the item in column 'f' is missing"]),
+    'item twice': (lambda: votes_to_soft(df, 'f', counts=['cat', 'dog']), SoftLabelError, ["Row 1: the item 'a' stands in the table before"]),
+    'negative weight': (lambda: votes_to_soft(df.assign(w=[1, -2, 1]), 'f', label='v', weight='w'), SoftLabelError, ['Row 1: the weight is', '-2', '0 or more']),
+    'text in place of a list': (lambda: votes_to_soft(one, 'f', lists='v'), SoftLabelError, ["Row 0: 'cat' in column 'v' is no list", 'a list of one']),
+    'bad prior': (lambda: votes_to_soft(df, 'f', label='v', prior=-1), SoftLabelError, ['prior is -1']),
+    'bad unsure_as': (lambda: votes_to_soft(df, 'f', label='v', unsure_as='ignore'), SoftLabelError, ["unsure_as is 'ignore'", "'spread'"]),
+    'vocab twice': (lambda: votes_to_soft(df, 'f', label='v', vocab=['cat', 'dog', 'cat']), SoftLabelError, ['more than once', 'Name each class once']),
+    'class with a column\'s name': (lambda: votes_to_soft(df.assign(v='entropy'), 'f', label='v'), SoftLabelError, ["named 'entropy'", 'Rename']),
+    'temperature': (lambda: preds_to_soft(None, [], temperature=0), SoftLabelError, ['temperature is 0', 'above 0']),
+}
+
+
+@pytest.mark.parametrize('case', FAULTS)
+def test_says_what_is_wrong(case):
+    f, exception, words = FAULTS[case]
+    with pytest.raises(exception) as e: f()
+    assert [w for w in words if w not in str(e.value)] == [], str(e.value)
+
+
+@pytest.mark.parametrize('content, words', [('{', 'is no JSON export'), ('{}', 'expected a list of tasks'), (json.dumps([dict(id=7, data=dict(text='x'))]), "Task 7 .* has no 'image'"),
+                                            (json.dumps([lab(was_cancelled=True)]), '1 tasks, but no choices')])
+def test_label_studio_exports_that_are_none(tmp_path, content, words):
+    (tmp_path/'e.json').write_text(content)
+    with pytest.raises(SoftLabelError, match=words): read_label_studio(tmp_path/'e.json')
+
+
+@pytest.mark.skipif('FASTAI_SOFTLABELS_DATA' not in os.environ, reason='needs CIFAR-10H in the folder that FASTAI_SOFTLABELS_DATA names')
+def test_cifar10h_as_single_votes_and_back():
+    df = pd.read_csv(cifar10h()/'votes.csv')
+    classes = list(df.columns[2:])
+    n = df[classes].to_numpy()
+    single = pd.DataFrame(dict(fname=np.repeat(df.fname.to_numpy(), n.sum(1)), vote=np.concatenate([np.repeat(classes, r) for r in n])))
+    assert len(single) == 511_000
+    np.testing.assert_allclose(votes_to_soft(single, 'fname', label='vote')[classes], n/n.sum(1, keepdims=True))
