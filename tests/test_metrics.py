@@ -140,6 +140,12 @@ def test_soft_ece(logits, soft, equal_mass, classwise, n_bins):
     assert in_batches(metric, logits, soft, SoftCrossEntropyLossFlat(), [0, 9, 50]) == pytest.approx(expected, abs=1e-6)
 
 
+def test_bins_hold_their_upper_edge():
+    "as torchmetrics and Guo et al. have it: (0, .5], (.5, 1]"
+    p, y = torch.tensor([[.5, .4, .1], [.4, .3, .3], [.9, .1, 0.]]), torch.tensor([[0., 1., 0.], [1., 0., 0.], [1., 0., 0.]])
+    assert SoftECE(n_bins=2)(p, y).item() == pytest.approx((abs(.9 - 1) + .1)/3)
+
+
 def test_bootstrap(logits, soft):
     p = logits.softmax(-1)
     rng = torch.Generator().manual_seed(3)

@@ -68,6 +68,7 @@ def test_prior(long):
 def test_weights():
     df = pd.DataFrame(dict(f=['a', 'a', 'b'], v=['cat', 'dog', 'dog'], w=[3., 1., .5]))
     soft = votes_to_soft(df, 'f', label='v', weight='w')
+    assert np.isnan(votes_to_soft(df.assign(w=[2.5, 1., 1.]), 'f', label='v', weight='w').agreement['a']) and soft.agreement['a'] == .5
     assert soft.loc['a', ['cat', 'dog']].tolist() == [.75, .25] and soft.n_votes.tolist() == [4, .5] and np.isnan(soft.agreement['b'])
 
 
@@ -83,6 +84,7 @@ def test_min_votes_says_whom_it_leaves_out():
     df = pd.DataFrame(dict(f=list('abc'), v=[['cat', 'dog'], ['?'], []]))
     with pytest.warns(UserWarning, match="2 of 3 items have fewer than 1 votes and are left out, the first is 'b'"):
         assert list(votes_to_soft(df, 'f', lists='v', unsure='?', min_votes=1).index) == ['a']
+    with pytest.warns(UserWarning, match='2 of 3'): assert votes_to_soft(df, 'f', lists='v', unsure='?', min_votes=2).n_votes.tolist() == [2]
 
 
 def test_feeds_the_reader(long):
