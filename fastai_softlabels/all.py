@@ -3,5 +3,6 @@ from .core import *
 from .losses import *
 from .data import *
 from .metrics import *
+from .interpret import *
 from .votes import *
 from .datasets import *

@@ -17,7 +17,7 @@ from .core import SoftLabelError, entropy, soft_targets
 # %% auto #0
 __all__ = ['SoftMetric', 'ItemMetric', 'top1_agreement', 'soft_accuracy', 'soft_cross_entropy', 'kl_divergence', 'js_divergence',
            'total_variation', 'brier_score', 'CollectedMetric', 'EntropyCorrelation', 'entropy_correlation',
-           'calibration_error', 'SoftECE', 'bootstrap_interval']
+           'calibration_bins', 'calibration_error', 'SoftECE', 'bootstrap_interval']
 
 # %% ../nbs/03_metrics.ipynb #4690775d
 def _comparable(
@@ -166,7 +166,17 @@ def entropy_correlation(predicted, labelled):
     "Pearson correlation, over items, of the label's entropy with the prediction's, in [−1,1]; NaN where either does not vary"
     return torch.corrcoef(torch.stack([predicted, labelled]).double())[0, 1].float()
 
-# %% ../nbs/03_metrics.ipynb #01a6549a
+# %% ../nbs/03_metrics.ipynb #a28a5e64
+def calibration_bins(
+    conf: Tensor,             # Confidences (N,) in [0,1]
+    n_bins: int = 15,         # Number of bins
+    equal_mass: bool = False, # Bins with equally many items, instead of equal width?
+) -> Tensor:                  # Bin of each item (N,), from 0 to `n_bins` − 1
+    "Sort confidences into bins: (0,1/n], (1/n,2/n], …, or by rank"
+    if equal_mass: return conf.argsort(stable=True).argsort(stable=True)*n_bins // max(len(conf), 1)
+    return (conf*n_bins).ceil().long().clamp(1, n_bins) - 1
+
+# %% ../nbs/03_metrics.ipynb #444ca774
 def calibration_error(
     conf: Tensor,          # Confidences (N,) in [0,1]
     correct: Tensor,       # How right each was (N,), in [0,1]
@@ -174,8 +184,7 @@ def calibration_error(
     equal_mass: bool = False, # Bins with equally many items, instead of equal width?
 ) -> Tensor:               # Σ_b n_b/N · |mean confidence − mean correctness|, in [0,1]
     "Expected calibration error over bins of confidence"
-    if equal_mass: bins = conf.argsort(stable=True).argsort(stable=True)*n_bins // max(len(conf), 1)
-    else: bins = (conf*n_bins).ceil().long().clamp(1, n_bins) - 1 # (0,1/n], (1/n,2/n], …
+    bins = calibration_bins(conf, n_bins, equal_mass)
     gaps = torch.zeros(n_bins, dtype=torch.float64).index_add_(0, bins, (conf - correct).double())
     return (gaps.abs().sum()/len(conf)).float()
 

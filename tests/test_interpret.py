@@ -1,0 +1,97 @@
+"Interpretation for both blocks, against loops."
+import matplotlib.pyplot as plt, numpy as np, pytest, torch
+from fastai.vision.all import ColReader, DataBlock, EndSplitter, ImageBlock, Learner, Resize
+from torch import nn
+
+from fastai_softlabels.all import SoftCategoryBlock, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock
+from conftest import DIGITS
+
+
+def interpretation(block, digits, df, ignore=False):
+    reader = SoftLabelReader(df, 'fname', DIGITS, ignore=ignore)
+    dls = DataBlock(blocks=(ImageBlock, block(ignore=ignore)), get_x=ColReader('fname', pref=digits), get_y=reader, splitter=EndSplitter(.25), item_tfms=Resize(8)).dataloaders(df, bs=16, num_workers=0)
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 10)))
+    with learn.no_bar():
+        learn.fit(2, 1e-2)
+        return SoftInterpretation.from_learner(learn)
+
+
+@pytest.fixture
+def soft(digits, votes): return interpretation(SoftCategoryBlock, digits, votes)
+
+@pytest.fixture
+def multi(digits, votes): return interpretation(SoftMultiCategoryBlock, digits, votes)
+
+
+def kl(y, p): return sum(a*np.log(a/b) for a, b in zip(y, p) if a > 0)
+
+
+def test_losses_are_above_the_floor(soft):
+    expected = [kl(y, p) for p, y in zip(soft.probs.double().numpy(), soft.targets.double().numpy())]
+    assert soft.losses.tolist() == pytest.approx(expected, abs=1e-5)
+    values, idx = soft.top_losses(3)
+    assert values.tolist() == pytest.approx(sorted(expected)[:-4:-1], abs=1e-5) and soft.losses[idx].tolist() == values.tolist()
+
+
+def test_losses_of_independent_classes(multi):
+    expected = [np.mean([kl([a, 1-a], [b, 1-b]) for a, b in zip(y, p)]) for p, y in zip(multi.probs.double().numpy(), multi.targets.double().numpy())]
+    assert multi.losses.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_confusion(soft):
+    cm = np.zeros((10, 10))
+    for p, y in zip(soft.probs.numpy(), soft.targets.numpy()): cm[:, p.argmax()] += y
+    assert soft.confusion_matrix() == pytest.approx(cm, abs=1e-4)
+    a, b, mass = soft.most_confused(0)[0]
+    np.fill_diagonal(cm, -1)
+    assert mass == pytest.approx(cm.max(), abs=1e-4) and cm[int(a), int(b)] == pytest.approx(cm.max())
+    ax = soft.plot_confusion_matrix(normalize=True)
+    assert ax.images[0].get_array().sum() == pytest.approx((soft.targets.sum(0) > 0).sum())
+
+
+def test_unlabelled_items_stay_out(digits, votes):
+    df = votes.copy()
+    df.loc[100:104, DIGITS] = 0
+    interp = interpretation(SoftCategoryBlock, digits, df, ignore=True)
+    assert interp.labelled.sum() == 25 and interp.confusion_matrix().sum() == pytest.approx(25) and (interp.losses[10:15] == 0).all()
+    assert interp.plot_reliability().n.sum() == 25 and len(interp.plot_ambiguity().collections[0].get_offsets()) == 25
+
+
+def test_reliability(soft):
+    res = soft.plot_reliability(n_bins=4)
+    p, y = soft.probs.numpy(), soft.targets.numpy()
+    conf, right = p.max(1), y[np.arange(len(y)), p.argmax(1)]
+    for b, row in res.iterrows():
+        inside = (conf > b/4) & (conf <= (b+1)/4)
+        assert (row.n, row.confidence, row.votes) == (inside.sum(), pytest.approx(conf[inside].mean()), pytest.approx(right[inside].mean()))
+    assert soft.plot_reliability(n_bins=3, equal_mass=True).n.tolist() == [10, 10, 10]
+
+
+def test_suspicious_labels(soft):
+    js = []
+    for p, y in zip(soft.probs.double().numpy(), soft.targets.double().numpy()): js.append(.5*kl(y, (p+y)/2) + .5*kl(p, (p+y)/2))
+    table = soft.suspicious_labels(5)
+    assert table.js.tolist() == pytest.approx(sorted(js)[:-6:-1], abs=1e-5)
+    assert table['item'][0] == soft.dl.items.index[int(np.argmax(js))] and table.label[0] == str(soft.dl.dataset.tls[1].decode(soft.dl.dataset.tls[1][int(np.argmax(js))]))
+
+
+def test_pictures(soft, multi):
+    for interp in (soft, multi):
+        with interp.learn.no_bar():
+            interp.show_disagreements(2)
+            worst = interp.losses.argmax()
+            widths = [p.get_width() for ax in plt.gcf().axes for p in ax.patches][:20]
+            assert sorted(widths) == pytest.approx(sorted(torch.cat([interp.targets[worst], interp.probs[worst]]).tolist()), abs=1e-4)
+            interp.plot_top_losses(2)
+        assert plt.gcf().axes[0].get_title().endswith(f'{interp.losses.max():.2f}')
+
+
+def test_multi_has_reliability_and_suspects_but_no_confusion(multi):
+    assert multi.plot_reliability().n.sum() == multi.targets.numel() and len(multi.suspicious_labels(3)) == 3
+    with pytest.raises(SoftLabelError, match='one class for each item'): multi.confusion_matrix()
+    with pytest.raises(SoftLabelError, match='one distribution over classes'): multi.plot_ambiguity()
+
+
+def test_items_without_labels(soft, digits, votes):
+    with soft.learn.no_bar(), pytest.raises(SoftLabelError, match='with_labels=True'):
+        SoftInterpretation(soft.learn, soft.learn.dls.test_dl([digits/f for f in votes.fname[:4]]), torch.zeros(4))
