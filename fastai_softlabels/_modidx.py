@@ -303,6 +303,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'fastai_softlabels/metrics.py'),
                                            'fastai_softlabels.metrics.entropy_correlation': ( 'metrics.html#entropy_correlation',
                                                                                               'fastai_softlabels/metrics.py'),
+                                           'fastai_softlabels.metrics.is_multi': ('metrics.html#is_multi', 'fastai_softlabels/metrics.py'),
                                            'fastai_softlabels.metrics.js_divergence': ( 'metrics.html#js_divergence',
                                                                                         'fastai_softlabels/metrics.py'),
                                            'fastai_softlabels.metrics.kl_divergence': ( 'metrics.html#kl_divergence',

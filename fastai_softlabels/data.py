@@ -268,12 +268,13 @@ def _order(self: SoftCategorize, classes):
         raise UnknownNameError(f'The labels have the classes {list(classes)}, the vocab has {list(self.vocab)}. Give both the same classes; the order may differ.')
     return None if list(classes) == list(self.vocab) else torch.tensor([list(classes).index(c) for c in self.vocab])
 
-# %% ../nbs/02_data.ipynb #6e19a610
+# %% ../nbs/02_data.ipynb #300bd8f3
 @patch
 def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
     "The numbers in label `o`, in vocab order, not checked yet"
     if _is_missing(o): return np.full(self.c, np.nan)
     if isinstance(o, pd.Series): o = self._series_to_dict(o, name)
+    if isinstance(o, (Tensor, np.ndarray)) and o.ndim == 1 and len(o) and not isinstance(o.tolist()[0], str): return self._from_numbers(o.tolist(), name)
     if hasattr(o, 'tolist'): o = o.tolist() # tensors, arrays, pandas' containers: a list, or the number of a 0-d one
     if isinstance(o, Mapping): return self._from_names(o, name)
     if _is_list(o): return self._from_list(o, name)
@@ -363,7 +364,7 @@ class SoftMultiCategorize(SoftCategorize):
         if twice: raise SoftLabelError(f'{name}: {twice[0]!r} stands twice in a set of classes that are present. For votes of several annotators give a list for each, or use `SoftCategoryBlock`.')
         return self._from_names({c: 1. for c in names}, name)
 
-# %% ../nbs/02_data.ipynb #4ccdef41
+# %% ../nbs/02_data.ipynb #e3733334
 def _preceding(tfms: list, cls: type):
     "The first transform of type `cls` among those that run before ours"
     return next((f for f in tfms if isinstance(f, cls)), None)
@@ -376,7 +377,7 @@ def setup(self: SoftCategorize, items=None, train_setup=False):
     if reader is not None:
         if self.vocab is None: self._set_vocab(reader.classes)
         if tfms[0] is reader: reader.check_items(items.items)
-    elif cols is not None and len(cols.cols) > 1 and hasattr(items.items, 'iloc'): self._setup_columns(items.items, list(cols.cols))
+    elif cols is not None and len(tfms) == 1 and len(cols.cols) > 1 and hasattr(items.items, 'iloc'): self._setup_columns(items.items, list(cols.cols))
     elif self.vocab is None: self._scan(items)
 
 @patch

@@ -66,6 +66,19 @@ def test_counts_with_n_votes():
     assert tfm('a').tolist() == tfm(['a']).tolist() == tfm([True, False, False]).tolist() == [1, 0, 0], 'a name is present, not counted'
 
 
+def test_arrays_are_counts_even_where_they_could_be_names():
+    tfm = SoftCategorize(vocab=[0, 1, 2])
+    for label in (np.array([2, 2, 0]), torch.tensor([2, 2, 0])): assert tfm(label).tolist() == [.5, .5, 0]
+
+
+def test_a_column_reader_with_more_behind_it(digits, votes):
+    "columns are only judged by themselves where nothing comes after them"
+    df = votes.assign(**{c: votes[c]*1. for c in DIGITS})
+    dsets = DataBlock(blocks=(ImageBlock, SoftCategoryBlock(vocab=DIGITS)), get_x=ColReader('fname', pref=digits),
+                      get_y=Pipeline([ColReader(DIGITS), lambda o: np.array(o)/30]), splitter=EndSplitter(.2)).datasets(df)
+    assert dsets.train[2][1].tolist() == pytest.approx((votes.loc[2, DIGITS]/30).tolist())
+
+
 def test_numbers_as_class_names():
     tfm = SoftCategorize(vocab=[3, 5, 7])
     assert tfm(5).tolist() == tfm(np.int64(5)).tolist() == [0, 1, 0]

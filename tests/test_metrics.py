@@ -3,6 +3,7 @@ import copy, pickle
 from types import SimpleNamespace
 
 import numpy as np, pytest, torch
+from fastai.losses import BCEWithLogitsLossFlat
 from fastai.metrics import accuracy
 from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resize, ColReader
 from torch import nn
@@ -153,6 +154,11 @@ def test_bootstrap(logits, soft):
     assert bootstrap_interval(brier_score, p, soft, n=200, seed=3) == pytest.approx(np.quantile(draws, [.025, .975]).tolist(), abs=1e-5)
     low, high = bootstrap_interval(SoftECE(), p, soft, n=50, level=.5)
     assert low < high
+
+
+def test_fastais_bce_is_read_as_independent_classes(logits, multi):
+    keep = ~multi.isnan().any(-1)
+    assert in_batches(soft_cross_entropy, logits[keep], multi[keep], BCEWithLogitsLossFlat(), [0, 5, int(keep.sum())]) == pytest.approx(multi_loop(soft_cross_entropy, logits[keep].sigmoid(), multi[keep]), rel=1e-5)
 
 
 def test_metrics_pickle_and_copy():
