@@ -3,6 +3,7 @@ from .core import *
 from .losses import *
 from .data import *
 from .metrics import *
+from .confidence import *
 from .interpret import *
 from .votes import *
 from .datasets import *

@@ -27,13 +27,13 @@ class UnknownNameError(SoftLabelError, KeyError):
     "A class or an item that is not among the known ones"
     __str__ = ValueError.__str__ # `KeyError` would show the message in quotes
 
-# %% ../nbs/00_core.ipynb #19d5bbe4
+# %% ../nbs/00_core.ipynb #f6db9796
 def entropy(
     probs: Tensor | np.ndarray | Sequence, # Probabilities, each in [0,1], along `axis`; zeros count as 0·log 0 = 0
     axis: int = -1,                        # The class axis
 ) -> Tensor:                               # Entropy in nats, `probs`' shape without `axis`
     "Entropy of soft labels in nats, between 0 (all agree) and log K (nobody knows)"
-    if not isinstance(probs, Tensor): probs = torch.as_tensor(np.asarray(probs))
+    if not isinstance(probs, Tensor): probs = torch.as_tensor(np.ascontiguousarray(probs))
     if not probs.is_floating_point(): probs = probs.float()
     return torch.special.entr(probs.as_subclass(Tensor)).sum(axis)
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np, pandas as pd, pytest, torch
 from fastcore.all import L
 import torch.nn.functional as F
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
-from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, Flatten, ImageBlock, Learner, Pipeline, Resize, attrgetter, noop
+from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, Flatten, ImageBlock, Learner, MultiCategoryBlock, Pipeline, RegressionBlock, Resize, attrgetter, noop
 
-from fastai_softlabels.all import (SoftCategorize, SoftCategory, SoftCategoryBlock, SoftLabelReader, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory,
-                                   TensorSoftMultiCategory, agrees, entropy)
+from fastai_softlabels.all import (SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory,
+                                   TensorSoftMultiCategory, SoftLabelError, agrees, class_weights, entropy)
 from conftest import DIGITS
 
 ABC = ['a', 'b', 'c']
@@ -228,3 +229,41 @@ class TestSoftCategory:
 
 def test_entropy_of_integers_and_lists():
     assert entropy([1, 0]).item() == 0 and entropy([[.5, .5], [1., 0.]]).tolist() == pytest.approx([np.log(2), 0])
+
+
+def loaders_of(labels, block, **kw):
+    "DataLoaders whose training items have these labels; two more, which must not count, are for validation"
+    items = [[i, o] for i, o in enumerate([*labels, labels[0], labels[0]])] # lists, as fastai takes tuples apart
+    return DataBlock(blocks=(ImageBlock, block), get_x=lambda o: np.zeros((8, 8), dtype=np.uint8), get_y=lambda o: o[1], splitter=EndSplitter(2/len(items))).dataloaders(items, bs=2, num_workers=0, **kw)
+
+
+def test_class_weights_of_hard_labels_are_scikit_learns():
+    labels = list('aaaaaabbbc')
+    expected = compute_class_weight('balanced', classes=np.array(ABC), y=labels)
+    for block in (SoftCategoryBlock, CategoryBlock): np.testing.assert_allclose(class_weights(loaders_of(labels, block)), expected, rtol=1e-6)
+
+
+def test_class_weights_of_soft_labels():
+    labels = [[.5, .5, 0], [1., 0, 0], [0, .25, .75], None, [.2, .2, .6]]
+    dls = loaders_of(labels, SoftCategoryBlock(vocab=ABC, ignore=True))
+    np.testing.assert_allclose(class_weights(dls), [4/(3*m) for m in (1.7, .95, 1.35)], rtol=1e-6)
+    dls = loaders_of([[.5, .5, .1], [1., 0, .3], [0, np.nan, .75], [.2, .2, .6]], SoftMultiCategoryBlock(vocab=ABC, ignore=True))
+    np.testing.assert_allclose(class_weights(dls), [(4-1.7)/1.7, (3-.7)/.7, (4-1.75)/1.75], rtol=1e-6)
+    np.testing.assert_allclose(class_weights(loaders_of([['a'], ['a', 'b'], ['c'], ['c']], MultiCategoryBlock)), [1, 3, 1], rtol=1e-6)
+
+
+def test_a_constant_model_on_weighted_labels_is_uniform():
+    "that is what the weights are for: no class is favoured for being frequent"
+    dls = loaders_of([[.5, .4, .1], [1., 0, 0], [.6, .3, .1]], SoftCategoryBlock(vocab=ABC))
+    y = torch.stack([t for t in dls.train_ds.tls[1]])
+    z = torch.zeros(1, 3, requires_grad=True)
+    SoftCrossEntropyLossFlat(weight=class_weights(dls))(z.expand(3, 3), y).backward()
+    assert z.grad.abs().max() < 1e-6
+
+
+def test_class_weights_say_what_is_wrong():
+    with pytest.raises(SoftLabelError, match="The class 'c' has no mass in the 2 training labels"): class_weights(loaders_of([[.5, .5, 0], [1., 0, 0]], SoftCategoryBlock(vocab=ABC)))
+    with pytest.raises(SoftLabelError, match="The class 'a' has all the mass in the 2 training labels"): class_weights(loaders_of([[1, .5, .5], [1., .2, .2]], SoftMultiCategoryBlock(vocab=ABC)))
+    with pytest.raises(SoftLabelError, match=r'Labels of shape \(\) have no classes'): class_weights(loaders_of([.5, .2], RegressionBlock))
+    two = DataBlock(blocks=(ImageBlock, SoftCategoryBlock, SoftCategoryBlock), get_x=lambda o: np.zeros((8, 8), dtype=np.uint8), get_y=[lambda o: o, lambda o: o], splitter=EndSplitter(.5), n_inp=1)
+    with pytest.raises(SoftLabelError, match='these DataLoaders have 2'): class_weights(two.dataloaders(list('abab'), bs=1, num_workers=0))

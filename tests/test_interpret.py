@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt, numpy as np, pytest, torch
 from fastai.vision.all import ColReader, DataBlock, EndSplitter, ImageBlock, Learner, Resize
 from torch import nn
 
-from fastai_softlabels.all import SoftCategoryBlock, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock
+from fastai_softlabels.all import SoftCategoryBlock, SoftInterpretation, brier_score, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock
 from conftest import DIGITS
 
 
@@ -95,3 +95,16 @@ def test_multi_has_reliability_and_suspects_but_no_confusion(multi):
 def test_items_without_labels(soft, digits, votes):
     with soft.learn.no_bar(), pytest.raises(SoftLabelError, match='with_labels=True'):
         SoftInterpretation(soft.learn, soft.learn.dls.test_dl([digits/f for f in votes.fname[:4]]), torch.zeros(4))
+
+
+def test_scores_and_their_intervals(soft, multi):
+    for interp in (soft, multi):
+        scores = interp.scores(n=100)
+        assert scores.value['kl_divergence'] == pytest.approx(interp.losses.mean().item(), rel=1e-5)
+        kls = interp.losses.double().numpy()
+        draws = [np.random.default_rng(i).choice(kls, len(kls)).mean() for i in range(2000)]
+        width = np.subtract(*np.quantile(draws, [.975, .025]))
+        assert scores.high['kl_divergence'] - scores.low['kl_divergence'] == pytest.approx(width, rel=.3)
+    assert soft.scores([brier_score], n=0).low.isna().all() and soft.scores([brier_score], n=0).index.tolist() == ['brier_score']
+    wide, narrow = (soft.scores([brier_score], n=200, level=level).loc['brier_score'] for level in (.95, .5))
+    assert wide.low < narrow.low < narrow.high < wide.high

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np, pandas as pd, pytest
 
-from fastai_softlabels.all import SoftLabelError, SoftLabelReader, UnknownNameError, cifar10h, preds_to_soft, read_label_studio, votes_to_soft
+from fastai_softlabels.all import SoftLabelError, SoftLabelReader, UnknownNameError, cifar10h, dawid_skene, item_weights, krippendorff_alpha, preds_to_soft, read_label_studio, votes_to_soft
 
 CLASSES = ['cat', 'dog', 'fox']
 
@@ -148,3 +148,84 @@ def test_cifar10h_as_single_votes_and_back():
     single = pd.DataFrame(dict(fname=np.repeat(df.fname.to_numpy(), n.sum(1)), vote=np.concatenate([np.repeat(classes, r) for r in n])))
     assert len(single) == 511_000
     np.testing.assert_allclose(votes_to_soft(single, 'fname', label='vote')[classes], n/n.sum(1, keepdims=True))
+
+
+def alpha_loop(long, difference):
+    "Krippendorff's definition: mean difference within items by mean difference among all votes of items with two or more"
+    lists = [v for v in long.groupby('file').vote.agg(list) if len(v) > 1]
+    within = sum(difference(a, b)/(len(v)-1) for v in lists for i, a in enumerate(v) for j, b in enumerate(v) if i != j)
+    pooled = [a for v in lists for a in v]
+    among = sum(difference(a, b) for i, a in enumerate(pooled) for j, b in enumerate(pooled) if i != j)
+    return 1 - within*(len(pooled)-1)/among
+
+
+def test_alpha(long):
+    long['vote'] = np.where(long.index % 3 == 0, long.vote, long.file.map(lambda f: CLASSES[int(f[2:]) % 3])) # so that they agree beyond chance
+    for table, item, form in forms(long).values():
+        assert krippendorff_alpha(votes_to_soft(table, item, **form)) == pytest.approx(alpha_loop(long, lambda a, b: a != b), abs=1e-9)
+    pooled = long[long.groupby('file').vote.transform('size') > 1].vote.value_counts()
+    n = [pooled[c] for c in CLASSES]
+    def ordinal(a, b):
+        lo, hi = sorted((CLASSES.index(a), CLASSES.index(b)))
+        return (sum(n[lo:hi+1]) - (n[lo] + n[hi])/2)**2 if lo != hi else 0
+    assert krippendorff_alpha(votes_to_soft(long, 'file', label='vote'), level='ordinal') == pytest.approx(alpha_loop(long, ordinal), abs=1e-9)
+
+
+def test_alpha_says_what_is_wrong(long):
+    for kw in (dict(prior=1.), dict(unsure=['fox'], unsure_as='spread')):
+        with pytest.raises(SoftLabelError, match='no shares of whole votes'): krippendorff_alpha(votes_to_soft(long, 'file', label='vote', **kw))
+    with pytest.raises(SoftLabelError, match='no shares of whole votes'): krippendorff_alpha(votes_to_soft(long.assign(w=.5), 'file', label='vote', weight='w'))
+    with pytest.raises(SoftLabelError, match='all of them are for one class'): krippendorff_alpha(votes_to_soft(long.assign(vote='cat'), 'file', label='vote', vocab=CLASSES))
+    with pytest.raises(SoftLabelError, match='agreement takes two'): krippendorff_alpha(votes_to_soft(long.drop_duplicates('file'), 'file', label='vote'))
+    with pytest.raises(SoftLabelError, match="level is 'interval'"): krippendorff_alpha(votes_to_soft(long, 'file', label='vote'), level='interval')
+    with pytest.raises(UnknownNameError, match="no column 'n_votes'"): krippendorff_alpha(long)
+
+
+def test_item_weights_make_every_vote_count_the_same(long):
+    soft = votes_to_soft(long, 'file', label='vote')
+    probs = pd.DataFrame(np.random.default_rng(1).dirichlet(np.ones(3), len(soft)), index=soft.index, columns=CLASSES)
+    single = np.mean([-np.log(probs.loc[r.file, r.vote]) for r in long.itertuples()])
+    by_item = -(soft[CLASSES]*np.log(probs)).sum(axis=1)
+    assert (item_weights(soft.n_votes)*by_item).mean() == pytest.approx(single)
+    assert item_weights([1, 3, 9], cap=3).tolist() == pytest.approx([3/7, 9/7, 9/7])
+
+
+def test_item_weights_say_what_is_wrong():
+    for votes, kw, words in (([3, 0, 2], {}, 'Item 1 has 0 votes'), ([3, None], {}, 'Item 1 has None votes'), (['many'], {}, "Item 0 has 'many' votes"), ([2, -1], {}, 'Item 1 has -1 votes'),
+                             ([], {}, 'no items'), ([1, 2], dict(cap=0), 'cap is 0')):
+        with pytest.raises(SoftLabelError, match=words): item_weights(votes, **kw)
+
+
+def em_loop(long, steps):
+    "Dawid and Skene (1979), equations 2.3 to 2.5, from the shares of votes"
+    files, people = long.file.unique().tolist(), long.who.unique().tolist()
+    votes = [(files.index(r.file), people.index(r.who), CLASSES.index(r.vote)) for r in long.itertuples()]
+    t = np.zeros((len(files), 3))
+    for i, _, c in votes: t[i, c] += 1
+    t /= t.sum(1, keepdims=True)
+    for _ in range(steps):
+        errors = np.zeros((len(people), 3, 3)) # annotator, true class, vote
+        for i, a, c in votes: errors[a, :, c] += t[i]
+        errors /= errors.sum(2, keepdims=True)
+        new = np.tile(t.mean(0), (len(files), 1))
+        for i, a, c in votes: new[i] *= errors[a, :, c]
+        t = new/new.sum(1, keepdims=True)
+    return pd.DataFrame(t, index=files, columns=CLASSES)
+
+
+def test_dawid_skene_is_dawid_skene():
+    rng = np.random.default_rng(2)
+    truth = rng.integers(3, size=60)
+    long = pd.DataFrame([(f'im{i}', CLASSES[c] if rng.uniform() < .8 else rng.choice(CLASSES), a) for i, c in enumerate(truth) for a in rng.permutation(7)[:5]], columns=['file', 'vote', 'who'])
+    with pytest.warns(UserWarning, match='estimates one true class, not how much annotators disagree'): res = dawid_skene(long, 'file', 'vote', 'who', n_iter=60)
+    pd.testing.assert_frame_equal(res, em_loop(long, 60), check_names=False, atol=1e-3)
+    with pytest.warns(UserWarning): other = dawid_skene(long.rename(columns=dict(file='task', vote='worker', who='label')), 'task', 'worker', 'label', vocab=['fox', 'yak', 'cat', 'dog'], n_iter=60)
+    pd.testing.assert_frame_equal(other[CLASSES], res, check_names=False)
+    assert list(other.columns) == ['fox', 'yak', 'cat', 'dog'] and (other.yak == 0).all()
+
+
+def test_dawid_skene_says_what_is_wrong(long, monkeypatch):
+    with pytest.raises(SoftLabelError, match='annotator in column .who. is missing'): dawid_skene(long.assign(who=long.who.where(long.index > 0)), 'file', 'vote', 'who')
+    with pytest.raises(UnknownNameError, match="no column 'annotator'"): dawid_skene(long, 'file', 'vote', 'annotator')
+    monkeypatch.setitem(__import__('sys').modules, 'crowdkit.aggregation', None)
+    with pytest.raises(ImportError, match=r"fastai_softlabels\[crowd\]"): dawid_skene(long, 'file', 'vote', 'who')
