@@ -16,8 +16,8 @@ from fastcore.all import patch, L
 from fastai.torch_core import TensorCategory, ShowTitle, show_title, to_np
 
 # %% auto #0
-__all__ = ['SoftLabelError', 'UnknownNameError', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory', 'soft_targets',
-           'format_prob', 'SoftCategory', 'draw_bars', 'check_distributions', 'check_probabilities']
+__all__ = ['NONE_OF_THESE', 'SoftLabelError', 'UnknownNameError', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory',
+           'soft_targets', 'format_prob', 'SoftCategory', 'draw_bars', 'check_distributions', 'check_probabilities']
 
 # %% ../nbs/00_core.ipynb #d9d62ecb
 class SoftLabelError(ValueError):
@@ -69,11 +69,13 @@ def soft_targets(
     one_hot = F.one_hot(targets.masked_fill(ignored, 0).long(), n_classes).movedim(-1, axis).to(logits.dtype)
     return one_hot.masked_fill(ignored.unsqueeze(axis % logits.ndim), unlabelled)
 
-# %% ../nbs/00_core.ipynb #a351ad37
+# %% ../nbs/00_core.ipynb #dd7ec650
 def format_prob(p: float) -> str:
     "`p` as two decimals without the leading zero: `.62`, `1.00`"
     text = f'{p:.2f}'
     return text[1:] if text.startswith('0.') else text
+
+NONE_OF_THESE = 'none of these' # what a model decides that abstains
 
 class SoftCategory(ShowTitle):
     "Classes with their probabilities, largest first: the display type of soft labels and of predictions"
@@ -83,7 +85,7 @@ class SoftCategory(ShowTitle):
         probs: Tensor | Sequence, # Probabilities (K,), each in [0,1]; NaN or all zeros: unlabelled
         vocab: Sequence,          # The K class names
         multi: bool = False,      # Has each class its own probability, instead of one distribution over all?
-        label=None,               # What was decided: a class, for `multi` a list of classes; by default what `probs` say
+        label=None,               # What was decided: a class or `NONE_OF_THESE`, for `multi` a list of classes; by default what `probs` say
     ):
         self.probs = torch.as_tensor(to_np(probs) if isinstance(probs, Tensor) else np.asarray(probs)).float()
         self.vocab, self.multi, self._label = list(vocab), multi, label
@@ -92,7 +94,7 @@ class SoftCategory(ShowTitle):
         if self.probs.shape != (len(self.vocab),):
             raise SoftLabelError(f'{tuple(self.probs.shape)} probabilities for {len(self.vocab)} classes: give one each, in vocab order')
 
-# %% ../nbs/00_core.ipynb #f439d910
+# %% ../nbs/00_core.ipynb #05555b35
 @patch(as_prop=True)
 def is_labelled(self: SoftCategory) -> bool:
     "Did anybody label this item? Not when all is NaN or, for a distribution, zero"
@@ -118,13 +120,19 @@ def top_classes(self: SoftCategory) -> list:
     if not self.is_labelled: return []
     return [c for c, p in zip(self.vocab, self.probs) if p == self.probs.nan_to_num(-1).max()]
 
-# %% ../nbs/00_core.ipynb #4397808f
+@patch(as_prop=True)
+def is_none(self: SoftCategory) -> bool:
+    "Was it decided that no class is present, or that none is sure enough?"
+    return self._label is not None and (not len(self._label) if self.multi else self._label not in self.vocab)
+
+# %% ../nbs/00_core.ipynb #d5e39589
 @patch
 def __str__(self: SoftCategory):
     if not self.is_labelled: return 'unlabelled'
     shown = [f'{c} {format_prob(p)}' for c, p in self.items() if p >= .005]
     if not shown: return 'none'
-    return ' · '.join(shown[:self.max_shown] + ['…']*(len(shown) > self.max_shown))
+    text = ' · '.join(shown[:self.max_shown] + ['…']*(len(shown) > self.max_shown))
+    return f'{NONE_OF_THESE} ({text})' if self.is_none else text
 
 @patch
 def __format__(self: SoftCategory, spec): return format(str(self), spec)

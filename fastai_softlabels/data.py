@@ -406,7 +406,7 @@ def _scan(self: SoftCategorize, items):
     for s, subset_labels in zip(subsets, labels):
         for i, o in enumerate(subset_labels): self.encode(o, _item_name(getattr(s, 'items', s), i))
 
-# %% ../nbs/02_data.ipynb #dd7f6665
+# %% ../nbs/02_data.ipynb #c749f171
 @patch
 def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
     "The display type for a target (K,), or for a decoded prediction"
@@ -415,9 +415,9 @@ def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
         return SoftCategory(o.float() if probs is None else probs, label=L(c for c, present in zip(self.vocab, o) if present), **kw)
     if o.ndim == 0:
         if probs is None: probs = torch.nn.functional.one_hot(o.as_subclass(Tensor).long(), self.c)
-        return SoftCategory(probs, label=self.vocab[int(o)], **kw)
+        return SoftCategory(probs, label=self.vocab[int(o)] if o >= 0 else NONE_OF_THESE, **kw)
     thresh = getattr(self._loss, 'thresh', .5)
-    return SoftCategory(o, label=L(c for c, p in zip(self.vocab, o) if p > thresh) if self.multi and not o.isnan().all() else None, **kw)
+    return SoftCategory(o, label=L(c for c, p in zip(self.vocab, o) if p > thresh) if thresh != .5 and self.multi and not o.isnan().all() else None, **kw)
 
 # %% ../nbs/02_data.ipynb #a644dedc
 class FreshTransforms(L):

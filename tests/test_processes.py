@@ -14,9 +14,9 @@ def run(out, *launcher):
     return json.loads(out.read_text())
 
 
-def test_metrics_in_two_processes(tmp_path):
-    "every item once, though fastai pads odd sets so that each process has as many"
+def test_two_processes_measure_what_one_does(tmp_path):
+    "metrics and OODConfidence count every item once, though fastai pads odd sets so that each process has as many"
     one = run(tmp_path/'one.json')
     two = run(tmp_path/'two.json', '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2')
-    assert len(one) == 6 and list(one) == list(two)
+    assert len(one) == 9 and list(one) == list(two)
     for case, values in one.items(): assert two[case] == pytest.approx(values, abs=1e-5), case

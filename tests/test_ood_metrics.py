@@ -1,0 +1,156 @@
+"Scores and OOD metrics against float64, scikit-learn and pytorch-ood; the streaming form within its bound."
+import numpy as np, pytest, torch
+from pytorch_ood.metrics import OODMetrics
+from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
+
+from fastai_softlabels.all import (ConfidenceMeter, ScoreHistogram, SoftLabelError, energy_score, entropy_score, ood_metrics, score_bins, sigmoid_confidence, sigmoid_score, softmax_confidence,
+                                   softmax_score, streamed_ood_metrics)
+
+
+def reference(z):
+    "each confidence and score, in NumPy and float64, item by item"
+    rows = []
+    for row in z.double().numpy():
+        shifted = row - row.max()
+        p = np.exp(shifted)/np.exp(shifted).sum()
+        others = np.delete(row, row.argmax())
+        rows.append((p.max(), 1/(1 + np.exp(-row.max())), row.max() - np.log(np.exp(others - others.max()).sum()) - others.max(), row.max(),
+                     np.log(np.exp(shifted).sum()) + row.max(), -np.log(-(p*np.log(p)).sum())))
+    return np.array(rows).T
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_scores(dtype):
+    z = (6*torch.randn(200, 5)).to(dtype)
+    ours = [f(z) for f in (softmax_confidence, sigmoid_confidence, softmax_score, sigmoid_score, energy_score, entropy_score)]
+    assert all(o.dtype == torch.float32 for o in ours)
+    np.testing.assert_allclose(torch.stack(ours), reference(z), rtol=2e-4, atol=1e-5)
+
+
+def test_nothing_ties_in_logit_space():
+    z = torch.stack([torch.linspace(5, 300, 1000), torch.zeros(1000), torch.full((1000,), -3.)], 1)
+    assert softmax_confidence(z).unique().numel() < 600
+    for score in (softmax_score, sigmoid_score, energy_score, entropy_score): assert (score(z).diff() > 0).all(), score
+
+
+def test_half_precision_ranks_as_single():
+    "where probabilities in half precision would tie"
+    z = (12 + 3*torch.randn(500, 1)) * torch.tensor([[1., 0, 0]])
+    inn, out = z.half(), (z - 1).half()
+    assert ood_metrics(softmax_score(inn), softmax_score(out))['auroc'] == pytest.approx(ood_metrics(softmax_score(inn.double()), softmax_score(out.double()))['auroc'], abs=1e-3)
+    assert ood_metrics(inn.softmax(-1).amax(-1), out.softmax(-1).amax(-1))['auroc'] < .53
+
+
+def test_scores_are_logits_of_confidences():
+    z = 3*torch.randn(100, 4)
+    torch.testing.assert_close(softmax_score(z).sigmoid(), softmax_confidence(z))
+    torch.testing.assert_close(sigmoid_score(z).sigmoid(), sigmoid_confidence(z))
+
+
+def test_masked_classes_and_one_class():
+    z = torch.tensor([[2., 1., -torch.inf]])
+    torch.testing.assert_close(softmax_score(z), torch.tensor([1.]))
+    torch.testing.assert_close(entropy_score(z), entropy_score(z[:, :2]))
+    one = torch.tensor([[-3.], [2.]])
+    assert sigmoid_score(one).tolist() == [3, 2]
+    torch.testing.assert_close(sigmoid_confidence(one), torch.tensor([3., 2.]).sigmoid())
+    for f in (softmax_score, softmax_confidence, entropy_score):
+        with pytest.raises(SoftLabelError, match='With one class softmax is always 1; use the sigmoid reading'): f(one)
+    for f in (softmax_score, sigmoid_score, energy_score):
+        with pytest.raises(SoftLabelError, match=r'Expected logits \(N,C\).*\(3,\)'): f(torch.ones(3))
+
+
+def draws(kind, n, shift, rng):
+    return {'normal': lambda: rng.normal(shift, 1, n), 'far from zero': lambda: 20 + rng.normal(shift, 3, n), 'heavy tails': lambda: rng.standard_t(2, n) + shift, 'uniform': lambda: rng.uniform(shift, shift + 2, n),
+            'log-odds of a trained model': lambda: rng.gamma(2 + shift, 4, n) - 1, 'small': lambda: rng.normal(shift/100, .01, n), 'two humps': lambda: np.where(rng.uniform(size=n) < .5, rng.normal(0, 1, n), rng.normal(8 + shift, 2, n)),
+            'ties': lambda: rng.normal(shift, 1, n).round(1), 'integers': lambda: rng.integers(0, 5, n) + round(shift)}[kind]().astype(np.float32)
+
+
+KINDS = ['normal', 'far from zero', 'heavy tails', 'uniform', 'log-odds of a trained model', 'small', 'two humps']
+
+@pytest.mark.parametrize('kind', [*KINDS, 'ties', 'integers'])
+def test_equal_to_scikit_learn_and_pytorch_ood(kind):
+    rng = np.random.default_rng(0)
+    inn, out = draws(kind, 700, 1, rng), draws(kind, 400, 0, rng)
+    ours, scores, is_ood = ood_metrics(inn, out), np.concatenate([inn, out]).astype(float), np.repeat([0, 1], [700, 400])
+    fpr, tpr, _ = roc_curve(is_ood, -scores, drop_intermediate=False)
+    (p_out, r_out, _), (p_in, r_in, _) = precision_recall_curve(is_ood, -scores), precision_recall_curve(1 - is_ood, scores)
+    assert ours == pytest.approx(dict(auroc=roc_auc_score(is_ood, -scores), aupr_in=auc(r_in, p_in), aupr_out=auc(r_out, p_out), fpr95=fpr[np.argmax(tpr >= .95)]), abs=1e-9)
+    theirs = OODMetrics()
+    theirs.update(torch.as_tensor(-scores), torch.as_tensor(-is_ood))
+    theirs = theirs.compute()
+    assert ours == pytest.approx(dict(auroc=theirs['AUROC'], aupr_in=theirs['AUPR-IN'], aupr_out=theirs['AUPR-OUT'], fpr95=theirs['FPR95TPR']), abs=1e-6)
+
+
+def test_95_percent_is_enough():
+    "19 of 20 are 95 %"
+    assert ood_metrics([.5], [*range(-19, 0), 1])['fpr95'] == 0
+    assert ood_metrics([.5], [*range(-18, 0), 1, 2])['fpr95'] == 1
+
+
+def streamed(inn, out, batch=1000):
+    a, b = ScoreHistogram(), ScoreHistogram()
+    for h, scores in ((a, inn), (b, out)):
+        for part in torch.as_tensor(scores).split(batch): h.add(part)
+    return streamed_ood_metrics(a, b)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_streaming_is_within_its_bound(kind):
+    rng = np.random.default_rng(1)
+    for shift in (0, .5, 2):
+        inn, out = draws(kind, 30_000, shift, rng), draws(kind, 20_000, 0, rng)
+        s, exact = streamed(inn, out), ood_metrics(inn, out)
+        assert abs(s['auroc'] - exact['auroc']) <= s['bound'] + 1e-12
+        assert s['bound'] <= 1e-3
+        assert s['fpr95'] == pytest.approx(exact['fpr95'], abs=2e-3)
+        bins = score_bins(torch.as_tensor(np.concatenate([inn, out]))).numpy()
+        counts = [np.bincount(bins[part], minlength=bins.max() + 1) for part in (slice(30_000), slice(30_000, None))]
+        assert s['bound'] == pytest.approx((counts[0]/30_000*counts[1]/20_000).sum()/2)
+
+
+def test_the_bound_is_honest_where_bins_are_too_wide():
+    rng = np.random.default_rng(2)
+    inn, out = rng.normal(5e4, 1, 2000), rng.normal(5e4 - 1, 1, 2000)
+    s, exact = streamed(inn.astype(np.float32), out.astype(np.float32)), ood_metrics(inn.astype(np.float32), out.astype(np.float32))
+    assert .01 < s['bound'] < .5 and abs(s['auroc'] - exact['auroc']) <= s['bound']
+
+
+def test_bins_keep_the_order():
+    scores = torch.cat([torch.linspace(-300, 300, 100_001), torch.randn(1000)*1e-3, torch.tensor([-torch.inf, torch.inf, 0., -0., 1e-30, -1e-30, 3e38, -3e38])]).sort().values
+    assert (score_bins(scores).diff() >= 0).all()
+    assert score_bins(torch.tensor([0., -0.])).unique().numel() == 1 and score_bins(scores).min() == 0 and score_bins(scores).max() == 253_951
+    assert torch.equal(score_bins(scores.double()), score_bins(scores))
+
+
+def test_memory_does_not_grow():
+    h = ScoreHistogram()
+    before = h.counts.numel()*h.counts.element_size()
+    for _ in range(20): h.add(torch.randn(10_000))
+    assert h.counts.numel()*h.counts.element_size() == before < 2.1e6 and h.counts.sum() == 200_000
+
+
+def test_says_what_is_wrong():
+    nan = torch.tensor([1., np.nan, 2.])
+    for call, words in ((lambda: ood_metrics([], [1.]), 'There are no in-domain scores'), (lambda: ood_metrics([1.], []), 'There are no OOD scores'), (lambda: ood_metrics([1.], nan), r'The OOD score of item 1 is NaN \(1 of 3\)'),
+                        (lambda: ood_metrics(torch.rand(3, 2), [1.]), r'in-domain scores have shape \(3, 2\)'), (lambda: streamed_ood_metrics(ScoreHistogram(), ScoreHistogram().add(torch.ones(2))), 'no in-domain scores'),
+                        (lambda: streamed_ood_metrics(ScoreHistogram().add(torch.ones(2)), ScoreHistogram()), 'no OOD scores')):
+        with pytest.raises(SoftLabelError, match=words): call()
+
+
+@pytest.mark.parametrize('n', [1, 2, 99, 100])
+def test_meter(n):
+    z = 2*torch.randn(n, 3)
+    meter = ConfidenceMeter(k=4, temperature=2.)
+    for batch in z.split(7): meter.add(batch)
+    for head, p, score in (('softmax', (z/2).softmax(-1).amax(-1), softmax_score(z/2)), ('sigmoid', (z/2).sigmoid().amax(-1), z.amax(-1)/2)):
+        r = meter.read()[head]
+        assert [r.n, r.mean, r.min, r.max] == pytest.approx([n, p.double().mean().item(), p.min().item(), p.max().item()], rel=1e-6)
+        assert r.above == pytest.approx([(p > t).float().mean().item() for t in (.5, .9, .99)]) and r.median == pytest.approx(np.median(p), abs=1e-4)
+        assert [i for i, _ in r.surest] == score.argsort(descending=True)[:4].tolist() and [c for _, c in r.surest] == pytest.approx(p.sort(descending=True).values[:4].tolist(), rel=1e-5)
+        assert r.histogram(np.linspace(0, 1, 11)) == pytest.approx(np.histogram(p, np.linspace(0, 1, 11))[0]/n, abs=1e-9)
+
+
+def test_meter_says_that_it_heard_nan():
+    r = ConfidenceMeter().add(torch.tensor([[1., 2.], [np.nan, 1.]])).read()['softmax']
+    assert r.n_nan == 1 and np.isnan([r.mean, r.median, r.min, r.max]).all() and [i for i, _ in r.surest] == [0]
