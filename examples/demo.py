@@ -32,8 +32,9 @@ def load_data() -> DataLoaders:
 
 def train(dls, epochs: int) -> tuple:
     "A small residual network from scratch, with the inferred loss; and its table of epochs"
-    learn = vision_learner(dls, resnet18, pretrained=False, metrics=top1_agreement)
-    print(f'Inferred loss: {learn.loss_func}\n{dls.c} classes, {len(dls.train_ds)} images for training, {len(dls.valid_ds)} for validation\n')
+    learn = vision_learner(dls, resnet18, pretrained=False, metrics=top1_agreement, cbs=OODConfidence({'photos': get_image_files(photo_squares())}))
+    print(f'Inferred loss: {learn.loss_func}\n{dls.c} classes, {len(dls.train_ds)} images for training, {len(dls.valid_ds)} for validation; '
+          f'how sure is the model of squares cut from photographs, which are no digits?\n')
     learn.fit_one_cycle(epochs, 3e-3)
     return learn, pd.DataFrame(learn.recorder.values, columns=learn.recorder.metric_names[1:-1]).round(3)
 
@@ -57,7 +58,7 @@ def picture() -> str:
 
 
 def figures(learn, floor) -> list:
-    "Captions and pictures: a batch, results, the most ambiguous images"
+    "Captions and pictures: a batch, results, the most ambiguous images, confidence on images that are no digits"
     learn.dls.show_batch(max_n=9, nrows=3, figsize=(8, 8))
     res = [('A batch: the annotators\' shares are the title', picture())]
     learn.show_results(max_n=9, nrows=3, figsize=(9, 9), shuffle=False)
@@ -65,6 +66,8 @@ def figures(learn, floor) -> list:
     ambiguous = floor.argsort(descending=True)[:9].tolist()
     Interpretation.from_learner(learn).show_results(ambiguous, bars=True)
     res.append(('The nine most ambiguous images of the validation set: what annotators said, and what the model says', picture()))
+    learn.ood_confidence.plot_histograms()
+    res.append(('How sure is the model of digits (validation), and of squares cut from photographs? Its own reading is softmax', picture()))
     return res
 
 

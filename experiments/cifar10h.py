@@ -40,14 +40,18 @@ def dataloaders(path: Path, df: pd.DataFrame, classes: list, labels: str, valid_
     return block.dataloaders(df, bs=bs, num_workers=0)
 
 
-def measure(learn: Learner, df: pd.DataFrame, classes: list) -> dict:
-    "Accuracy on the label column, and cross-entropy and KL to the votes, of the validation predictions"
-    rows = learn.dls.valid.items
-    with learn.no_bar(): logits, _ = learn.get_preds(act=noop)
-    votes = SoftLabelReader(df, 'fname', classes).table[torch.tensor(rows.index.to_numpy())]
-    right = logits.argmax(-1) == torch.tensor([classes.index(str(l)) for l in rows.label])
-    return dict(accuracy=right.float().mean().item(), cross_entropy=SoftCrossEntropyLossFlat()(logits, votes).item(),
-                kl=SoftCrossEntropyLossFlat(kl=True)(logits, votes).item(), floor=entropy(votes).mean().item())
+METRICS = [top1_agreement, soft_accuracy, soft_cross_entropy, kl_divergence, js_divergence, total_variation, brier_score, entropy_correlation, SoftECE()]
+
+
+def measure(learn: Learner, votes_dl, classes: list) -> dict:
+    "Accuracy on the label column, all metrics against the votes, an interval over images, and what one temperature changes"
+    with learn.no_bar(): probs, votes = learn.get_preds(dl=votes_dl)
+    right = probs.argmax(-1) == torch.tensor([classes.index(str(l)) for l in votes_dl.items.label])
+    low, high = bootstrap_interval(kl_divergence, probs, votes)
+    scaled = temperature_scale(learn, dl=votes_dl)
+    return dict(accuracy=right.float().mean().item(), **{m.name: m(probs, votes).item() for m in METRICS}, floor=entropy(votes).mean().item(),
+                kl_low=low, kl_high=high, temperature=scaled.temperature['after'],
+                **{f'{m}_{when}': scaled.loc[when, m] for m in ('kl_divergence', 'soft_ece') for when in ('before', 'after')})
 
 
 def compare(path: Path, seeds=(0, 1, 2), epochs: int = 10, valid_pct: float = .2, bs: int = 64, width: int = 32, lr: float = 3e-3, flip: bool = True,
@@ -57,11 +61,12 @@ def compare(path: Path, seeds=(0, 1, 2), epochs: int = 10, valid_pct: float = .2
     classes, runs = list(df.columns[2:]), []
     for seed in seeds:
         for labels in ('hard', 'soft'):
+            votes_dl = dataloaders(path, df, classes, 'soft', valid_pct, bs, flip).valid
             set_seed(seed, reproducible=True)
             dls = dataloaders(path, df, classes, labels, valid_pct, bs, flip)
             learn = Learner(dls, plain_net(dls.c, width))
             with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
-            runs.append(dict(labels=labels, seed=seed, **measure(learn, df, classes), n_train=len(dls.train_ds), n_valid=len(dls.valid_ds), epochs=epochs))
+            runs.append(dict(labels=labels, seed=seed, **measure(learn, votes_dl, classes), n_train=len(dls.train_ds), n_valid=len(dls.valid_ds), epochs=epochs))
             if verbose: print(runs[-1], flush=True)
     return pd.DataFrame(runs)
 
@@ -69,7 +74,7 @@ def compare(path: Path, seeds=(0, 1, 2), epochs: int = 10, valid_pct: float = .2
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--epochs', type=int, default=10)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4])
     parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'cifar10h.csv')
     args = parser.parse_args()
     path = cifar10h()

@@ -347,6 +347,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'fastai_softlabels/datasets.py'),
                                             'fastai_softlabels.datasets.file_checksum': ( 'datasets.html#file_checksum',
                                                                                           'fastai_softlabels/datasets.py'),
+                                            'fastai_softlabels.datasets.photo_squares': ( 'datasets.html#photo_squares',
+                                                                                          'fastai_softlabels/datasets.py'),
                                             'fastai_softlabels.datasets.safe_unzip': ( 'datasets.html#safe_unzip',
                                                                                        'fastai_softlabels/datasets.py'),
                                             'fastai_softlabels.datasets.write_cifar10h': ( 'datasets.html#write_cifar10h',

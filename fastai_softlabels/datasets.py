@@ -16,7 +16,8 @@ from fastdownload import FastDownload
 
 # %% auto #0
 __all__ = ['CIFAR_URL', 'CIFAR10H_URL', 'CIFAR_CLASSES', 'DATA_ENV', 'cache_path', 'build_folder', 'degraded_views', 'committee',
-           'committee_votes', 'digits_votes', 'file_checksum', 'safe_unzip', 'write_cifar10h', 'cifar10h']
+           'committee_votes', 'digits_votes', 'photo_squares', 'file_checksum', 'safe_unzip', 'write_cifar10h',
+           'cifar10h']
 
 # %% ../nbs/04_datasets.ipynb #3c553869
 def cache_path(name: str) -> Path: # fastai's data folder / `name`
@@ -85,6 +86,21 @@ def digits_votes() -> Path: # Folder with `votes.csv` (fname, label, ten count c
         fnames = [f'images/{i:04d}.png' for i in range(len(votes))]
         for f, im in zip(fnames, digits.images): Image.fromarray((im*255/16).round().astype(np.uint8)).save(tmp/f)
         pd.DataFrame(dict(fname=fnames, label=digits.target)).join(votes).to_csv(tmp/'votes.csv', index=False)
+    return dest
+
+# %% ../nbs/04_datasets.ipynb #852baa51
+def photo_squares() -> Path: # Folder with 120 colour PNGs of 64×64, `china_NN.png` and `flower_NN.png`
+    """Squares cut from scikit-learn's two sample photographs, made once, no download
+
+    The photographs are those of `sklearn.datasets.load_sample_images`, CC BY 2.0, by danielbuechele and vultilion on Flickr.
+    Raises `OSError` where the folder cannot be written."""
+    from sklearn.datasets import load_sample_images
+    dest = cache_path('photo_squares_v1')
+    if not dest.exists():
+        with build_folder(dest) as tmp:
+            for name, im in zip(('china', 'flower'), load_sample_images().images):
+                corners = [(y, x) for y in range(0, im.shape[0] - 63, 64) for x in range(0, im.shape[1] - 63, 64)]
+                for i, (y, x) in enumerate(corners): Image.fromarray(im[y:y+64, x:x+64]).save(tmp/f'{name}_{i:02}.png')
     return dest
 
 # %% ../nbs/04_datasets.ipynb #ef511eaf

@@ -5,7 +5,7 @@ import numpy as np, pandas as pd, pytest
 from PIL import Image
 
 from fastai_softlabels import datasets
-from fastai_softlabels.all import CIFAR_CLASSES, build_folder, cifar10h, committee_votes, digits_votes, entropy, safe_unzip
+from fastai_softlabels.all import CIFAR_CLASSES, build_folder, cifar10h, committee_votes, digits_votes, entropy, photo_squares, safe_unzip
 
 
 @pytest.fixture
@@ -123,3 +123,18 @@ def test_the_real_cifar10h():
     assert votes.shape == (10_000, 10) and votes.sum() == 511_000
     assert entropy(votes/votes.sum(1, keepdims=True)).mean().item() == pytest.approx(.154, abs=1e-3)
     assert (df[CIFAR_CLASSES].idxmax(axis=1) == df.label).mean() == pytest.approx(.9921, abs=2e-3)
+
+
+def test_photo_squares_are_the_photographs(empty_cache, monkeypatch):
+    from sklearn.datasets import load_sample_images
+    folder = photo_squares()
+    assert folder.parent == empty_cache and len(list(folder.iterdir())) == 120
+    for name, im in zip(('china', 'flower'), load_sample_images().images):
+        rows = [np.concatenate([np.asarray(Image.open(folder/f'{name}_{10*y + x:02}.png')) for x in range(10)], 1) for y in range(6)]
+        assert (np.concatenate(rows) == im[:384, :640]).all()
+    made = (folder/'china_00.png').stat().st_mtime_ns
+    assert photo_squares() == folder and (folder/'china_00.png').stat().st_mtime_ns == made, 'made once'
+    monkeypatch.setattr(datasets, 'cache_path', lambda name: empty_cache/'other'/name)
+    monkeypatch.setattr(Image.Image, 'save', lambda *args, **kw: (_ for _ in ()).throw(OSError('No space left')))
+    with pytest.raises(OSError, match='No space left'): photo_squares()
+    assert list((empty_cache/'other').iterdir()) == [], 'no half folder stays'
