@@ -33,6 +33,12 @@ def test_nothing_ties_in_logit_space():
     for score in (softmax_score, sigmoid_score, energy_score, entropy_score): assert (score(z).diff() > 0).all(), score
 
 
+def test_entropy_beyond_float32():
+    "of two classes s apart it is e^−s·(s + 1), but for terms of e^−2s"
+    s = torch.tensor([50., 90., 100., 200., 1000.])
+    torch.testing.assert_close(entropy_score(torch.stack([s, torch.zeros(5)], 1)), s - (s + 1).log(), rtol=1e-6, atol=0)
+
+
 def test_half_precision_ranks_as_single():
     "where probabilities in half precision would tie"
     z = (12 + 3*torch.randn(500, 1)) * torch.tensor([[1., 0, 0]])
@@ -152,5 +158,5 @@ def test_meter(n):
 
 
 def test_meter_says_that_it_heard_nan():
-    r = ConfidenceMeter().add(torch.tensor([[1., 2.], [np.nan, 1.]])).read()['softmax']
+    r = ConfidenceMeter(k=1).add(torch.tensor([[1., 2.], [np.nan, 1.]])).read()['softmax']
     assert r.n_nan == 1 and np.isnan([r.mean, r.median, r.min, r.max]).all() and [i for i, _ in r.surest] == [0]
