@@ -61,12 +61,12 @@ def compare(path: Path, seeds=(0, 1, 2), epochs: int = 10, valid_pct: float = .2
     classes, runs = list(df.columns[2:]), []
     for seed in seeds:
         for labels in ('hard', 'soft'):
-            votes_dl = dataloaders(path, df, classes, 'soft', valid_pct, bs, flip).valid
+            votes = dataloaders(path, df, classes, 'soft', valid_pct, bs, flip).valid_ds
             set_seed(seed, reproducible=True)
             dls = dataloaders(path, df, classes, labels, valid_pct, bs, flip)
             learn = Learner(dls, plain_net(dls.c, width))
             with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
-            runs.append(dict(labels=labels, seed=seed, **measure(learn, votes_dl, classes), n_train=len(dls.train_ds), n_valid=len(dls.valid_ds), epochs=epochs))
+            runs.append(dict(labels=labels, seed=seed, **measure(learn, dls.valid.new(votes), classes), n_train=len(dls.train_ds), n_valid=len(dls.valid_ds), epochs=epochs))
             if verbose: print(runs[-1], flush=True)
     return pd.DataFrame(runs)
 

@@ -553,7 +553,7 @@ def show_surest(self: OODConfidence,
         image.show(ctx=ax) if hasattr(image, 'show') else show_image(image, ctx=ax)
         ax.set_title(f'{confidence:.3f}', fontsize='small')
 
-# %% ../nbs/06_confidence.ipynb #558168f8
+# %% ../nbs/06_confidence.ipynb #79671cb5
 class _SharedLabels:
     "A target of the softmax training, to be given to the sigmoid training as a reader would"
     def __init__(self, tfm: SoftCategorize): self.tfm = tfm
@@ -593,7 +593,7 @@ def _sigmoid_twin(block: DataBlock, dls: DataLoaders) -> DataBlock:
     twin.__dict__.pop('dataloaders', None) # the instance's own is bound to `block`
     getter = block.getters[-1]
     twin.getters = [*block.getters[:-1], L(getter.fs if hasattr(getter, 'fs') else getter) + L(_SharedLabels(tfm))]
-    twin.type_tfms = L([*block.type_tfms[:-1], FreshTransforms([SoftMultiCategorize(vocab=list(dls.vocab), ignore=True)])])
+    twin.type_tfms = L([*block.type_tfms[:-1], FreshTransforms([SoftMultiCategorize(vocab=list(dls.vocab))])])
     return twin
 
 # %% ../nbs/06_confidence.ipynb #da3b16f7
@@ -630,7 +630,7 @@ def _read_all(learn: Learner, sets: dict, skip_unreadable: bool) -> dict:
         if res[name].n_nan: raise SoftLabelError(f'The model gives NaN for {res[name].n_nan} of {res[name].n} images of {name!r}. Did the training diverge?')
     return res
 
-# %% ../nbs/06_confidence.ipynb #4ef0bee1
+# %% ../nbs/06_confidence.ipynb #cfa3a12c
 class Abstaining(LossAround):
     "A loss whose decisions are 'none of these' where the confidence is below a threshold; what `abstain` gives a learner"
     def __init__(self,
@@ -642,11 +642,8 @@ class Abstaining(LossAround):
         self.thresh = thresh
 
     def decodes(self, x: Tensor) -> Tensor:
-        res = super().decodes(x)
-        probs, unsure = getattr(res, 'probs', None), _confidence_of(x) < self.thresh
-        res = res & ~unsure.unsqueeze(-1) if self.multi else res.masked_fill(unsure, -1)
-        if probs is not None: res.probs = probs
-        return res
+        res, unsure = super().decodes(x), _confidence_of(x) < self.thresh
+        return res & ~unsure.unsqueeze(-1) if self.multi else res.masked_fill(unsure, -1) # fastai's tensors keep their `probs`
 
     def extra_repr(self): return f'thresh={self.thresh:.4g}'
 

@@ -95,6 +95,15 @@ def test_compared(heads, strange):
         assert table.loc[(head, 'valid'), ['auroc', 'fpr95']].isna().all()
 
 
+def test_compared_without_dropout(heads, strange):
+    "whatever mode the model was left in"
+    learn = heads['softmax']
+    learn.model = nn.Sequential(learn.model[0], nn.Dropout(.9), learn.model[1])
+    expected = softmax_confidence(learn.get_preds(dl=learn.dls.test_dl(strange), act=noop)[0]).double().mean().item()
+    learn.model.train()
+    assert compare_confidence({'softmax': learn}, strange, plot=False).loc[('softmax', 'ood'), 'mean'] == pytest.approx(expected, rel=1e-6)
+
+
 def test_compared_in_a_picture(heads, strange):
     import matplotlib.pyplot as plt
     compare_confidence(heads, strange)

@@ -157,6 +157,10 @@ def test_meter(n):
         assert r.histogram(np.linspace(0, 1, 11)) == pytest.approx(np.histogram(p, np.linspace(0, 1, 11))[0]/n, abs=1e-9)
 
 
+def test_above_is_strictly_above():
+    assert ConfidenceMeter(readings=['softmax']).add(torch.zeros(4, 2)).read()['softmax'].above[0] == 0
+
+
 def test_meter_says_that_it_heard_nan():
     r = ConfidenceMeter(k=1).add(torch.tensor([[1., 2.], [np.nan, 1.]])).read()['softmax']
     assert r.n_nan == 1 and np.isnan([r.mean, r.median, r.min, r.max]).all() and [i for i, _ in r.surest] == [0]
