@@ -5,30 +5,13 @@
 writes one row for each run to results/cifar10h.csv. `compare` works on any folder with images and a `votes.csv`
 (columns fname, label, and one of counts for each class), so the tutorial runs the same code on the embedded digits.
 """
-import argparse, os, platform
 from pathlib import Path
 
 import pandas as pd, torch
-import fastai
 from fastai.vision.all import *
 
 from fastai_softlabels.all import *
-from fastai_softlabels.datasets import file_checksum
-
-
-def machine() -> str:
-    "This machine in words: processor, cores, accelerator"
-    try: cpu = next(l.split(':')[1].strip() for l in Path('/proc/cpuinfo').read_text().splitlines() if l.startswith('model name'))
-    except (OSError, StopIteration): cpu = platform.processor() or platform.machine()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
-    return f'{os.cpu_count()} cores of {cpu}, {gpu}'
-
-
-def plain_net(n_out: int, width: int = 32) -> nn.Module:
-    "Eight layers: seven 3×3 convolutions with batch norm, the resolution halved three times, and a linear layer"
-    w = width
-    sizes = [(3, w, 1), (w, w, 2), (w, 2*w, 1), (2*w, 2*w, 2), (2*w, 4*w, 1), (4*w, 4*w, 2), (4*w, 4*w, 1)]
-    return nn.Sequential(*[ConvLayer(i, o, stride=s) for i, o, s in sizes], AdaptiveAvgPool(), Flatten(), nn.Linear(4*w, n_out))
+from runs import arguments, plain_net, write_runs
 
 
 def dataloaders(path: Path, df: pd.DataFrame, classes: list, labels: str, valid_pct: float, bs: int, flip: bool) -> DataLoaders:
@@ -72,15 +55,6 @@ def compare(path: Path, seeds=(0, 1, 2), epochs: int = 10, valid_pct: float = .2
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--epochs', type=int, default=10)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4])
-    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'cifar10h.csv')
-    args = parser.parse_args()
-    path = cifar10h()
+    args, path = arguments(__doc__, 'cifar10h.csv'), cifar10h()
     res = compare(path, args.seeds, args.epochs, verbose=True)
-    res = res.assign(data='CIFAR-10H', votes_sha256=file_checksum(path/'votes.csv'), machine=machine(), torch=torch.__version__, fastai=fastai.__version__)
-    args.out.parent.mkdir(exist_ok=True)
-    tmp = args.out.with_suffix('.part')
-    res.to_csv(tmp, index=False)
-    tmp.rename(args.out)
+    write_runs(res, args.out, data='CIFAR-10H', votes_sha256=file_checksum(path/'votes.csv'))

@@ -6,17 +6,15 @@ CIFAR-10H's six animals are the domain, its four vehicles are near it, squares c
 (camvid_small.zip) are far. Writes one row for each seed, training and set of images to results/ood.csv.
 `compare_heads` works on any table of items with votes, so the tutorial runs the same code on the embedded digits.
 """
-import argparse, os, zipfile
+import os, zipfile
 from pathlib import Path
 
 import pandas as pd, torch
-import fastai
 from PIL import Image
 from fastai.vision.all import *
 
 from fastai_softlabels.all import *
-from fastai_softlabels.datasets import cache_path, build_folder, file_checksum
-from cifar10h import machine, plain_net
+from runs import arguments, plain_net, write_runs
 
 ANIMALS, VEHICLES = ['bird', 'cat', 'deer', 'dog', 'frog', 'horse'], ['airplane', 'automobile', 'ship', 'truck']
 
@@ -53,18 +51,9 @@ def compare_heads(path: Path, known: pd.DataFrame, classes: list, ood: dict, see
 
 
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--epochs', type=int, default=10)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4])
-    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/'ood.csv')
-    args = parser.parse_args()
-    path, archive = cifar10h(), Path(os.environ['FASTAI_SOFTLABELS_DATA'])/'camvid_small.zip'
+    args, path, archive = arguments(__doc__, 'ood.csv'), cifar10h(), Path(os.environ['FASTAI_SOFTLABELS_DATA'])/'camvid_small.zip'
     votes = pd.read_csv(path/'votes.csv')
     known = votes[votes.label.isin(ANIMALS) & (votes[ANIMALS].sum(axis=1) > 0)]
     near = [path/f for f in votes[votes.label.isin(VEHICLES)].fname]
     res = compare_heads(path, known, ANIMALS, {'near': near, 'far': squares(archive)}, args.seeds, args.epochs, verbose=True)
-    res = res.assign(data='CIFAR-10H animals; near: vehicles, far: CamVid', votes_sha256=file_checksum(path/'votes.csv'), camvid_sha256=file_checksum(archive), machine=machine(), torch=torch.__version__, fastai=fastai.__version__)
-    args.out.parent.mkdir(exist_ok=True)
-    tmp = args.out.with_suffix('.part')
-    res.to_csv(tmp, index=False)
-    tmp.rename(args.out)
+    write_runs(res, args.out, data='CIFAR-10H animals; near: vehicles, far: CamVid', votes_sha256=file_checksum(path/'votes.csv'), camvid_sha256=file_checksum(archive))

@@ -174,6 +174,8 @@ def test_alpha(long):
 def test_alpha_says_what_is_wrong(long):
     for kw in (dict(prior=1.), dict(unsure=['fox'], unsure_as='spread')):
         with pytest.raises(SoftLabelError, match='no shares of whole votes'): krippendorff_alpha(votes_to_soft(long, 'file', label='vote', **kw))
+    even = pd.DataFrame(dict(file=list('abc'), cat=[4, 0, 4], dog=[0, 4, 0])) # a prior of 2 makes 3 and 1 of 4 and 0
+    with pytest.raises(SoftLabelError, match='no shares of whole votes'): krippendorff_alpha(votes_to_soft(even, 'file', counts=['cat', 'dog'], prior=2.))
     with pytest.raises(SoftLabelError, match='no shares of whole votes'): krippendorff_alpha(votes_to_soft(long.assign(w=.5), 'file', label='vote', weight='w'))
     with pytest.raises(SoftLabelError, match='all of them are for one class'): krippendorff_alpha(votes_to_soft(long.assign(vote='cat'), 'file', label='vote', vocab=CLASSES))
     with pytest.raises(SoftLabelError, match='agreement takes two'): krippendorff_alpha(votes_to_soft(long.drop_duplicates('file'), 'file', label='vote'))

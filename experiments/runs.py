@@ -1,0 +1,39 @@
+"What the experiments share: the network, their arguments, and how a table of runs is written."
+import argparse, os, platform
+from pathlib import Path
+
+import pandas as pd, torch
+import fastai
+from fastai.vision.all import AdaptiveAvgPool, ConvLayer, Flatten, nn
+
+
+def machine() -> str:
+    "This machine in words: processor, cores, accelerator"
+    try: cpu = next(l.split(':')[1].strip() for l in Path('/proc/cpuinfo').read_text().splitlines() if l.startswith('model name'))
+    except (OSError, StopIteration): cpu = platform.processor() or platform.machine()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
+    return f'{os.cpu_count()} cores of {cpu}, {gpu}'
+
+
+def plain_net(n_out: int, width: int = 32) -> nn.Module:
+    "Eight layers: seven 3×3 convolutions with batch norm, the resolution halved three times, and a linear layer"
+    w = width
+    sizes = [(3, w, 1), (w, w, 2), (w, 2*w, 1), (2*w, 2*w, 2), (2*w, 4*w, 1), (4*w, 4*w, 2), (4*w, 4*w, 1)]
+    return nn.Sequential(*[ConvLayer(i, o, stride=s) for i, o, s in sizes], AdaptiveAvgPool(), Flatten(), nn.Linear(4*w, n_out))
+
+
+def arguments(description: str, table: str) -> argparse.Namespace:
+    "Epochs, seeds, and where to write; by default results/`table`"
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--epochs', type=int, default=10)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4])
+    parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/table)
+    return parser.parse_args()
+
+
+def write_runs(runs: pd.DataFrame, out: Path, **about):
+    "Write a table, whole or not at all, with what identifies data and machine in each row"
+    out.parent.mkdir(exist_ok=True)
+    tmp = out.with_suffix('.part')
+    runs.assign(**about, machine=machine(), torch=torch.__version__, fastai=fastai.__version__).to_csv(tmp, index=False)
+    tmp.rename(out)
