@@ -1,6 +1,7 @@
 "Everything at once, as fastai's `vision.all`: `from fastai_softlabels.all import *`"
 from .core import *
 from .losses import *
+from .dice import *
 from .data import *
 from .metrics import *
 from .confidence import *

@@ -1,0 +1,225 @@
+"Dice losses against MONAI, SMP, torch and loops: on hard masks equal, on soft ones proper, at the edges finite."
+import numpy as np, pytest, torch, torch.nn.functional as F
+from monai.losses import DiceLoss as MonaiDice
+from segmentation_models_pytorch.losses import DiceLoss as SMPDice
+
+from fastai_softlabels.all import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError
+
+
+def hard_case(k, n=3, size=9):
+    "Logits, and a hard mask in which each class is present in each image"
+    z = torch.randn(n, k, size, size)
+    if k == 1:
+        mask = torch.randint(2, (n, size, size))
+        mask[:, 0, 0] = 1
+        return z, mask[:, None].float()
+    mask = torch.randint(k, (n, size, size))
+    mask[:, 0, :k] = torch.arange(k)
+    return z, F.one_hot(mask, k).movedim(-1, 1).float()
+
+
+def loop(z, y, kind, smooth, aggregate='image', classes='all'):
+    "image by image, class by class, pixel by pixel"
+    n, k = z.shape[:2]
+    z, y = z.double().flatten(2).numpy(), y.double().flatten(2).numpy()
+    p = np.exp(z)/np.exp(z).sum(1, keepdims=True) if kind == 'softmax' else 1/(1 + np.exp(-z))
+    units = {'image': [[(i, c)] for i in range(n) for c in range(k)], 'class': [[(i, c) for i in range(n)] for c in range(k)], 'batch': [[(i, c) for i in range(n) for c in range(k)]]}[aggregate]
+    values = []
+    for unit in units:
+        distance = predicted = mass = size = 0
+        for i, c in unit:
+            for j in range(z.shape[2]):
+                if kind == 'softmax': m = y[i, :, j].sum()
+                else: m = 0. if np.isnan(y[i, c, j]) else 1.
+                if m == 0: continue
+                distance += abs(m*p[i, c, j] - y[i, c, j]); predicted += m*p[i, c, j]; mass += y[i, c, j]; size += m
+        if size == 0 or (classes == 'present' and mass == 0): continue
+        total = predicted + mass + smooth if mass > 0 else predicted + smooth*size
+        values.append(distance/total if total else 0.)
+    return np.mean(values) if values else 0.
+
+
+@pytest.mark.parametrize('k', [1, 2, 5])
+@pytest.mark.parametrize('smooth', [1e-5, 1.])
+@pytest.mark.parametrize('batch', [False, True])
+def test_equals_monai_and_smp_on_hard_masks(k, smooth, batch):
+    z, y = hard_case(k)
+    ours = SoftDiceLoss(smooth=smooth, aggregate='class' if batch else 'image')(z, y)
+    monai = MonaiDice(sigmoid=k == 1, softmax=k > 1, smooth_nr=smooth, smooth_dr=smooth, batch=batch)(z, y)
+    torch.testing.assert_close(ours, monai, rtol=1e-5, atol=1e-6)
+    if batch:
+        # SMP adds twice its `smooth` above and below
+        smp = SMPDice('binary' if k == 1 else 'multiclass', from_logits=True, smooth=smooth/2, eps=1e-9)(z, y if k == 1 else y.argmax(1))
+        torch.testing.assert_close(ours, smp, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('aggregate', ['image', 'class', 'batch'])
+@pytest.mark.parametrize('classes', ['all', 'present'])
+@pytest.mark.parametrize('kind', ['softmax', 'sigmoid'])
+def test_equals_a_loop_on_soft_masks(kind, aggregate, classes):
+    z = torch.randn(3, 4, 5, 5)
+    y = torch.randn(3, 4, 5, 5).softmax(1) if kind == 'softmax' else torch.rand(3, 4, 5, 5)
+    y[0, 2] = 0 # an absent class
+    if kind == 'softmax':
+        y[0] /= y[0].sum(0)
+        y[1, :, :2] = 0  # unlabelled
+        y[2, :, 3] *= .4 # partly void
+    else:
+        y[1, 1] = torch.nan
+        y[2, :, 0, 0] = torch.nan
+    assert SoftDiceLoss(activation=kind, aggregate=aggregate, classes=classes)(z, y).item() == pytest.approx(loop(z, y, kind, 1., aggregate, classes), rel=1e-5)
+    values = SoftDiceLoss(activation=kind, aggregate=aggregate, reduction='none')(z, y)
+    assert values.shape == {'image': (3, 4), 'class': (4,), 'batch': ()}[aggregate]
+    if not (kind == 'sigmoid' and aggregate == 'image'): assert values.sum().item() == pytest.approx(SoftDiceLoss(activation=kind, aggregate=aggregate, reduction='sum')(z, y).item(), rel=1e-5)
+
+
+def least(loss, y, k):
+    "Where gradient descent from chance ends"
+    z = torch.zeros_like(y).requires_grad_()
+    opt = torch.optim.Adam([z], lr=.05)
+    for i in range(3000):
+        opt.param_groups[0]['lr'] = .05*(1 - i/3000)
+        opt.zero_grad()
+        loss(z, y).backward()
+        opt.step()
+    return z.detach().softmax(1) if k > 1 else z.detach().sigmoid()
+
+
+@pytest.mark.parametrize('k', [1, 3])
+@pytest.mark.parametrize('aggregate', ['image', 'class', 'batch'])
+def test_proper(k, aggregate):
+    "least at the mask, for soft masks; the usual soft Dice is not, and would fail here"
+    y = torch.rand(2, 1, 3, 3)*.8 + .1 if k == 1 else (2*torch.randn(2, 3, 3, 3)).softmax(1)
+    assert (least(SoftDiceLoss(aggregate=aggregate), y, k) - y).abs().max() < .02
+    usual = lambda z, y: 1 - (2*(z.sigmoid() if k == 1 else z.softmax(1)).mul(y).sum((2, 3)) + 1).div((z.sigmoid() if k == 1 else z.softmax(1)).sum((2, 3)) + y.sum((2, 3)) + 1).mean()
+    assert (least(usual, y, k) - y).abs().max() > .2
+
+
+@pytest.mark.parametrize('make', [lambda: SoftDiceBCELoss(.5), lambda: SoftDiceCELoss(.5)], ids=['BCE', 'CE'])
+def test_mixtures_are_proper(make):
+    y = (2*torch.randn(2, 3, 3, 3)).softmax(1)
+    loss = make()
+    z = (y.logit() if isinstance(loss, SoftDiceBCELoss) else y.log()).requires_grad_()
+    at = loss(z, y).item()
+    for _ in range(50): assert loss(z + .3*torch.randn_like(z), y).item() > at
+
+
+def test_the_ends_of_the_mixtures():
+    z, y = torch.randn(2, 3, 6, 6), torch.rand(2, 3, 6, 6)
+    torch.testing.assert_close(SoftDiceBCELoss(0.)(z, y), F.binary_cross_entropy_with_logits(z, y))
+    torch.testing.assert_close(SoftDiceBCELoss(1.)(z, y), SoftDiceLoss(activation='sigmoid')(z, y))
+    torch.testing.assert_close(SoftDiceBCELoss(.3)(z, y), .7*F.binary_cross_entropy_with_logits(z, y) + .3*SoftDiceLoss(activation='sigmoid')(z, y))
+    shares = y/y.sum(1, keepdim=True)
+    torch.testing.assert_close(SoftDiceCELoss(0.)(z, shares), F.cross_entropy(z, shares))
+    torch.testing.assert_close(SoftDiceCELoss(1.)(z, shares), SoftDiceLoss(activation='softmax')(z, shares))
+    index, w = torch.randint(3, (2, 6, 6)), torch.tensor([.5, 1., 2.])
+    torch.testing.assert_close(SoftDiceCELoss(0., weight=w)(z, index), F.cross_entropy(z, index, weight=w))
+
+
+@pytest.mark.parametrize('pos, neg', [(None, .2), (3., None), ([1., 2., 3.], .5), (2., [.1, .2, .3])])
+def test_a_weight_for_each_side(pos, neg):
+    z, y = torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    full = lambda w: torch.ones(3) if w is None else torch.as_tensor(w).expand(3)
+    p, a, b = z.sigmoid(), full(pos).view(3, 1, 1), full(neg).view(3, 1, 1)
+    expected = -(a*y*p.log() + b*(1 - y)*(1 - p).log()).mean()
+    torch.testing.assert_close(SoftDiceBCELoss(0., pos_weight=pos, neg_weight=neg)(z, y), expected)
+    y[0, 0] = torch.nan
+    torch.testing.assert_close(SoftDiceBCELoss(0., pos_weight=pos, neg_weight=neg)(z, y), -(a*y*p.log() + b*(1 - y)*(1 - p).log()).nanmean())
+
+
+LOSSES = {'Dice, softmax': lambda: SoftDiceLoss(), 'Dice, sigmoid': lambda: SoftDiceLoss(activation='sigmoid'), 'Dice, class': lambda: SoftDiceLoss(aggregate='class'), 'Dice, present': lambda: SoftDiceLoss(classes='present'),
+          'Dice + BCE': lambda: SoftDiceBCELoss(pos_weight=2., neg_weight=[.5, 1., 2.]), 'Dice + CE': lambda: SoftDiceCELoss(weight=[1., 2., .5])}
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_gradients(name):
+    z = torch.randn(2, 3, 3, 3, dtype=torch.double, requires_grad=True)
+    y = torch.rand(2, 3, 3, 3, dtype=torch.double)
+    y = y/y.sum(1, keepdim=True)
+    y[1, 2] = 0
+    assert torch.autograd.gradcheck(lambda z: LOSSES[name]()(z, y), z)
+
+
+@pytest.mark.parametrize('name', LOSSES)
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize('value', [-1e4, -4., 0., 1e4])
+def test_a_large_background_in_any_precision(name, dtype, value):
+    z = torch.full((1, 3, 320, 320), value).to(dtype)
+    z[:, 0] = -z[:, 0]
+    z.requires_grad_()
+    y = torch.zeros(1, 3, 320, 320)
+    y[:, 0] = 1
+    loss = LOSSES[name]()(z, y)
+    loss.backward()
+    assert loss.isfinite() and z.grad.isfinite().all() and loss.dtype == torch.float32
+    torch.testing.assert_close(loss, LOSSES[name]()(z.detach().double(), y.double()).float(), rtol=1e-3, atol=1e-4)
+
+
+def test_an_absent_class():
+    "right background costs nearly nothing, wrong foreground has a gradient, at any size"
+    for size in (8, 64, 512):
+        z = torch.full((1, 1, size, size), -7., requires_grad=True)
+        assert SoftDiceLoss()(z, torch.zeros_like(z)) < 1e-3
+        z = torch.full((1, 1, size, size), 3., requires_grad=True)
+        SoftDiceLoss()(z, torch.zeros_like(z)).backward()
+        assert z.grad.sum() > 5e-3
+
+
+def test_what_nobody_labelled_pulls_nowhere():
+    for loss, blank in ((SoftDiceLoss(), 0.), (SoftDiceCELoss(), 0.), (SoftDiceLoss(activation='sigmoid'), torch.nan), (SoftDiceBCELoss(), torch.nan)):
+        z, y = torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4).softmax(1)
+        z.requires_grad_()
+        y[0, :, :2] = blank
+        y[1] = blank
+        value = loss(z, y)
+        value.backward()
+        assert z.grad[0, :, :2].abs().max() == z.grad[1].abs().max() == 0 and z.grad[0, :, 2:].abs().max() > 0
+        torch.testing.assert_close(value, loss(z[:1, :, 2:], y[:1, :, 2:]))
+        nothing = loss(z, torch.full_like(y, blank))
+        assert nothing == 0 and torch.autograd.grad(nothing, z)[0].abs().max() == 0
+
+
+def test_a_pixel_that_is_partly_void_counts_with_what_is_left():
+    z, y = torch.randn(1, 3, 1, 2), torch.tensor([[.5, .25], [.3, .25], [.2, .5]]).view(1, 3, 1, 2)
+    void = y.clone()
+    void[..., 1] *= .5
+    p, w = z.softmax(1), torch.tensor([1., .5])
+    expected = ((w*(p - y)).abs().sum((2, 3))/((w*p).sum((2, 3)) + (w*y).sum((2, 3)) + 1)).mean()
+    torch.testing.assert_close(SoftDiceLoss()(z, void), expected)
+    ce = -(y*p.log()).sum(1)
+    torch.testing.assert_close(SoftDiceCELoss(0.)(z, void), (w*ce).sum()/w.sum())
+
+
+def test_reductions():
+    z, y = torch.randn(3, 2, 4, 4), torch.rand(3, 2, 4, 4).softmax(1)
+    for loss in (SoftDiceCELoss(), SoftDiceBCELoss()):
+        loss.reduction = 'none'
+        values = loss(z, y)
+        assert values.shape == (3,)
+        loss.reduction = 'mean'
+        torch.testing.assert_close(values.mean(), loss(z, y))
+        loss.reduction = 'sum'
+        torch.testing.assert_close(values.sum(), loss(z, y))
+
+
+def test_activation_and_decodes():
+    z = torch.randn(2, 3, 4, 4)
+    assert torch.equal(SoftDiceLoss().activation(z), z.softmax(1)) and torch.equal(SoftDiceCELoss().decodes(z.softmax(1)), z.argmax(1))
+    assert torch.equal(SoftDiceLoss().activation(z[:, :1]), z[:, :1].sigmoid()) and torch.equal(SoftDiceBCELoss(thresh=.7).decodes(z.sigmoid()), z.sigmoid() > .7)
+    assert SoftDiceLoss().activation(z.half()).dtype == torch.float32
+
+
+@pytest.mark.parametrize('make, words', [
+    (lambda: SoftDiceLoss(activation='tanh'), "activation is 'tanh'; expected one of"), (lambda: SoftDiceLoss(aggregate='pixel'), "aggregate is 'pixel'"), (lambda: SoftDiceLoss(classes='some'), "classes is 'some'"),
+    (lambda: SoftDiceLoss(smooth=-1), 'smooth is -1; expected a number of pixels'), (lambda: SoftDiceLoss(smooth=float('nan')), 'smooth is nan'), (lambda: SoftDiceLoss(thresh=2), r'thresh is 2; expected a probability in \[0,1\]'),
+    (lambda: SoftDiceLoss(reduction='average'), "reduction is 'average'"), (lambda: SoftDiceBCELoss(1.5), r'dice_weight is 1.5; expected a share in \[0,1\]'), (lambda: SoftDiceCELoss(float('nan')), 'dice_weight is nan'),
+    (lambda: SoftDiceBCELoss(pos_weight=0.), '`pos_weight` is 0.0; expected finite weights above 0'), (lambda: SoftDiceBCELoss(neg_weight=[1., -1.]), r'`neg_weight` is \[1.0, -1.0\]'), (lambda: SoftDiceCELoss(weight=[-1.]), '`weight` is')])
+def test_refuses(make, words):
+    with pytest.raises(ValueError, match=words): make()
+
+
+def test_refuses_to_broadcast():
+    z = torch.randn(2, 3, 4, 4)
+    for loss in (SoftDiceLoss(), SoftDiceBCELoss(), SoftDiceCELoss(), SoftDiceLoss(activation='sigmoid')):
+        for shape in ((2, 1, 4, 4), (2, 3, 4, 1), (3, 4, 4), (2, 4, 4), (2, 3)):
+            with pytest.raises(SoftLabelError, match='Nothing is broadcast'): loss(z, torch.rand(shape))
+    with pytest.raises(SoftLabelError, match=r'`pos` has shape \(2,\), but the logits have 1 classes'): SoftDiceBCELoss(0., pos_weight=[1., 2.])(z[:, :1], torch.rand(2, 1, 4, 4))
