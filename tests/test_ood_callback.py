@@ -228,9 +228,16 @@ def test_interrupted_in_its_own_work(digits, known, strange, monkeypatch):
 def test_cancelled_validation_and_skipped_epochs(digits, known, strange):
     class NoValidation(Callback):
         def before_validate(self): raise CancelValidException
-    learn, cb = learner(digits, known), OODConfidence(strange)
-    learn.fit(1, 1e-2, cbs=[cb, NoValidation()])
-    assert cb.history.empty and len(learn.recorder.values[-1]) == 1
+    class HalfAValidation(Callback):
+        order = 60
+        def after_batch(self):
+            if not self.training: raise CancelValidException
+    cb = OODConfidence(strange)
+    for stop in (NoValidation(), HalfAValidation()):
+        learn = learner(digits, known)
+        learn.fit(1, 1e-2, cbs=[cb, stop])
+        assert cb.history.empty and len(learn.recorder.values[-1]) == 1
+    learn = learner(digits, known)
     learn.fit(3, 1e-2, cbs=cb, start_epoch=2)
     assert cb.history.epoch.unique().tolist() == [2]
 
@@ -394,6 +401,7 @@ def test_a_model_that_gives_nan_is_named_and_the_training_goes_on(digits, known,
     with pytest.warns(UserWarning, match="gives NaN for .* images of 'valid': no confidence in epoch 1"): learn.fit(3, 1e-2, cbs=[cb, Spoil()])
     assert cb.history.groupby('epoch')['mean'].agg(lambda s: s.isna().any()).tolist() == [False, True, False]
     assert [np.isnan(v[2:]).any() for v in learn.recorder.values] == [False, True, False]
+    assert cb.history.query("set == 'ood'").groupby('epoch').auroc.agg(lambda s: s.isna().all()).tolist() == [False, True, False]
     cb.plot_history(), cb.plot_histograms()
 
 

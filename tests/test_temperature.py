@@ -107,6 +107,13 @@ def test_passes_on_what_the_loss_says():
     assert loss.loss.reduction == loss.reduction == 'none' and loss(torch.zeros(2, 3), torch.zeros(2, 3)).shape == (2, 3)
 
 
+def test_no_temperature_is_best():
+    z = torch.tensor([[3., 0], [0, 3]])
+    with pytest.raises(SoftLabelError, match='2 labels: the model is right about all of them'): best_temperature(z, torch.tensor([0, 1]))
+    with pytest.raises(SoftLabelError, match='its logits say nothing about them'): best_temperature(z, torch.tensor([1, 0]))
+    with pytest.raises(SoftLabelError, match='right about all'): best_temperature(z, torch.tensor([[1., 0], [0, 1]]), multi=True)
+
+
 def failing(digits, votes, **kw):
     learn = learner(digits, votes)
     loss = learn.loss_func

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np, pandas as pd, pytest
 
-from fastai_softlabels.all import SoftLabelError, SoftLabelReader, UnknownNameError, cifar10h, dawid_skene, item_weights, krippendorff_alpha, preds_to_soft, read_label_studio, votes_to_soft
+from fastai_softlabels.all import SoftLabelError, SoftLabelReader, UnknownNameError, cifar10h, dawid_skene, entropy, item_weights, krippendorff_alpha, preds_to_soft, read_label_studio, votes_to_soft
 
 CLASSES = ['cat', 'dog', 'fox']
 
@@ -231,3 +231,8 @@ def test_dawid_skene_says_what_is_wrong(long, monkeypatch):
     with pytest.raises(UnknownNameError, match="no column 'annotator'"): dawid_skene(long, 'file', 'vote', 'annotator')
     monkeypatch.setitem(__import__('sys').modules, 'crowdkit.aggregation', None)
     with pytest.raises(ImportError, match=r"fastai_softlabels\[crowd\]"): dawid_skene(long, 'file', 'vote', 'who')
+
+
+def test_entropy_of_a_reversed_array():
+    "NumPy has views that torch has not"
+    assert entropy(np.array([[.5, .5], [1., 0.]])[::-1]).tolist() == pytest.approx([0, np.log(2)])
