@@ -131,7 +131,7 @@ def classification_report(self: SoftInterpretation) -> pd.DataFrame: # By class:
     precision, recall = div(hit, predicted), div(hit, support)
     return pd.DataFrame(dict(precision=precision, recall=recall, f1=div(2*precision*recall, precision+recall), support=support), index=self.vocab)
 
-# %% ../nbs/07_interpret.ipynb #08caa86e
+# %% ../nbs/07_interpret.ipynb #f12c2aa5
 @patch
 def scores(self: SoftInterpretation,
     metrics: Sequence = (top1_agreement, soft_accuracy, soft_cross_entropy, kl_divergence, js_divergence, total_variation, brier_score, entropy_correlation, SoftECE()), # Of the `metrics` module
@@ -140,8 +140,11 @@ def scores(self: SoftInterpretation,
     seed: int = 0,      # Seed of the resampling
 ) -> pd.DataFrame:      # By metric: `value`, `low`, `high`
     "All metrics with bootstrap intervals over items"
+    if not isinstance(metrics, (list, tuple)): metrics = [metrics]
+    if n < 0 or not 0 < level < 1: raise SoftLabelError(f'n is {n} and level is {level}; expected 0 or more resamples, and a level between 0 and 1.')
     rows = {}
     for m in metrics:
+        if not isinstance(m, SoftMetric): raise SoftLabelError(f'{m!r} is no metric for soft labels: give those of the `metrics` module, like `kl_divergence` or `SoftECE()`.')
         low, high = bootstrap_interval(m, self.probs, self.targets, self.multi, level=level, n=n, seed=seed) if n else (np.nan,)*2
         rows[m.name] = dict(value=float(m(self.probs, self.targets, self.multi)), low=low, high=high)
     return pd.DataFrame(rows).T

@@ -184,7 +184,7 @@ def calibration_bins(
     if equal_mass: return conf.argsort(stable=True).argsort(stable=True)*n_bins // max(len(conf), 1)
     return (conf*n_bins).ceil().long().clamp(1, n_bins) - 1
 
-# %% ../nbs/03_metrics.ipynb #444ca774
+# %% ../nbs/03_metrics.ipynb #c53f8d57
 def calibration_error(
     conf: Tensor,          # Confidences (N,) in [0,1]
     correct: Tensor,       # How right each was (N,), in [0,1]
@@ -208,7 +208,9 @@ class SoftECE(CollectedMetric):
         self.reset()
 
     __reduce__ = object.__reduce__
-    name = property(lambda self: 'soft_ece')
+    @property
+    def name(self): # different metrics have different names, for tables
+        return 'soft_ece' + '_equal_mass'*self.equal_mass + '_classwise'*self.classwise + (f'_{self.n_bins}' if self.n_bins != 15 else '')
 
 # %% ../nbs/03_metrics.ipynb #da3301d6
 @patch
@@ -225,7 +227,7 @@ def func(self: SoftECE, conf, correct):
     if conf.ndim == 1: return calibration_error(conf, correct, self.n_bins, self.equal_mass)
     return torch.stack([calibration_error(c, y, self.n_bins, self.equal_mass) for c, y in zip(conf.T, correct.T)]).mean()
 
-# %% ../nbs/03_metrics.ipynb #77d26faf
+# %% ../nbs/03_metrics.ipynb #94d32690
 def bootstrap_interval(
     metric: SoftMetric,   # Any metric of this module
     probs: Tensor,        # Probabilities (N,K)
@@ -234,9 +236,11 @@ def bootstrap_interval(
     level: float = .95,   # Share of the bootstrap distribution between the bounds
     n: int = 1000,        # Resamples
     seed: int = 0,        # Seed of the resampling
-) -> tuple:               # (lower, upper)
+) -> tuple:               # (lower, upper), without resamples in which the metric is NaN, like a correlation where nothing varies
     "Percentile bootstrap interval of a metric over items"
     if not 0 < level < 1: raise ValueError(f'level is {level}; expected a number between 0 and 1')
+    if n < 1: raise ValueError(f'n is {n}; expected 1 resample or more')
+    if not isinstance(metric, SoftMetric): raise SoftLabelError(f'{metric!r} is no metric of this module, like `kl_divergence` or `SoftECE()`.')
     _check_probs(probs, multi)
     rng, size = torch.Generator().manual_seed(seed), len(probs)
     values, labelled = metric.items(probs, targets, multi) if isinstance(metric, ItemMetric) else (None, None)
@@ -245,4 +249,4 @@ def bootstrap_interval(
         i = torch.randint(size, (size,), generator=rng)
         draws.append(metric(probs[i], targets[i], multi) if values is None else values[i].sum()/labelled[i].sum())
     tail = (1 - level)/2
-    return tuple(torch.stack(draws).float().quantile(torch.tensor([tail, 1 - tail])).tolist())
+    return tuple(torch.stack(draws).float().nanquantile(torch.tensor([tail, 1 - tail])).tolist())

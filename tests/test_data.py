@@ -264,6 +264,10 @@ def test_a_constant_model_on_weighted_labels_is_uniform():
 def test_class_weights_say_what_is_wrong():
     with pytest.raises(SoftLabelError, match="The class 'c' has no mass in the 2 training labels"): class_weights(loaders_of([[.5, .5, 0], [1., 0, 0]], SoftCategoryBlock(vocab=ABC)))
     with pytest.raises(SoftLabelError, match="The class 'a' has all the mass in the 2 training labels"): class_weights(loaders_of([[1, .5, .5], [1., .2, .2]], SoftMultiCategoryBlock(vocab=ABC)))
-    with pytest.raises(SoftLabelError, match=r'Labels of shape \(\) have no classes'): class_weights(loaders_of([.5, .2], RegressionBlock))
+    for block, labels in ((RegressionBlock, [.5, .2]), (RegressionBlock(n_out=2), [[.5, .2], [.1, .3]])):
+        with pytest.raises(SoftLabelError, match='The target is a Tensor, which has no classes to weigh'): class_weights(loaders_of(labels, block))
+    dls = loaders_of([[.5, .5, 0], [1., 0, 0]], SoftCategoryBlock(vocab=ABC))
+    for no_dls in (dls.train, Learner(dls, nn.Linear(1, 1)), dls.new_empty()):
+        with pytest.raises(SoftLabelError, match='expected DataLoaders as'): class_weights(no_dls)
     two = DataBlock(blocks=(ImageBlock, SoftCategoryBlock, SoftCategoryBlock), get_x=lambda o: np.zeros((8, 8), dtype=np.uint8), get_y=[lambda o: o, lambda o: o], splitter=EndSplitter(.5), n_inp=1)
     with pytest.raises(SoftLabelError, match='these DataLoaders have 2'): class_weights(two.dataloaders(list('abab'), bs=1, num_workers=0))

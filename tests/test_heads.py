@@ -1,8 +1,8 @@
 "Two heads trained alike, compared fairly; abstaining; and what is refused."
-import random
+import random, warnings
 
 import numpy as np, pandas as pd, pytest, torch
-from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, EndSplitter, ImageBlock, Learner, Pipeline, RandomSplitter, Resize, SaveModelCallback, load_learner, noop
+from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, DataLoader, EndSplitter, ImageBlock, Learner, Pipeline, RandomSplitter, Resize, SaveModelCallback, load_learner, noop
 from torch import nn
 
 from fastai_softlabels.all import (NONE_OF_THESE, Abstaining, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock,
@@ -69,6 +69,14 @@ def test_refuses_what_would_be_no_comparison(digits, votes):
     with pytest.raises(SoftLabelError, match='The sigmoid training has the loss SoftCrossEntropyLossFlat.*without `loss_func=`'):
         train_two_heads(block_of(digits, reader), votes, lambda dls: Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 10)), loss_func=SoftCrossEntropyLossFlat()), fits.append, num_workers=0)
     assert len(fits) == 1
+    shared = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
+    other = net(block_of(digits, reader).dataloaders(votes, num_workers=0))
+    for learner, words in ((lambda dls: Learner(dls, shared), 'Both learners have the same model'), (lambda dls: other, 'of the DataLoaders that it is given'), (lambda dls: None, 'has to make a Learner')):
+        with pytest.raises(SoftLabelError, match=words): train_two_heads(block_of(digits, reader), votes, learner, noop, num_workers=0)
+    weighted = block_of(digits, reader, SoftCategoryBlock(loss_func=SoftCrossEntropyLossFlat(label_smoothing=.1)))
+    with pytest.raises(SoftLabelError, match='a loss of its own, SoftCrossEntropyLossFlat.*which the sigmoid training cannot have'): train_two_heads(weighted, votes, net, noop)
+    for no_block in (other.dls, other, DataBlock):
+        with pytest.raises(SoftLabelError, match='Expected a DataBlock with one target'): train_two_heads(no_block, votes, net, noop)
 
 
 @pytest.fixture
@@ -115,6 +123,10 @@ def test_comparing_says_what_is_wrong(heads, strange, digits, votes):
     with pytest.raises(SoftLabelError, match=r"'softmax' has the classes \['0', .*'other' has \['9'"): compare_confidence({'softmax': heads['softmax'], 'other': other}, strange)
     with pytest.raises(SoftLabelError, match='Nothing to compare'): compare_confidence({}, strange)
     with pytest.raises(SoftLabelError, match="'ood' is empty"): compare_confidence(heads, [])
+    for nothing in (heads['softmax'], [heads['softmax']]):
+        with pytest.raises(SoftLabelError, match='give learners by name'): compare_confidence(nothing, strange)
+    fewer = net(block_of(digits, SoftLabelReader(votes[votes.label < 5], 'fname', DIGITS), splitter=EndSplitter(.1)).dataloaders(votes[votes.label < 5], num_workers=0))
+    with pytest.raises(SoftLabelError, match="different validation sets, of {'softmax': 24, 'fewer': 6} images"): compare_confidence({'softmax': heads['softmax'], 'fewer': fewer}, strange)
     heads['sigmoid'].model[1].bias.data[:] = torch.nan
     with pytest.raises(SoftLabelError, match="NaN for .* images of 'valid'. Did the training diverge?"): compare_confidence(heads, strange)
     heads['softmax'].loss_func = nn.MSELoss()
@@ -126,9 +138,14 @@ def test_comparing_says_what_is_wrong(heads, strange, digits, votes):
 def test_abstains_where_it_is_less_sure(head, keep, heads, tmp_path):
     learn = heads[head]
     probs, _, plain = learn.get_preds(with_decoded=True)
-    res = abstain(learn, keep)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter('always')
+        res = abstain(learn, keep)
     confidence = probs.amax(-1)
-    assert res.n == len(probs) and res.kept == (confidence >= res.thresh).double().mean().item() and keep <= res.kept < keep + 1/len(probs) + 1e-9
+    sure = (confidence >= res.thresh).double().mean().item()
+    answered = ((confidence >= res.thresh) & ((probs > .5).any(-1) if head == 'sigmoid' else True)).double().mean().item()
+    assert res.n == len(probs) and keep <= sure < keep + 1/len(probs) + 1e-9 and res.kept == answered
+    assert any('get an answer: on the others no class exceeds' in str(w.message) for w in said) == (answered < keep), 'it says when a threshold of the loss keeps more from an answer'
     again, _, decoded = learn.get_preds(with_decoded=True)
     assert torch.equal(again, probs), 'the probabilities are as they were'
     unsure = confidence < res.thresh
@@ -175,15 +192,32 @@ def test_an_abstaining_model_trains_on(heads):
     learn.fit(1, 1e-3)
 
 
-def test_abstaining_says_what_is_wrong(heads, digits, votes):
+def test_abstaining_says_what_is_wrong(heads, digits, votes, tmp_path):
     learn = heads['softmax']
     for keep in (0, -1, 1.1, 95):
         with pytest.raises(ValueError, match=f'keep is {keep}; expected a share above 0, at most 1'): abstain(learn, keep)
     for thresh in (-.1, 1.1, float('nan')):
         with pytest.raises(ValueError, match=r'thresh is .*; expected a confidence in \[0,1\]'): Abstaining(SoftCrossEntropyLossFlat(), thresh)
     with pytest.raises(SoftLabelError, match='has no `activation`'): Abstaining(nn.CrossEntropyLoss(), .5)
+    for dl, words in ((learn.dls.valid.items, 'is a DataFrame; expected a DataLoader'), (DataLoader([], bs=2), 'no items to go by in `dl`')):
+        for f in (abstain, temperature_scale):
+            with pytest.raises(SoftLabelError, match=words): f(learn, dl=dl)
+    learn.export(tmp_path/'learn.pkl')
+    with pytest.raises(SoftLabelError, match='was it loaded'): abstain(load_learner(tmp_path/'learn.pkl'))
     hard = net(block_of(digits, ColReader('name'), CategoryBlock).dataloaders(votes.assign(name=votes.label.astype(str)), num_workers=0))
     with pytest.raises(SoftLabelError, match="fastai's own cannot show it"): abstain(hard)
     learn.model[1].bias.data[:] = torch.nan
     with pytest.raises(SoftLabelError, match='NaN for .* images'): abstain(learn)
     assert isinstance(learn.loss_func, SoftCrossEntropyLossFlat)
+
+
+def test_abstains_with_a_loss_that_remembers_nothing(digits, votes):
+    "fastai's own, which decodes to bare indices"
+    learn = net(block_of(digits, SoftLabelReader(votes, 'fname', DIGITS), SoftCategoryBlock(loss_func=CrossEntropyLossFlat(flatten=False))).dataloaders(votes, bs=16, num_workers=0))
+    learn.fit(3, 1e-2)
+    res = abstain(learn, .5)
+    probs = learn.get_preds()[0]
+    unsure = int(probs.amax(-1).argmin())
+    shown, _, p = learn.predict(learn.dls.valid.items.iloc[unsure])
+    assert shown == NONE_OF_THESE and probs[unsure].max() < res.thresh
+    assert [i[0] for i in shown.items()][:1] == [DIGITS[int(p.argmax())]]

@@ -1,9 +1,9 @@
 "Interpretation for both blocks, against loops."
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
-from fastai.vision.all import ColReader, DataBlock, EndSplitter, ImageBlock, Learner, Resize
+from fastai.vision.all import accuracy, ColReader, DataBlock, EndSplitter, ImageBlock, Learner, Resize
 from torch import nn
 
-from fastai_softlabels.all import SoftCategoryBlock, SoftInterpretation, brier_score, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock
+from fastai_softlabels.all import SoftCategoryBlock, SoftECE, SoftInterpretation, brier_score, entropy_correlation, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock
 from conftest import DIGITS
 
 
@@ -106,5 +106,15 @@ def test_scores_and_their_intervals(soft, multi):
         width = np.subtract(*np.quantile(draws, [.975, .025]))
         assert scores.high['kl_divergence'] - scores.low['kl_divergence'] == pytest.approx(width, rel=.3)
     assert soft.scores([brier_score], n=0).low.isna().all() and soft.scores([brier_score], n=0).index.tolist() == ['brier_score']
+    both = soft.scores([SoftECE(), SoftECE(5), SoftECE(classwise=True), SoftECE(equal_mass=True)], n=0)
+    assert both.index.tolist() == ['soft_ece', 'soft_ece_5', 'soft_ece_classwise', 'soft_ece_equal_mass'] and both.value.nunique() >= 3
+    assert soft.scores(brier_score, n=0).equals(soft.scores([brier_score], n=0))
+    for bad in ([accuracy], ['brier_score'], [SoftECE]):
+        with pytest.raises(SoftLabelError, match='is no metric for soft labels'): soft.scores(bad)
+    for kw in (dict(n=-1), dict(n=0, level=95)):
+        with pytest.raises(SoftLabelError, match='expected 0 or more resamples'): soft.scores(**kw)
+    soft.targets[1:] = soft.targets[0] # nearly nothing varies, in some resamples nothing
+    soft.targets[0] = torch.ones(10)/10
+    assert soft.scores([entropy_correlation], n=50)[['low', 'high']].notna().all(axis=None)
     wide, narrow = (soft.scores([brier_score], n=200, level=level).loc['brier_score'] for level in (.95, .5))
     assert wide.low < narrow.low < narrow.high < wide.high

@@ -6,7 +6,7 @@ import numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
 from PIL import Image
 from fastai.callback.fp16 import MixedPrecision
 from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, CancelValidException, CategoryBlock, ColReader, CrossEntropyLossFlat, CSVLogger, DataBlock, EarlyStoppingCallback, EndSplitter,
-                               FetchPredsCallback, ImageBlock, Learner, MixUp, MSELossFlat, Resize, SaveModelCallback, SkipToEpoch, load_learner, noop, params, set_seed)
+                               FetchPredsCallback, ImageBlock, Learner, MixUp, MSELossFlat, RandomResizedCrop, Resize, Flip, Rotate, SaveModelCallback, SkipToEpoch, load_learner, noop, params, set_seed)
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -146,6 +146,60 @@ def test_training_is_the_same_with_it(digits, known, strange):
         assert torch.equal(a, b) and x == y
 
 
+def test_training_with_random_transforms_is_the_same_with_it(digits, known, strange):
+    "which draw from Python's and NumPy's generators, too"
+    def trained(*cbs):
+        set_seed(0)
+        learn = learner(digits, known)
+        learn.dls = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_x=ColReader('fname', pref=digits), get_y=SoftLabelReader(known, 'fname', DIGITS), splitter=EndSplitter(.4),
+                              item_tfms=RandomResizedCrop(8, min_scale=.1), batch_tfms=[Flip(), Rotate(30, p=.5)]).dataloaders(known, bs=8, num_workers=0)
+        learn.fit(2, 1e-2, cbs=cbs)
+        return [v[:2] for v in learn.recorder.values]
+    assert trained() == trained(OODConfidence(strange))
+
+
+def test_other_data_other_loaders(digits, known, strange):
+    "after progressive resizing, in another learner, and with other sets"
+    cb, learn = OODConfidence(strange), learner(digits, known, net=nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, 10)))
+    learn.fit(1, 1e-2, cbs=cb)
+    learn.dls = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_x=ColReader('fname', pref=digits), get_y=SoftLabelReader(known, 'fname', DIGITS), splitter=EndSplitter(.4), item_tfms=Resize(20)).dataloaders(known, bs=8, num_workers=0)
+    cb.ood['few'] = strange[:3]
+    learn.fit(1, 1e-2, cbs=cb)
+    assert cb.loaders['ood'].one_batch()[0].shape[-1] == 20
+    assert cb.history.query('fit == 1')['set'].unique().tolist() == ['valid', 'ood', 'few']
+    row = cb.history.query("fit == 1 and set == 'ood' and head == 'softmax'").iloc[0]
+    assert row['mean'] == pytest.approx(expected(learn, strange)['ood', 'softmax'][1], abs=1e-5)
+    cb.ood['few'] = []
+    with pytest.raises(SoftLabelError, match="'few' is empty"): learn.fit(1, 1e-2, cbs=cb)
+
+
+def test_whether_images_open_is_asked_once(digits, known, strange, monkeypatch):
+    from fastai_softlabels import confidence
+    asked, opens = [], confidence._opens
+    monkeypatch.setattr(confidence, '_opens', lambda dataset, i: asked.append(i) or opens(dataset, i))
+    cb, learn = OODConfidence(strange), learner(digits, known)
+    for _ in range(2): learn.fit(1, 1e-2, cbs=cb)
+    assert len(asked) == len(strange)
+
+
+def test_a_training_loader_is_read_without_augmentation(digits, known, strange, votes):
+    other = votes[votes.label >= 5]
+    augmented = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_x=ColReader('fname', pref=digits), get_y=SoftLabelReader(other, 'fname', DIGITS), splitter=EndSplitter(.1),
+                          item_tfms=RandomResizedCrop(8, min_scale=.1), batch_tfms=[Rotate(90, p=1.)]).dataloaders(other, bs=8, num_workers=0)
+    cb, learn = OODConfidence({'train': augmented.train, 'plain': augmented.test_dl(augmented.train.items)}), learner(digits, known)
+    learn.fit(1, 1e-2, cbs=cb)
+    train, plain = (cb.history.query(f"set == '{s}' and head == 'softmax'").iloc[0] for s in ('train', 'plain'))
+    assert train['mean'] == pytest.approx(plain['mean'], abs=1e-6) and augmented.train_ds.split_idx == 0
+
+
+def test_mixup_that_swaps_the_loss(digits, known, strange):
+    "as fastai's does for losses of class indices"
+    learn = learner(digits, known.assign(label=known.label.astype(str)), CategoryBlock, get_y=ColReader('label'))
+    cb, loss = OODConfidence(strange), learn.loss_func
+    learn.fit(2, 1e-2, cbs=[MixUp(), cb])
+    assert learn.loss_func is loss and cb.history.epoch.unique().tolist() == [0, 1] and learn.recorder.values[-1][-1] == cb.history.query("epoch == 1 and set == 'ood' and head == 'softmax'").auroc.item()
+
+
 def test_every(digits, known, strange):
     cb = OODConfidence(strange, every=2)
     learn = learner(digits, known)
@@ -245,8 +299,8 @@ def test_cancelled_validation_and_skipped_epochs(digits, known, strange):
 def test_without_a_recorder(digits, known, strange):
     learn, cb = learner(digits, known), OODConfidence(strange)
     learn.remove_cb(learn.recorder)
-    learn.fit(1, 1e-2, cbs=cb)
-    assert cb.history['set'].tolist() == ['valid', 'valid', 'ood', 'ood']
+    for _ in range(2): learn.fit(1, 1e-2, cbs=cb)
+    assert cb.history['set'].tolist() == ['valid', 'valid', 'ood', 'ood']*2 and cb.history.fit.tolist() == [0]*4 + [1]*4
 
 
 def test_export_and_load(digits, known, strange, tmp_path):
@@ -354,7 +408,7 @@ def test_pictures(digits, known, strange):
 
 
 @pytest.mark.parametrize('ood, words', [([], "'ood' is empty"), ({}, 'names no set'), ({'a': []}, "'a' is empty"), ({'valid': ['x.png']}, "named 'valid'"), ({1: ['x.png']}, 'named 1'), ('folder', 'is a str; expected a list of files'),
-                                        ({'a': 'folder'}, "'a' is a str"), (pd.DataFrame(dict(fname=[])), "'ood' is empty"), (3, 'is a int')])
+                                        ({'a': 'folder'}, "'a' is a str"), (pd.DataFrame(dict(fname=[])), "'ood' is empty"), (3, 'is a int'), ({'a', 'b'}, 'is a set')])
 def test_says_what_is_no_set(ood, words):
     with pytest.raises(SoftLabelError, match=words): OODConfidence(ood)
 
@@ -374,8 +428,9 @@ def test_says_before_training_what_is_wrong(digits, known, strange, tmp_path):
     learn.loss_func = MSELossFlat()
     refused(OODConfidence(strange), 'neither a softmax nor a sigmoid loss', learn)
     refused(OODConfidence(strange), 'no validation images', learner(digits, known, splitter=lambda items: (range(len(items)), [])))
-    learn = learner(digits, known)
-    learn.metrics = [type('M', (), dict(name='ood_auroc'))()]
+    refused(OODConfidence([1, 2]), "'ood' cannot be read as the training items are")
+    for kw in (dict(shuffle=True), dict(drop_last=True)):
+        refused(OODConfidence(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, **kw)), "shuffles or drops items; make it with `shuffle=False`")
     assert trained == []
     cb, learn = OODConfidence(faulty, skip_unreadable=True), learner(digits, known)
     with pytest.warns(UserWarning, match='3 of 5 items .*text.png.* They are left out'): learn.fit(1, 1e-2, cbs=cb)
@@ -390,6 +445,7 @@ def test_a_column_that_is_there_already(digits, known, strange):
     learn.metrics = [ood_auroc]
     with pytest.raises(SoftLabelError, match="column 'ood_auroc' already. Give the OOD set another name"): learn.fit(1, 1e-2, cbs=OODConfidence(strange))
     learn.fit(1, 1e-2, cbs=OODConfidence({'strange': strange}))
+    with pytest.raises(SoftLabelError, match='Use one `OODConfidence` for all sets, by name'): learn.fit(1, 1e-2, cbs=[OODConfidence({'a': strange}), OODConfidence({'b': strange})])
 
 
 def test_a_model_that_gives_nan_is_named_and_the_training_goes_on(digits, known, strange):
@@ -403,6 +459,9 @@ def test_a_model_that_gives_nan_is_named_and_the_training_goes_on(digits, known,
     assert [np.isnan(v[2:]).any() for v in learn.recorder.values] == [False, True, False]
     assert cb.history.query("set == 'ood'").groupby('epoch').auroc.agg(lambda s: s.isna().all()).tolist() == [False, True, False]
     cb.plot_history(), cb.plot_histograms()
+    learn.model[1].bias.data[:] = torch.nan
+    with pytest.warns(UserWarning, match='gives NaN'): learn.fit(1, 0., cbs=cb)
+    with pytest.raises(SoftLabelError, match="NaN for all images of 'ood'"): cb.show_surest()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')

@@ -1,5 +1,5 @@
 "Scores and OOD metrics against float64, scikit-learn and pytorch-ood; the streaming form within its bound."
-import numpy as np, pytest, torch
+import numpy as np, pandas as pd, pytest, torch
 from pytorch_ood.metrics import OODMetrics
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
@@ -140,7 +140,8 @@ def test_says_what_is_wrong():
     nan = torch.tensor([1., np.nan, 2.])
     for call, words in ((lambda: ood_metrics([], [1.]), 'There are no in-domain scores'), (lambda: ood_metrics([1.], []), 'There are no OOD scores'), (lambda: ood_metrics([1.], nan), r'The OOD score of item 1 is NaN \(1 of 3\)'),
                         (lambda: ood_metrics(torch.rand(3, 2), [1.]), r'in-domain scores have shape \(3, 2\)'), (lambda: streamed_ood_metrics(ScoreHistogram(), ScoreHistogram().add(torch.ones(2))), 'no in-domain scores'),
-                        (lambda: streamed_ood_metrics(ScoreHistogram().add(torch.ones(2)), ScoreHistogram()), 'no OOD scores')):
+                        (lambda: streamed_ood_metrics(ScoreHistogram().add(torch.ones(2)), ScoreHistogram()), 'no OOD scores'), (lambda: streamed_ood_metrics(ScoreHistogram().add(nan), ScoreHistogram().add(nan)), '1 of the in-domain scores are NaN'),
+                        (lambda: ood_metrics(None, [1.]), r'in-domain scores have shape \(\)|NoneType'), (lambda: ood_metrics('scores', [1.]), 'in-domain scores are a str'), (lambda: ood_metrics([1.], ScoreHistogram()), 'OOD scores are a ScoreHistogram')):
         with pytest.raises(SoftLabelError, match=words): call()
 
 
@@ -164,3 +165,21 @@ def test_above_is_strictly_above():
 def test_meter_says_that_it_heard_nan():
     r = ConfidenceMeter(k=1).add(torch.tensor([[1., 2.], [np.nan, 1.]])).read()['softmax']
     assert r.n_nan == 1 and np.isnan([r.mean, r.median, r.min, r.max]).all() and [i for i, _ in r.surest] == [0]
+
+
+def test_takes_what_people_have():
+    z = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    assert torch.equal(softmax_score(z), softmax_score(torch.tensor(z)))
+    table = pd.DataFrame(dict(kind=['in', 'ood']*10, score=z[:, 0]))
+    assert ood_metrics(table.score[table.kind == 'in'], table.score[table.kind == 'ood']) == ood_metrics(z[::2, 0], z[1::2, 0]), 'also rows of a table, whose index has gaps'
+
+
+def test_infinite_logits():
+    r = ConfidenceMeter(k=2).add(torch.tensor([[0., -torch.inf], [1., 0.]])).read()['softmax']
+    assert r.surest == [(0, 1.), (1, pytest.approx(1/(1 + np.exp(-1))))] and r.max == 1
+    assert ConfidenceMeter().add(torch.tensor([[torch.inf, 0.]])).read()['softmax'].n_nan == 1, 'its softmax is NaN'
+
+
+def test_a_meter_that_heard_nothing():
+    r = ConfidenceMeter().read()['softmax']
+    assert r.n == 0 and np.isnan([r.mean, r.median, r.min, r.max]).all() and r.surest == []

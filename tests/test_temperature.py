@@ -1,6 +1,6 @@
 "Temperature: against other optimisers, kept by the learner, honest about what it cannot do."
 import pandas as pd, pytest, torch, torch.nn.functional as F
-from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, Resize, load_learner, noop
+from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, MSELossFlat, Resize, load_learner, noop
 from torch import nn
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock,
@@ -114,6 +114,14 @@ def test_no_temperature_is_best():
     with pytest.raises(SoftLabelError, match='right about all'): best_temperature(z, torch.tensor([[1., 0], [0, 1]]), multi=True)
 
 
+def test_fitting_says_what_is_wrong():
+    y = torch.tensor([[.5, .5]]*4)
+    for z, words in ((torch.zeros(4, 2), '4 labels: its logits say nothing about them'), (torch.zeros(0, 2), 'no labels to fit'), (torch.tensor([[0., 1.]]*3 + [[torch.nan, 1.]]), 'A logit is nan, of item 3')):
+        with pytest.raises(SoftLabelError, match=words): best_temperature(z, y[:len(z)])
+    z = torch.randn(50, 3)
+    assert best_temperature((2*z).numpy(), z.softmax(-1)) == pytest.approx(2, rel=1e-3), 'arrays will do'
+
+
 def failing(digits, votes, **kw):
     learn = learner(digits, votes)
     loss = learn.loss_func
@@ -130,6 +138,8 @@ def test_says_what_is_wrong(digits, votes):
     assert 'no labels' in failing(digits, votes, do=lambda l: temperature_scale(l, dl=l.dls.test_dl(l.dls.valid.items)))
     assert '3 labelled items are too few' in failing(digits, votes, do=lambda l: temperature_scale(l, dl=l.dls.test_dl(l.dls.valid.items.head(3), with_labels=True)))
     learn = learner(digits, votes)
+    learn.loss_func = MSELossFlat()
+    with pytest.raises(SoftLabelError, match='has no `activation`|neither a softmax nor a sigmoid'): temperature_scale(learn)
     learn.loss_func = nn.CrossEntropyLoss()
     with pytest.raises(SoftLabelError, match=r'CrossEntropyLoss\(\) has no `activation`'): temperature_scale(learn)
     for t in (0, -1, float('nan'), float('inf')):

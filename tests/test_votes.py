@@ -177,6 +177,10 @@ def test_alpha_says_what_is_wrong(long):
     even = pd.DataFrame(dict(file=list('abc'), cat=[4, 0, 4], dog=[0, 4, 0])) # a prior of 2 makes 3 and 1 of 4 and 0
     with pytest.raises(SoftLabelError, match='no shares of whole votes'): krippendorff_alpha(votes_to_soft(even, 'file', counts=['cat', 'dog'], prior=2.))
     with pytest.raises(SoftLabelError, match='no shares of whole votes'): krippendorff_alpha(votes_to_soft(long.assign(w=.5), 'file', label='vote', weight='w'))
+    soft = votes_to_soft(long, 'file', label='vote')
+    for odd in (soft.reset_index(), soft.assign(split=1.), soft.round(2)):
+        with pytest.raises(SoftLabelError, match='are no shares that sum to 1. Give the table as `votes_to_soft` made it'): krippendorff_alpha(odd)
+    with pytest.raises(UnknownNameError, match="no column 'entropy'"): krippendorff_alpha(soft.drop(columns='entropy'))
     with pytest.raises(SoftLabelError, match='all of them are for one class'): krippendorff_alpha(votes_to_soft(long.assign(vote='cat'), 'file', label='vote', vocab=CLASSES))
     with pytest.raises(SoftLabelError, match='agreement takes two'): krippendorff_alpha(votes_to_soft(long.drop_duplicates('file'), 'file', label='vote'))
     with pytest.raises(SoftLabelError, match="level is 'interval'"): krippendorff_alpha(votes_to_soft(long, 'file', label='vote'), level='interval')
@@ -194,7 +198,7 @@ def test_item_weights_make_every_vote_count_the_same(long):
 
 def test_item_weights_say_what_is_wrong():
     for votes, kw, words in (([3, 0, 2], {}, 'Item 1 has 0 votes'), ([3, None], {}, 'Item 1 has None votes'), (['many'], {}, "Item 0 has 'many' votes"), ([2, -1], {}, 'Item 1 has -1 votes'),
-                             ([], {}, 'no items'), ([1, 2], dict(cap=0), 'cap is 0')):
+                             ([], {}, 'no items'), ([1, 2], dict(cap=0), 'cap is 0'), ([1, 2], dict(cap='3'), "cap is '3'"), ({'a': 1}, {}, 'is a dict of'), (5, {}, 'is a int of 0 dim'), ('3', {}, 'is a str'), (np.ones((2, 2)), {}, 'of 2 dimensions')):
         with pytest.raises(SoftLabelError, match=words): item_weights(votes, **kw)
 
 
@@ -229,6 +233,8 @@ def test_dawid_skene_is_dawid_skene():
 def test_dawid_skene_says_what_is_wrong(long, monkeypatch):
     with pytest.raises(SoftLabelError, match='annotator in column .who. is missing'): dawid_skene(long.assign(who=long.who.where(long.index > 0)), 'file', 'vote', 'who')
     with pytest.raises(UnknownNameError, match="no column 'annotator'"): dawid_skene(long, 'file', 'vote', 'annotator')
+    with pytest.raises(SoftLabelError, match='n_iter is 0'): dawid_skene(long, 'file', 'vote', 'who', n_iter=0)
+    with pytest.raises(SoftLabelError, match='The table has no votes'): dawid_skene(long.head(0), 'file', 'vote', 'who')
     monkeypatch.setitem(__import__('sys').modules, 'crowdkit.aggregation', None)
     with pytest.raises(ImportError, match=r"fastai_softlabels\[crowd\]"): dawid_skene(long, 'file', 'vote', 'who')
 
