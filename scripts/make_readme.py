@@ -1,6 +1,6 @@
 """README.md from nbs/index.ipynb, with the stored outputs, without quarto: `python scripts/make_readme.py [folder]`
 
-Hidden cells (`#| hide`) stay out, directives go, and pictures become files in README_files/."""
+Hidden cells (`#| hide`) stay out, of others only the output is shown (`#| hide_input`), directives go, and pictures become files in README_files/."""
 import re, shutil, sys
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def shown_cells(nb):
     nb.cells = [c for c in nb.cells if not re.search(r'^#\|\s*hide\s*$', c.source, re.M)]
     for c in nb.cells:
         if c.cell_type != 'code': continue
-        c.source = DIRECTIVE.sub('', c.source)
+        c.source = '' if re.search(r'^#\|\s*hide_input\s*$', c.source, re.M) else DIRECTIVE.sub('', c.source)
         c.outputs = [o for o in c.outputs if not re.match(PROGRESS, o.get('data', {}).get('text/plain', ''))]
         for o in c.outputs:
             for kind in ('image/png', 'text/plain'):
@@ -35,7 +35,7 @@ def make_readme(root: Path):
     for name, data in resources['outputs'].items():
         (root/name).parent.mkdir(exist_ok=True)
         (root/name).write_bytes(data)
-    text = re.sub(r'^ +$', '', text, flags=re.M)
+    text = re.sub(r'^ +$', '', text.replace('```python\n\n```\n', ''), flags=re.M)
     text = re.sub(r'\n{3,}', '\n\n', text).strip()
     (root/'README.md').write_text(f'<!-- Generated from nbs/index.ipynb by scripts/make_readme.py: edit the notebook. -->\n\n{text}\n')
 
