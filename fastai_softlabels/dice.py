@@ -13,9 +13,26 @@ from fastcore.all import patch
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _prepare, _reduce, _times_log
 
 # %% auto #0
-__all__ = ['SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
+__all__ = ['dice_values', 'SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
 
-# %% ../nbs/08_dice.ipynb #89e91e86
+# %% ../nbs/08_dice.ipynb #585a55f3
+def dice_values(
+    p: Tensor,       # Probabilities (N,K,…)
+    y: Tensor,       # Soft masks of the same shape; no mass, for independent classes NaN: unlabelled
+    exclusive: bool, # Do the classes exclude each other?
+    axis: int,       # The class axis
+    keep: Sequence,  # The axes that are not summed over
+    smooth: float,   # Added to the denominator, in pixels
+) -> tuple:          # The values, whether the mask has mass there, and how many labelled pixels
+    "Dice semimetric Σ|p − y|/(Σp + Σy + smooth) over the labelled pixels; without mass Σp/(Σp + smooth·pixels)"
+    weight = y.sum(axis, keepdim=True).expand_as(y) if exclusive else (~y.isnan()).to(p.dtype)
+    p, y = weight*p, y.nan_to_num()
+    over = [d for d in range(p.ndim) if d not in keep]
+    distance, predicted, mass, size = (t.sum(over) if over else t for t in ((p - y).abs(), p, y, weight))
+    total = torch.where(mass > 0, predicted + mass + smooth, predicted + smooth*size)
+    return distance/torch.where(total == 0, 1., total), mass > 0, size
+
+# %% ../nbs/08_dice.ipynb #17867d76
 class SoftDiceLoss(SoftLoss):
     """Dice semimetric Σ|p − y|/(Σp + Σy + smooth) of soft masks (Wang et al., arXiv:2303.16296); on hard masks the usual soft Dice
 
@@ -36,6 +53,9 @@ class SoftDiceLoss(SoftLoss):
         if not 0 <= thresh <= 1: raise ValueError(f'thresh is {thresh}; expected a probability in [0,1]')
         self.kind, self.smooth, self.aggregate, self.classes, self.thresh = activation, smooth, aggregate, classes, thresh
 
+    @property
+    def multi(self) -> bool: return self.kind == 'sigmoid' # has each class a probability of its own?
+
     def is_softmax(self, logits: Tensor) -> bool:
         "Do the classes of `logits` exclude each other?"
         return logits.shape[self.axis] > 1 if self.kind is None else self.kind == 'softmax'
@@ -44,10 +64,11 @@ class SoftDiceLoss(SoftLoss):
         logits: Tensor,  # (N,K,H,W), or any (N,K,…)
         targets: Tensor, # Probabilities of the same shape (no mass for softmax, NaN for sigmoid: unlabelled), or class indices (N,H,W) (−100: unlabelled)
     ) -> Tensor:         # A scalar; for 'none' (N,K), (K,) or a scalar, by `aggregate`
-        distance, predicted, mass, size = self.sums(logits, targets)
-        present = mass > 0
-        total = torch.where(present, predicted + mass + self.smooth, predicted + self.smooth*size)
-        values = distance/torch.where(total == 0, 1., total)
+        softmax = self.is_softmax(logits)
+        logits, y = _prepare(self, logits, targets, 0. if softmax else torch.nan)
+        p = logits.softmax(self.axis) if softmax else logits.sigmoid()
+        keep = {'image': (0, self.axis % logits.ndim), 'class': (self.axis % logits.ndim,), 'batch': ()}[self.aggregate]
+        values, present, size = dice_values(p, y, softmax, self.axis, keep, self.smooth)
         if self.reduction == 'none': return values
         counts = (size > 0) & (present if self.classes == 'present' else True)
         values = values.masked_fill(~counts, 0.).sum()
@@ -55,23 +76,7 @@ class SoftDiceLoss(SoftLoss):
 
     def extra_repr(self): return ', '.join(f'{k}={getattr(self, k)!r}' for k in ('axis', 'kind', 'smooth', 'reduction', 'aggregate', 'classes'))
 
-# %% ../nbs/08_dice.ipynb #822e5843
-@patch
-def sums(self: SoftDiceLoss, logits: Tensor, targets: Tensor) -> tuple: # Σ|p − y|, Σp, Σy, and the labelled pixels, each of the shape of `aggregate`
-    "What Dice is made of, over the labelled pixels"
-    softmax = self.is_softmax(logits)
-    logits, y = _prepare(self, logits, targets, 0. if softmax else torch.nan)
-    if softmax:
-        weight = y.sum(self.axis, keepdim=True)
-        p = weight*logits.softmax(self.axis)
-        weight = weight.expand_as(y)
-    else:
-        weight = (~y.isnan()).to(logits.dtype)
-        p, y = weight*logits.sigmoid(), y.nan_to_num()
-    keep = {'image': (0, self.axis % logits.ndim), 'class': (self.axis % logits.ndim,), 'batch': ()}[self.aggregate]
-    over = [d for d in range(logits.ndim) if d not in keep]
-    return tuple(t.sum(over) if over else t for t in ((p - y).abs(), p, y, weight))
-
+# %% ../nbs/08_dice.ipynb #0db0d3c9
 @patch
 def activation(self: SoftDiceLoss, x: Tensor) -> Tensor:
     "Softmax or sigmoid, in float32 at least"

@@ -1,9 +1,12 @@
 "Dice losses against MONAI, SMP, torch and loops: on hard masks equal, on soft ones proper, at the edges finite."
+from types import SimpleNamespace
+
 import numpy as np, pytest, torch, torch.nn.functional as F
 from monai.losses import DiceLoss as MonaiDice
 from segmentation_models_pytorch.losses import DiceLoss as SMPDice
+from sklearn.metrics import f1_score
 
-from fastai_softlabels.all import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError
+from fastai_softlabels.all import DiceAt, SoftDice, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError
 
 
 def hard_case(k, n=3, size=9):
@@ -223,3 +226,60 @@ def test_refuses_to_broadcast():
         for shape in ((2, 1, 4, 4), (2, 3, 4, 1), (3, 4, 4), (2, 4, 4), (2, 3)):
             with pytest.raises(SoftLabelError, match='Nothing is broadcast'): loss(z, torch.rand(shape))
     with pytest.raises(SoftLabelError, match=r'`pos` has shape \(2,\), but the logits have 1 classes'): SoftDiceBCELoss(0., pos_weight=[1., 2.])(z[:, :1], torch.rand(2, 1, 4, 4))
+
+
+def in_batches(metric, z, y, loss, cuts):
+    metric.reset()
+    for i, j in zip(cuts, cuts[1:]): metric.accumulate(SimpleNamespace(pred=z[i:j], yb=(y[i:j],), loss_func=loss, to_detach=lambda t: t))
+    return metric.value
+
+
+@pytest.mark.parametrize('k, loss', [(1, SoftDiceLoss()), (3, SoftDiceLoss()), (3, SoftDiceLoss(activation='sigmoid')), (3, SoftDiceBCELoss()), (3, SoftDiceCELoss())])
+def test_metric_is_one_minus_the_loss(k, loss):
+    z, y = torch.randn(7, k, 5, 5), torch.rand(7, k, 5, 5)
+    kind = 'sigmoid' if k == 1 or getattr(loss, 'multi', False) else 'softmax'
+    if kind == 'softmax': y = y/y.sum(1, keepdim=True)
+    expected = 1 - loop(z, y, kind, 1.)
+    assert in_batches(SoftDice(), z, y, loss, [0, 3, 6, 7]).item() == pytest.approx(expected, rel=1e-5)
+    assert SoftDice()(loss.activation(z), y, multi=kind == 'sigmoid').item() == pytest.approx(expected, rel=1e-5)
+    metric = SoftDice()
+    in_batches(metric, z, y, loss, [0, 7])
+    assert metric.by_class.tolist() == pytest.approx((1 - SoftDiceLoss(activation=kind, reduction='none')(z, y)).mean(0).tolist(), rel=1e-5)
+
+
+def test_metric_leaves_out_what_nobody_labelled():
+    z, y = torch.randn(3, 2, 4, 4), torch.rand(3, 2, 4, 4).softmax(1)
+    y[0] = 0
+    assert in_batches(SoftDice(), z, y, SoftDiceLoss(), [0, 1, 3]).item() == pytest.approx(SoftDice()(z[1:].softmax(1), y[1:]).item(), rel=1e-6)
+    y[:] = 0
+    assert in_batches(SoftDice(), z, y, SoftDiceLoss(), [0, 3]) is None
+    assert in_batches(DiceAt(), z, y, SoftDiceLoss(), [0, 3]) is None
+
+
+def test_a_perfect_prediction_scores_one():
+    y = torch.rand(2, 3, 6, 6).softmax(1)
+    assert SoftDice()(y, y) == 1 and DiceAt(.3)(y, y) == 1
+    for value in (.1, .7, .95): assert SoftDice()(torch.full((1, 1, 9, 9), value), torch.full((1, 1, 9, 9), value)) == 1
+
+
+@pytest.mark.parametrize('thresh', [.3, .5, .9])
+def test_hard_dice_is_f1(thresh):
+    p, y = torch.rand(3, 2, 6, 6), torch.rand(3, 2, 6, 6)
+    expected = [f1_score((y[i, c] > thresh).flatten(), (p[i, c] > thresh).flatten(), zero_division=1) for i in range(3) for c in range(2)]
+    assert DiceAt(thresh)(p, y, multi=True).item() == pytest.approx(np.mean(expected))
+    assert DiceAt(thresh).name == f'dice_at_{thresh}'
+    empty = torch.zeros(1, 1, 4, 4)
+    assert DiceAt(thresh)(empty, empty) == 1 and DiceAt(thresh)(empty + 1, empty) == 0
+
+
+def test_metric_of_hard_masks_is_monais():
+    z, y = hard_case(4)
+    p = z.softmax(1)
+    assert SoftDice()(p, y.argmax(1)).item() == pytest.approx(1 - MonaiDice(smooth_nr=1., smooth_dr=1.)(p, y).item(), rel=1e-5)
+
+
+def test_metrics_refuse():
+    with pytest.raises(SoftLabelError, match=r'Expected probabilities of masks \(N,K,H,W\), got shape \(3, 2\)'): SoftDice()(torch.rand(3, 2), torch.rand(3, 2))
+    with pytest.raises(SoftLabelError, match='Nothing is broadcast'): SoftDice()(torch.rand(2, 3, 4, 4), torch.rand(2, 1, 4, 4))
+    for thresh in (-.1, 1, 50):
+        with pytest.raises(ValueError, match=f'thresh is {thresh}'): DiceAt(thresh)

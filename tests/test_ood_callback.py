@@ -351,6 +351,13 @@ def test_one_class(digits, known, strange):
     cb.plot_histograms(), cb.plot_history()
 
 
+def test_a_validation_set_of_one_class(digits, votes, strange):
+    learn = learner(digits, votes, splitter=lambda items: (list(range(60)), [i for i in range(60, 120) if votes.label.iloc[i] == 3]))
+    cb = OODConfidence(strange)
+    learn.fit(1, 1e-2, cbs=cb)
+    assert cb.history.set_index(['set', 'head']).loc[('ood', 'softmax'), 'auroc'] == pytest.approx(expected(learn, strange)['ood', 'softmax'][5])
+
+
 class Transfers(TorchFunctionMode):
     "Counts what makes the host wait for the device"
     names = {'cpu', 'item', 'tolist', 'numpy', '__float__', '__bool__', '__int__', '__array__', 'nonzero'}
