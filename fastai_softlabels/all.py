@@ -4,6 +4,7 @@ from .losses import *
 from .dice import *
 from .data import *
 from .metrics import *
+from .ood import *
 from .confidence import *
 from .interpret import *
 from .votes import *

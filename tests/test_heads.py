@@ -1,8 +1,8 @@
 "Two heads trained alike, compared fairly; abstaining; and what is refused."
 import random, warnings
 
-import numpy as np, pandas as pd, pytest, torch
-from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, DataLoader, EndSplitter, ImageBlock, Learner, Pipeline, RandomSplitter, Resize, SaveModelCallback, load_learner, noop
+import numpy as np, pytest, torch
+from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, DataLoader, EndSplitter, ImageBlock, Learner, Pipeline, RandomSplitter, Resize, load_learner, noop
 from torch import nn
 
 from fastai_softlabels.all import (NONE_OF_THESE, Abstaining, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {'core': set(), 'losses': {'core'}, 'dice': {'core', 'losses'}, 'data': {'core', 'losses'}, 'metrics': {'core', 'losses', 'dice'}, 'confidence': {'core', 'losses', 'data', 'metrics'}, 'interpret': {'core', 'metrics'}, 'votes': {'core'}, 'datasets': {'core'}} # what each may import
+ROOMS = {'core': set(), 'losses': {'core'}, 'dice': {'core', 'losses'}, 'data': {'core', 'losses'}, 'metrics': {'core', 'losses', 'dice'}, 'ood': {'core'}, 'confidence': {'core', 'losses', 'data', 'metrics', 'ood'}, 'interpret': {'core', 'metrics'}, 'votes': {'core'}, 'datasets': {'core'}} # what each may import
 
 
 def modules(): return {p.stem: ast.parse(p.read_text()) for p in (ROOT/'fastai_softlabels').glob('*.py') if p.stem not in ('__init__', '_modidx', 'all')}
@@ -48,6 +48,22 @@ def test_our_show_methods_are_registered_with_fastai():
     import fastai.data.core, fastai.interpret
     from fastai_softlabels import data
     assert data.show_batch is fastai.data.core.show_batch and data.plot_top_losses is fastai.interpret.plot_top_losses
+
+
+ORDER = """
+from fastai_softlabels.all import *
+from fastai.vision.all import *
+import inspect
+x = TensorImage(torch.rand(2, 3, 4, 4))
+for y in (TensorSoftCategory(torch.rand(2, 3)), TensorSoftMultiCategory(torch.rand(2, 3))):
+    for f, args in ((show_batch, (x, y, [])), (show_results, (x, y, [], [])), (plot_top_losses, (x, y, [], [], [], []))):
+        print(inspect.getmodule(f._resolve_method_with_cache(args=args)[0]).__name__)
+"""
+
+@pytest.mark.parametrize('lines', [ORDER, '\n'.join(ORDER.splitlines()[2::-1] + ORDER.splitlines()[3:])], ids=['ours first', 'fastai first'])
+def test_our_show_methods_are_taken_whoever_is_imported_first(lines):
+    out = subprocess.run([sys.executable, '-c', lines], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert out.split() == ['fastai_softlabels.data']*6
 
 
 def test_requirements_come_from_settings():

@@ -1,16 +1,16 @@
 "OODConfidence in every way in which fastai runs a model: it measures in trainings, is silent elsewhere, and leaves nothing behind."
-import signal, warnings
+import signal
 from contextlib import contextmanager
 
-import numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
+import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
 from fastai.callback.fp16 import MixedPrecision
 from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, CancelValidException, CategoryBlock, ColReader, CrossEntropyLossFlat, CSVLogger, DataBlock, EarlyStoppingCallback, EndSplitter,
-                               FetchPredsCallback, ImageBlock, Learner, MixUp, MSELossFlat, RandomResizedCrop, Resize, Flip, Rotate, SaveModelCallback, SkipToEpoch, load_learner, noop, params, set_seed)
+                               FetchPredsCallback, ImageBlock, Learner, MixUp, MSELossFlat, RandomResizedCrop, Resize, Flip, Rotate, SaveModelCallback, load_learner, noop, params, set_seed)
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from fastai_softlabels.all import (OODConfidence, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock, ood_metrics, score_bins, sigmoid_confidence, sigmoid_score,
+from fastai_softlabels.all import (OODConfidence, SoftCategoryBlock, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock, ood_metrics, score_bins, sigmoid_confidence, sigmoid_score,
                                    softmax_confidence, softmax_score, temperature_scale)
 from conftest import DIGITS
 
@@ -225,9 +225,7 @@ def test_trackers_and_logs_read_the_columns(digits, known, strange, tmp_path):
 def test_beside_other_callbacks(cbs, digits, known, strange, tmp_path):
     learn, cb = learner(digits, known), OODConfidence(strange)
     learn.path = tmp_path
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='.*CUDA is not available') # mixed precision is off on a CPU, and says so
-        learn.fit(2, 1e-2, cbs=[cb, cbs()])
+    learn.fit(2, 1e-2, cbs=[cb, cbs()])
     last = cb.history[cb.history.epoch == 1].set_index(['set', 'head'])
     for key, values in expected(learn, strange).items(): assert last.loc[key].tolist()[2:] == pytest.approx(values, abs=1e-4, nan_ok=True)
 
