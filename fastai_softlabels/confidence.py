@@ -181,7 +181,7 @@ class OODConfidence(Callback):
         if every < 1 or k < 1: raise ValueError(f'every is {every} and k is {k}; expected 1 or more for both')
         self.ood, self.every, self.k, self.skip_unreadable = _named_sets(ood), every, k, skip_unreadable
         self.rows, self.surest, self.shares, self.fits = [], {}, {}, 0
-        self.loaders, self.meter, self.new_fit, self.loss, self.checked = None, None, False, None, {} # sets by name, as given and as far as readable
+        self.loaders, self.meter, self.new_fit, self.loss, self.checked = None, None, False, None, {} # sets by name: as given, their size, and as far as readable
 
 # %% ../nbs/06a_confidence.ipynb #ae557a0c
 @patch
@@ -215,10 +215,10 @@ def before_train(self: OODConfidence):
 @patch
 def loader(self: OODConfidence, name, items):
     "A loader of one set; whether its images open is asked once"
-    given, readable = self.checked.get(name, (None, None))
-    if given is items: return self.learn.dls.test_dl(readable)
+    given, n, readable = self.checked.get(name, (None, 0, None))
+    if given is items and n == len(items): return self.learn.dls.test_dl(readable) # a list may have grown
     dl = _loader(self.learn, name, items, self.skip_unreadable)
-    if not _is_loader(items): self.checked[name] = (items, dl.items)
+    if not _is_loader(items): self.checked[name] = (items, len(items), dl.items)
     return dl
 
 @patch

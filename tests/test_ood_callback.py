@@ -180,6 +180,11 @@ def test_whether_images_open_is_asked_once(digits, known, strange, monkeypatch):
     cb, learn = OODConfidence(strange), learner(digits, known)
     for _ in range(2): learn.fit(1, 1e-2, cbs=cb)
     assert len(asked) == len(strange)
+    n = len(strange)
+    strange.append(strange[0])
+    learn.fit(1, 1e-2, cbs=cb)
+    assert len(asked) == n + (n + 1), 'a list that has grown is asked about anew'
+    assert cb.history.query('fit == 2').set_index('set').n['ood'].tolist() == [len(strange)]*2
 
 
 def test_a_training_loader_is_read_without_augmentation(digits, known, strange, votes):
