@@ -13,11 +13,12 @@ from torch import Tensor
 
 import torch.nn.functional as F
 from fastcore.all import patch, L
-from fastai.torch_core import TensorCategory, ShowTitle, show_title, to_np
+from fastai.torch_core import TensorBase, TensorCategory, TensorMask, ShowTitle, show_title, to_np
 
 # %% auto #0
-__all__ = ['NONE_OF_THESE', 'SoftLabelError', 'UnknownNameError', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory',
-           'soft_targets', 'format_prob', 'SoftCategory', 'draw_bars', 'check_distributions', 'check_probabilities']
+__all__ = ['NONE_OF_THESE', 'SoftLabelError', 'UnknownNameError', 'entropy', 'RemembersProbs', 'TensorSoftCategory',
+           'TensorSoftMultiCategory', 'TensorSoftMask', 'soft_targets', 'format_prob', 'SoftCategory', 'draw_bars',
+           'check_distributions', 'check_probabilities']
 
 # %% ../nbs/00_core.ipynb #d9d62ecb
 class SoftLabelError(ValueError):
@@ -38,8 +39,8 @@ def entropy(
     return torch.special.entr(probs.as_subclass(Tensor)).sum(axis)
 
 # %% ../nbs/00_core.ipynb #3470163b
-class TensorSoftCategory(TensorCategory):
-    "One distribution over K classes, (K,) or (N,K); or, decoded, class indices with their `probs`"
+class RemembersProbs(TensorBase):
+    "Decoded predictions that keep the `probs` they came from, item by item"
     def __getitem__(self, i):
         res, probs = super().__getitem__(i), getattr(self, 'probs', None)
         if probs is not None: res.probs = probs[i]
@@ -47,8 +48,14 @@ class TensorSoftCategory(TensorCategory):
 
     def __iter__(self): return (self[i] for i in range(len(self)))
 
+class TensorSoftCategory(RemembersProbs, TensorCategory):
+    "One distribution over K classes, (K,) or (N,K); or, decoded, class indices with their `probs`"
+
 class TensorSoftMultiCategory(TensorSoftCategory):
     "A probability of its own for each of K classes, (K,) or (N,K); or, decoded, which are present, with their `probs`"
+
+class TensorSoftMask(RemembersProbs, TensorMask):
+    "A probability for each of K classes at each pixel, (K,H,W) or (N,K,H,W); or, decoded, class indices or presence, with their `probs`"
 
 # %% ../nbs/00_core.ipynb #d56c0d27
 def soft_targets(

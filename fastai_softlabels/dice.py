@@ -10,7 +10,8 @@ import torch, torch.nn.functional as F
 from torch import Tensor
 
 from fastcore.all import patch
-from .losses import SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _prepare, _reduce, _times_log
+from .core import TensorSoftMask
+from .losses import SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _prepare, _reduce, _remembering, _times_log
 
 # %% auto #0
 __all__ = ['dice_values', 'SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
@@ -41,7 +42,7 @@ class SoftDiceLoss(SoftLoss):
         axis: int = 1,                   # The class axis of logits (N,K,…)
         activation: str | None = None,   # 'softmax' or 'sigmoid'; `None`: softmax for K > 1, sigmoid for K = 1
         smooth: float = 1.,              # In pixels, 0 or more; at 0 an absent class costs 1 whatever is predicted
-        reduction: str = 'mean',         # 'mean' or 'sum' of the values, or 'none'
+        reduction: str = 'mean',         # 'mean' or 'sum' of the values, or 'none' (a mean for each image)
         aggregate: str = 'image',        # What a value is: 'image' (each class of each image), 'class' (each class, over the batch) or 'batch' (one for all)
         classes: str = 'all',            # Which count: 'all', or only those 'present', which have mass in the target
         thresh: float = .5,              # Probability in [0,1] above which `decodes` says that a sigmoid class is present
@@ -63,16 +64,17 @@ class SoftDiceLoss(SoftLoss):
     def forward(self,
         logits: Tensor,  # (N,K,H,W), or any (N,K,…)
         targets: Tensor, # Probabilities of the same shape (no mass for softmax, NaN for sigmoid: unlabelled), or class indices (N,H,W) (−100: unlabelled)
-    ) -> Tensor:         # A scalar; for 'none' (N,K), (K,) or a scalar, by `aggregate`
+    ) -> Tensor:         # A scalar; for 'none' (N,), the value of each image alone
         softmax = self.is_softmax(logits)
         logits, y = _prepare(self, logits, targets, 0. if softmax else torch.nan)
         p = logits.softmax(self.axis) if softmax else logits.sigmoid()
-        keep = {'image': (0, self.axis % logits.ndim), 'class': (self.axis % logits.ndim,), 'batch': ()}[self.aggregate]
+        k, alone = self.axis % logits.ndim, self.reduction == 'none'
+        keep = {'image': (0, k), 'class': (0, k) if alone else (k,), 'batch': (0,) if alone else ()}[self.aggregate]
         values, present, size = dice_values(p, y, softmax, self.axis, keep, self.smooth)
-        if self.reduction == 'none': return values
         counts = (size > 0) & (present if self.classes == 'present' else True)
-        values = values.masked_fill(~counts, 0.).sum()
-        return values if self.reduction == 'sum' else values/counts.sum().clamp_min(1)
+        values = values.masked_fill(~counts, 0.)
+        if alone: return values if values.ndim == 1 else values.sum(1)/counts.sum(1).clamp_min(1)
+        return values.sum() if self.reduction == 'sum' else values.sum()/counts.sum().clamp_min(1)
 
     def extra_repr(self): return ', '.join(f'{k}={getattr(self, k)!r}' for k in ('axis', 'kind', 'smooth', 'reduction', 'aggregate', 'classes'))
 
@@ -85,8 +87,8 @@ def activation(self: SoftDiceLoss, x: Tensor) -> Tensor:
 
 @patch
 def decodes(self: SoftDiceLoss, x: Tensor) -> Tensor:
-    "From probabilities: the most probable class of each pixel, or for sigmoid which classes exceed `thresh`"
-    return x.argmax(self.axis) if self.is_softmax(x) else x > self.thresh
+    "From probabilities: the most probable class of each pixel, or for sigmoid which classes exceed `thresh`; as `TensorSoftMask` that remembers them"
+    return _remembering(x.argmax(self.axis) if self.is_softmax(x) else x > self.thresh, x, TensorSoftMask)
 
 # %% ../nbs/08_dice.ipynb #cbeb7753
 class _WithDice(SoftLoss):

@@ -11,7 +11,7 @@ from torch import nn, Tensor
 
 from fastcore.all import L, getcallable, patch
 from fastai.torch_core import TensorBase
-from .core import SoftLabelError, TensorSoftCategory, TensorSoftMultiCategory, soft_targets
+from .core import SoftLabelError, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory, soft_targets
 
 # %% auto #0
 __all__ = ['SoftLoss', 'SoftCrossEntropyLossFlat', 'SoftBCEWithLogitsLossFlat', 'SumOfLosses']
@@ -108,8 +108,9 @@ class SoftCrossEntropyLossFlat(SoftLoss):
 
 # %% ../nbs/01_losses.ipynb #6d9f0f5d
 def _remembering(decoded, probs, cls):
-    "Decoded predictions that remember the probabilities they came from"
-    res = _plain(decoded).as_subclass(cls)
+    "Decoded predictions that remember the probabilities they came from: items as `cls`, masks (N,K,H,W) as `TensorSoftMask`"
+    if probs.ndim not in (2, 4): return decoded
+    res = _plain(decoded).as_subclass(cls if probs.ndim == 2 else TensorSoftMask)
     res.probs = _plain(probs)
     return res
 
@@ -121,9 +122,8 @@ def activation(self: SoftCrossEntropyLossFlat, x: Tensor) -> Tensor:
 
 @patch
 def decodes(self: SoftCrossEntropyLossFlat, x: Tensor) -> Tensor:
-    "The most probable class; for items (N,C) as `TensorSoftCategory` that remembers the probabilities"
-    res = x.argmax(self.axis)
-    return _remembering(res, x, TensorSoftCategory) if x.ndim == 2 else res
+    "The most probable class, as a type that remembers the probabilities: `TensorSoftCategory` for items (N,C), `TensorSoftMask` for masks"
+    return _remembering(x.argmax(self.axis), x, TensorSoftCategory)
 
 # %% ../nbs/01_losses.ipynb #cc557290
 class SoftBCEWithLogitsLossFlat(SoftLoss):
@@ -170,8 +170,8 @@ def activation(self: SoftBCEWithLogitsLossFlat, x: Tensor) -> Tensor:
 
 @patch
 def decodes(self: SoftBCEWithLogitsLossFlat, x: Tensor) -> Tensor:
-    "Which classes exceed `thresh`; for items (N,C) as `TensorSoftMultiCategory` that remembers the probabilities"
-    return _remembering(x > self.thresh, x, TensorSoftMultiCategory) if x.ndim == 2 else x > self.thresh
+    "Which classes exceed `thresh`, as a type that remembers the probabilities: `TensorSoftMultiCategory` for items (N,C), `TensorSoftMask` for masks"
+    return _remembering(x > self.thresh, x, TensorSoftMultiCategory)
 
 # %% ../nbs/01_losses.ipynb #204137a3
 class SumOfLosses(nn.Module):
