@@ -16,8 +16,8 @@ from fastdownload import FastDownload
 
 # %% auto #0
 __all__ = ['CIFAR_URL', 'CIFAR10H_URL', 'CIFAR_CLASSES', 'DATA_ENV', 'cache_path', 'build_folder', 'degraded_views', 'committee',
-           'committee_votes', 'digits_votes', 'photo_squares', 'file_checksum', 'safe_unzip', 'write_cifar10h',
-           'cifar10h']
+           'committee_votes', 'digits_votes', 'photo_squares', 'ellipses_masks', 'file_checksum', 'safe_unzip',
+           'write_cifar10h', 'cifar10h']
 
 # %% ../nbs/04_datasets.ipynb #3c553869
 def cache_path(name: str) -> Path: # fastai's data folder / `name`
@@ -101,6 +101,44 @@ def photo_squares() -> Path: # Folder with 120 colour PNGs of 64×64, `china_NN.
             for name, im in zip(('china', 'flower'), load_sample_images().images):
                 corners = [(y, x) for y in range(0, im.shape[0] - 63, 64) for x in range(0, im.shape[1] - 63, 64)]
                 for i, (y, x) in enumerate(corners): Image.fromarray(im[y:y+64, x:x+64]).save(tmp/f'{name}_{i:02}.png')
+    return dest
+
+# %% ../nbs/04_datasets.ipynb #b2d95e71
+def _ellipse(size, cy, cx, a, b, angle):
+    "How far each pixel is from the centre, (size,size); 1 on the ellipse's border"
+    y, x = np.mgrid[:size, :size] + .5
+    u, v = (x - cx)*np.cos(angle) + (y - cy)*np.sin(angle), (y - cy)*np.cos(angle) - (x - cx)*np.sin(angle)
+    return np.hypot(u/a, v/b)
+
+def _draw_ellipses(rng, size: int = 64, habits=(.8, .9, 1., 1.1, 1.25)) -> tuple: # Image (size,size) and masks (5,size,size), booleans
+    "One noisy image of two overlapping ellipses, and what five annotators outline"
+    image, masks = np.full((size, size), .25), np.zeros((len(habits), size, size), bool)
+    centre = rng.uniform(.35, .65, 2)*size
+    for brightness, missed in ((rng.uniform(.4, .6), 0.), (rng.uniform(.12, .3), .2)):
+        cy, cx = centre + rng.normal(0, .12*size, 2)
+        a, b, angle, blur = *rng.uniform(.1, .25, 2)*size, rng.uniform(0, np.pi), rng.uniform(.03, .3)
+        image += brightness/(1 + np.exp((_ellipse(size, cy, cx, a, b, angle) - 1)/blur))
+        for mask, habit in zip(masks, habits):
+            shake = 1 + blur*rng.normal(0, .5)
+            drawn = _ellipse(size, *([cy, cx] + rng.normal(0, 4*blur, 2)), a*habit*shake, b*habit*shake, angle + rng.normal(0, blur/2))
+            if rng.random() >= missed: mask |= drawn < 1
+    return (image + rng.normal(0, .06, image.shape)).clip(0, 1), masks
+
+# %% ../nbs/04_datasets.ipynb #0e4c77a9
+def ellipses_masks() -> Path: # Folder with 160 grey PNGs of 64×64 `images/NNN.png`, and `masks/NNN_A.png` (0 or 255) by annotators 0 to 4
+    """Overlapping ellipses with the masks of five simulated annotators, made once in a few seconds, no download
+
+    Annotators draw .8 to 1.25 times the true size, shake in proportion to the border's blur, and miss the faint ellipse
+    in a fifth of the images. The recipe is seeded. Raises `OSError` where the folder cannot be written."""
+    dest = cache_path('ellipses_masks_v1') # a change of the recipe takes a new number
+    if not dest.exists():
+        rng = np.random.default_rng(42)
+        with build_folder(dest) as tmp:
+            for folder in ('images', 'masks'): (tmp/folder).mkdir()
+            for i in range(160):
+                image, masks = _draw_ellipses(rng)
+                Image.fromarray((image*255).round().astype(np.uint8)).save(tmp/f'images/{i:03}.png')
+                for a, mask in enumerate(masks): Image.fromarray(mask.astype(np.uint8)*255).save(tmp/f'masks/{i:03}_{a}.png')
     return dest
 
 # %% ../nbs/04_datasets.ipynb #ef511eaf

@@ -5,7 +5,7 @@ import numpy as np, pandas as pd, pytest
 from PIL import Image
 
 from fastai_softlabels import datasets
-from fastai_softlabels.all import CIFAR_CLASSES, build_folder, cifar10h, committee_votes, digits_votes, entropy, photo_squares, safe_unzip
+from fastai_softlabels.all import CIFAR_CLASSES, build_folder, cifar10h, committee_votes, digits_votes, ellipses_masks, entropy, photo_squares, safe_unzip
 
 
 @pytest.fixture
@@ -138,3 +138,16 @@ def test_photo_squares_are_the_photographs(empty_cache, monkeypatch):
     monkeypatch.setattr(Image.Image, 'save', lambda *args, **kw: (_ for _ in ()).throw(OSError('No space left')))
     with pytest.raises(OSError, match='No space left'): photo_squares()
     assert list((empty_cache/'other').iterdir()) == [], 'no half folder stays'
+
+
+def test_ellipses_are_drawn_by_five_with_habits(empty_cache, monkeypatch):
+    folder = ellipses_masks()
+    def mask(i, a): return np.asarray(Image.open(folder/f'masks/{i:03}_{a}.png')) > 0
+    sizes = np.array([[mask(i, a).mean() for a in range(5)] for i in range(160)])
+    assert len(list((folder/'images').iterdir())) == 160 and len(list((folder/'masks').iterdir())) == 800
+    assert (np.diff(sizes.mean(0)) > 0).all() and (sizes > 0).all(), 'each draws larger than the one before'
+    image = np.asarray(Image.open(folder/'images/000.png'), dtype=float)
+    assert image[mask(0, 2)].mean() > image[~mask(0, 4)].mean() + 40
+    first = {f.name: f.read_bytes() for f in folder.rglob('*.png')}
+    monkeypatch.setattr(datasets, 'cache_path', lambda name: empty_cache/'again'/name)
+    assert {f.name: f.read_bytes() for f in ellipses_masks().rglob('*.png')} == first, 'the recipe is seeded'
