@@ -3,6 +3,7 @@ from .core import *
 from .losses import *
 from .dice import *
 from .data import *
+from .masks import *
 from .metrics import *
 from .ood import *
 from .confidence import *

@@ -236,10 +236,13 @@ def _set_vocab(self: SoftCategorize, vocab):
     if self.c == 0: raise SoftLabelError('The vocab is empty: give class names.')
     if self.c == 1 and not self.multi:
         raise SoftLabelError(f'One class, {self.vocab[0]!r}, leaves nothing to tell apart. For "how sure is it this class" use `SoftMultiCategoryBlock`; else name all classes in `vocab=`.')
-    for name in ('weight', 'pos_weight'):
-        w = getattr(getattr(self._loss, 'func', self._loss), name, None)
-        if isinstance(w, Tensor) and w.shape != (self.c,):
-            raise SoftLabelError(f'The loss has {tuple(w.shape)} values in `{name}`, but there are {self.c} classes {list(self.vocab)}: give one value each.')
+    _check_loss_weights(self._loss, self.vocab)
+
+def _check_loss_weights(loss, vocab):
+    "See that `loss` has a weight for each class of `vocab`, where it has any"
+    for name, w in getattr(getattr(loss, 'func', loss), 'named_buffers', dict)():
+        if name.split('.')[-1] in ('weight', 'pos_weight', 'pos', 'neg') and w.ndim and w.shape != (len(vocab),):
+            raise SoftLabelError(f'The loss has {tuple(w.shape)} values in `{name}`, but there are {len(vocab)} classes {list(vocab)}: give one value each.')
 
 # %% ../nbs/02_data.ipynb #2e371669
 @patch

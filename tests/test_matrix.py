@@ -222,7 +222,7 @@ import sys, torch
 from fastai.learner import load_learner
 learn = load_learner(sys.argv[1])
 with learn.no_bar(): pred, decoded, probs = learn.predict(sys.argv[2])
-torch.save((str(pred), decoded.tolist(), probs), sys.argv[3])
+torch.save((str(pred), decoded.tolist(), probs.as_subclass(torch.Tensor)), sys.argv[3])
 """
 
 def exports_and_loads(c):

@@ -1,0 +1,292 @@
+"Masks in every form, moved, refused, announced: against NumPy, PIL and torch."
+import warnings
+from contextlib import nullcontext
+
+import numpy as np, pytest, torch, torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
+from fastai.vision.all import (Brightness, Contrast, CropPad, DataBlock, Dihedral, DihedralItem, EndSplitter, Flip, FlipItem, ImageBlock, Normalize, PadMode, PILImage, RandomCrop,
+                               RandomResizedCrop, RandomResizedCropGPU, Resize, ResizeMethod, Rotate, TensorImage, ToTensor, Warp, Zoom, aug_transforms)
+
+from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError,
+                                   SoftMaskBlock, TensorSoftMask, UnknownNameError, mask_overlay)
+
+LAND = ['meadow', 'forest', 'unknown']
+GREY = np.array([[0, 51, 255, 128], [0, 0, 3, 200]], np.uint8)
+INDEX = np.array([[0, 1, 2, 0], [2, 2, 1, 0]], np.uint8)
+
+
+def opened(o, *args, **kwargs): return OpenSoftMask(*args, **kwargs)(o).tensor().as_subclass(Tensor).numpy()
+
+def saved(tmp_path, image, name='mask.png', **kw):
+    "Path of a PIL image that was written to disk"
+    image.save(tmp_path/name, **kw)
+    return tmp_path/name
+
+
+def one_class_forms(tmp_path):
+    "Each form of one class, and its probabilities by plain arithmetic"
+    wide, soft = GREY.astype(np.uint16)*257, (GREY/255).astype(np.float32)
+    np.save(tmp_path/'m.npy', soft); np.savez(tmp_path/'m.npz', GREY)
+    return {'8-bit PNG': (saved(tmp_path, Image.fromarray(GREY)), GREY/255), '8-bit PNG, path as text': (str(saved(tmp_path, Image.fromarray(GREY))), GREY/255),
+            '16-bit PNG': (saved(tmp_path, Image.fromarray(wide), 'w.png'), wide/65535), 'float TIFF': (saved(tmp_path, Image.fromarray(soft), 'f.tif'), soft),
+            '1-bit PNG': (saved(tmp_path, Image.fromarray(GREY > 100), 'b.png'), GREY > 100), 'binary 0, 255': (np.where(GREY > 100, 255, 0).astype(np.uint8), GREY > 100),
+            'PIL image': (Image.fromarray(GREY), GREY/255), 'palette of two': (Image.fromarray((GREY > 100).astype(np.uint8)).convert('P'), GREY > 100),
+            '.npy of floats': (tmp_path/'m.npy', soft), '.npz of bytes': (tmp_path/'m.npz', GREY/255), 'array': (soft, soft), 'double': (soft.astype(np.float64), soft),
+            'tensor': (torch.tensor(soft), soft), 'half': (torch.tensor(soft).half(), torch.tensor(soft).half().numpy()), '(1,H,W)': (soft[None], soft), 'bool': (GREY > 100, GREY > 100),
+            'bytes': (torch.tensor(GREY), GREY/255), 'all zero': (np.zeros((2, 4), np.uint8), np.zeros((2, 4))), 'integers 0, 1': ((GREY > 100).astype(int), GREY > 100)}
+
+FORMS = ['8-bit PNG', '8-bit PNG, path as text', '16-bit PNG', 'float TIFF', '1-bit PNG', 'binary 0, 255', 'PIL image', 'palette of two', '.npy of floats', '.npz of bytes', 'array', 'double', 'tensor',
+         'half', '(1,H,W)', 'bool', 'bytes', 'all zero', 'integers 0, 1']
+
+@pytest.mark.parametrize('form', FORMS)
+def test_one_class(form, tmp_path):
+    o, expected = one_class_forms(tmp_path)[form]
+    with pytest.warns(UserWarning, match='index mask') if form in ('palette of two', 'integers 0, 1') else nullcontext(): planes = opened(o)
+    np.testing.assert_allclose(planes, np.asarray(expected)[None], atol=1e-6)
+
+
+def test_all_forms_are_tried(tmp_path): assert list(one_class_forms(tmp_path)) == FORMS
+
+
+def test_several_classes(tmp_path):
+    one_hot = np.stack([INDEX == k for k in range(3)]).astype(np.float32)
+    for form in (INDEX, Image.fromarray(INDEX), saved(tmp_path, Image.fromarray(INDEX)), saved(tmp_path, Image.fromarray(INDEX).convert('P'), 'p.png'), torch.tensor(INDEX).long(), INDEX.astype(np.int32),
+                 one_hot, one_hot.astype(bool), one_hot.astype(np.uint8)*255, one_hot*1., torch.tensor(one_hot)):
+        np.testing.assert_allclose(opened(form, LAND), one_hot)
+        np.testing.assert_allclose(opened(form, LAND, exclusive=False), one_hot)
+    votes = np.random.default_rng(0).integers(1, 6, (3, 2, 4))
+    np.testing.assert_allclose(opened(votes, LAND), votes/votes.sum(0), atol=1e-6)
+    shares = votes/votes.sum(0)
+    np.testing.assert_allclose(opened(shares + 2e-4, LAND).sum(0), 1, atol=1e-6) # rounding of a text file
+    apart = np.random.default_rng(0).random((3, 2, 4))
+    np.testing.assert_allclose(opened(apart, LAND, exclusive=False), apart, atol=1e-6)
+    np.testing.assert_allclose(opened((apart*255).astype(np.uint8), LAND, exclusive=False), (apart*255).astype(np.uint8)/255, atol=1e-6)
+
+
+def test_several_annotators(tmp_path):
+    drawn = np.random.default_rng(0).integers(0, 2, (5, 4, 6)).astype(np.uint8)*255
+    files = [saved(tmp_path, Image.fromarray(m), f'{a}.png') for a, m in enumerate(drawn)]
+    for form in (files, tuple(files), list(drawn), [files[0], *drawn[1:]]): np.testing.assert_allclose(opened(form)[0], drawn.mean(0)/255, atol=1e-6)
+    indices = np.random.default_rng(0).integers(0, 3, (5, 4, 6))
+    np.testing.assert_allclose(opened(list(indices), LAND), np.stack([(indices == k).mean(0) for k in range(3)]), atol=1e-6)
+
+
+def test_ignored_codes_are_no_classes():
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), (2, 4)).transpose(2, 0, 1)
+    tfm = OpenSoftMask(LAND, ignore=['unknown'])
+    assert list(tfm.vocab) == LAND[:2] and tfm.c == 2
+    np.testing.assert_allclose(opened(shares, LAND, ignore=['unknown']), shares[:2], atol=1e-6)
+    np.testing.assert_allclose(opened(shares, LAND, ignore=['meadow']), shares[1:], atol=1e-6)
+    left = 1 - shares[2]
+    np.testing.assert_allclose(opened(shares, LAND, exclusive=False, ignore=['unknown']), np.where(left >= .5, shares[:2]/left, np.nan), atol=1e-6)
+    assert np.isnan(opened(np.full((2, 4), 2), LAND, exclusive=False, ignore=['unknown'])).all() and (opened(np.full((2, 4), 2), LAND, ignore=['unknown']) == 0).all()
+
+
+def test_weight_of_a_partly_void_pixel():
+    "its mass; a wholly void one has no value, no gradient, no count: against cross-entropy by pixel"
+    shares = np.random.default_rng(0).dirichlet(np.ones(3), (2, 4)).transpose(2, 0, 1)
+    shares[:, 0, 0] = 0, 0, 1
+    y = torch.tensor(opened(shares, LAND, ignore=['unknown']))[None]
+    z = torch.randn(1, 2, 2, 4, requires_grad=True)
+    loss = SoftCrossEntropyLossFlat(axis=1)(z, y)
+    left = torch.tensor(1 - shares[2]).float()
+    target = torch.tensor(shares[:2]).float()/left.clamp_min(1e-9)
+    each = -(target*z[0].log_softmax(0)).sum(0)
+    torch.testing.assert_close(loss, (left*each).sum()/left.sum())
+    for f in (SoftCrossEntropyLossFlat(axis=1), SoftDiceLoss(), SoftDiceCELoss()): assert torch.autograd.grad(f(z, y), z)[0][0, :, 0, 0].abs().max() == 0
+
+
+# ---- geometry: image and mask together, and only geometry
+
+def twins(size=(40, 56), n=1, exclusive=False):
+    "A smooth image and a mask that is a known function of it: red is the first plane, green the second; and the datasets' form"
+    h, w = size
+    y, x = np.mgrid[:h, :w]
+    rng = np.random.default_rng(1)
+    first = np.mean([np.cos(x*a + y*b + c) for a, b, c in rng.uniform(-.3, .3, (4, 3))], axis=0)*.5 + .5
+    second = 1 - first if exclusive else np.mean([np.cos(x*a + y*b + c) for a, b, c in rng.uniform(-.3, .3, (4, 3))], axis=0)*.5 + .5
+    planes = np.stack([first, second]).astype(np.float32)
+    image = np.stack([first, second, np.zeros_like(first)], -1)
+    return PILImage.create((image*255).round().astype(np.uint8)), PILSoftMask(planes, ['a', 'b'], exclusive)
+
+ITEM = {'Resize': Resize((24, 30)), 'Resize, squish': Resize((24, 30), ResizeMethod.Squish), 'Resize, pad': Resize((50, 30), ResizeMethod.Pad, pad_mode=PadMode.Zeros), 'Resize, reflect': Resize((50, 30), ResizeMethod.Pad),
+        'Resize, border': Resize((50, 30), ResizeMethod.Pad, pad_mode=PadMode.Border), 'CropPad': CropPad((30, 60)), 'RandomCrop': RandomCrop((20, 30)), 'RandomResizedCrop': RandomResizedCrop((24, 30), min_scale=.3),
+        'FlipItem': FlipItem(1.), 'DihedralItem': DihedralItem(1.), 'bicubic images': Resize((24, 30), resamples=(Image.Resampling.BICUBIC, Image.Resampling.NEAREST))}
+
+@pytest.mark.parametrize('name', ITEM)
+@pytest.mark.parametrize('split_idx', [0, 1])
+@pytest.mark.parametrize('exclusive', [False, True])
+def test_items_move_together(name, split_idx, exclusive):
+    for _ in range(4): # random ones several times
+        image, mask = ToTensor()(ITEM[name](twins(exclusive=exclusive), split_idx=split_idx))
+        assert type(mask) is TensorSoftMask and image.shape[1:] == mask.shape[1:] and 0 <= mask.min() and mask.max() <= 1
+        assert (image[:2]/255 - mask.as_subclass(Tensor)).abs().mean() < (.02 if name == 'bicubic images' else .006)
+        if exclusive and name not in ('CropPad', 'Resize, pad'): assert (mask.sum(0) - 1).abs().max() < 1e-3
+    if name == 'Resize, pad': assert (mask[:, 0] == 0).all() and (image[:, 0] == 0).all() # zeros: unlabelled where classes exclude each other, else background
+
+BATCH = {'Flip': Flip(1.), 'Dihedral': Dihedral(1.), 'Rotate': Rotate(30, 1.), 'Rotate, zeros': Rotate(30, 1., pad_mode=PadMode.Zeros), 'Zoom': Zoom(.8, 1.5, p=1.), 'Warp': Warp(.3, p=1.), 'RandomResizedCropGPU': RandomResizedCropGPU((20, 30)),
+         'size': aug_transforms(size=24, max_lighting=0)[0], 'all together': aug_transforms(mult=2, flip_vert=True, max_lighting=0, p_affine=1.)[0], 'bicubic images': Rotate(20, 1., mode='bicubic')}
+
+@pytest.mark.parametrize('name', BATCH)
+@pytest.mark.parametrize('exclusive', [False, True])
+def test_batches_move_together(name, exclusive):
+    image, mask = ToTensor()(twins(exclusive=exclusive))
+    batch = TensorImage(image[None].repeat(3, 1, 1, 1).float()/255), TensorSoftMask(mask[None].repeat(3, 1, 1, 1))
+    batch[1].exclusive, batch[1].codes = mask.exclusive, mask.codes
+    x, y = BATCH[name](batch, split_idx=0)
+    assert type(y) is TensorSoftMask and x.shape[-2:] == y.shape[-2:] and 0 <= y.min() and y.max() <= 1
+    assert (x[:, :2].as_subclass(Tensor) - y.as_subclass(Tensor)).abs().mean() < (.02 if name == 'bicubic images' else .004)
+    if name != 'size': assert (y.as_subclass(Tensor)[0, :, 10:12, 10:12] - batch[1].as_subclass(Tensor)[0, :, 10:12, 10:12]).abs().max() > 1e-3
+    if exclusive and name != 'Rotate, zeros': assert (y.sum(1) - 1).abs().max() < 1e-3
+    if name == 'Rotate, zeros': assert (y.sum(1) == 0).any()
+
+
+def test_light_never_touches_the_mask():
+    image, mask = ToTensor()(twins())
+    x, y = TensorImage(image[None].float()/255), TensorSoftMask(mask[None])
+    for tfm in (Brightness(.6, p=1.), Contrast(.6, p=1.), Normalize.from_stats([.5]*3, [.2]*3, cuda=False)):
+        x2, y2 = tfm((x.clone(), y.clone()), split_idx=0)
+        assert torch.equal(y2.as_subclass(Tensor), y.as_subclass(Tensor)) and not torch.equal(x2.as_subclass(Tensor), x.as_subclass(Tensor))
+
+
+def test_what_nobody_labelled_moves_too():
+    "independent classes: NaN follows the geometry, and does not spread into its neighbours' values"
+    shares = np.full((3, 24, 24), .3)
+    shares[2] = 0
+    shares[:, 4:12, 14:22] = np.array([0, 0, 1]).reshape(3, 1, 1)
+    mask = OpenSoftMask(LAND, exclusive=False, ignore=['unknown'])(shares)
+    flipped = ToTensor()(FlipItem(1.)(mask, split_idx=0)).as_subclass(Tensor)
+    assert torch.equal(flipped.isnan(), mask.tensor().as_subclass(Tensor).flip(-1).isnan())
+    small = ToTensor()(Resize(12)(mask, split_idx=1)).as_subclass(Tensor)
+    assert small.isnan()[0].sum() == 16 and small[~small.isnan()].sub(.3).abs().max() < 1e-5
+    turned = Rotate(p=1., draw=30.)(mask.tensor()[None], split_idx=0).as_subclass(Tensor)
+    assert 55 < turned.isnan()[0, 0].sum() < 75 and turned[~turned.isnan()].sub(.3).abs().max() < 1e-5
+
+
+# ---- what is said
+
+def test_an_index_mask_is_announced_once():
+    tfm = OpenSoftMask()
+    with pytest.warns(UserWarning, match='m.png holds integers up to 1, so it is read as an index mask: 0 is background, 1 foreground'): tfm.encode((GREY > 100).astype(np.uint8), 'm.png')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        tfm.encode((GREY > 100).astype(np.uint8), 'm.png')
+        OpenSoftMask()(GREY); OpenSoftMask()(GREY > 100); OpenSoftMask()(np.zeros((2, 2), np.uint8)); OpenSoftMask(LAND)(INDEX)
+    with pytest.warns(UserWarning, match='has 16 bits, but no value above 255 of 65535'): OpenSoftMask()(GREY.astype(np.uint16))
+
+
+def bad_file(tmp_path, name, content):
+    (tmp_path/name).write_bytes(content)
+    return tmp_path/name
+
+def shape(*s): return np.full(s, .5, np.float32)
+def spoilt(value):
+    a = shape(4, 6)
+    a[1, 2] = value
+    return a
+
+REFUSED = {
+    'float mask with 255s': (lambda t: opened(GREY.astype(float)), SoftLabelError, ['holds 51 at row 0, column 1', 'above 1', 'Divide it by 255']),
+    'float mask above 255': (lambda t: opened(spoilt(1000.)), SoftLabelError, ['holds 1000 at row 1, column 2', 'largest possible value']),
+    'float TIFF with 255s': (lambda t: opened(saved(t, Image.fromarray(GREY.astype(np.float32)), 'f.tif')), SoftLabelError, ['f.tif', 'holds 51', 'Divide it by 255']),
+    'NaN': (lambda t: opened(spoilt(np.nan)), SoftLabelError, ['holds nan at row 1, column 2', 'ignore=']),
+    'infinite': (lambda t: opened(spoilt(np.inf)), SoftLabelError, ['holds inf at row 1, column 2', 'above 1']),
+    'negative': (lambda t: opened(spoilt(-.2)), SoftLabelError, ['holds -0.2 at row 1, column 2', 'negative']),
+    'NaN in a plane': (lambda t: opened(np.stack([spoilt(np.nan), shape(4, 6)]), LAND[:2]), SoftLabelError, ['holds nan at row 1, column 2']),
+    'NaN, independent': (lambda t: opened(np.stack([spoilt(np.nan), shape(4, 6)]), LAND[:2], exclusive=False), SoftLabelError, ['holds nan at row 1, column 2']),
+    'negative index': (lambda t: opened(INDEX.astype(int) - 1, LAND), UnknownNameError, ['holds -1 at row 0, column 0', 'numbers 0 to 2']),
+    'negative integers, one class': (lambda t: opened(INDEX.astype(int) - 1), SoftLabelError, ['holds -1', 'negative']),
+    'negative votes': (lambda t: opened(np.stack([INDEX.astype(int)]*3) - 1, LAND), SoftLabelError, ['holds -1', 'negative number of votes']),
+    'code not in codes': (lambda t: opened(saved(t, Image.fromarray(INDEX*3)), LAND), UnknownNameError, ['mask.png', 'holds 3 at row 0, column 1', "the 3 codes ['meadow', 'forest', 'unknown']", 'numbers 0 to 2', 'add the name']),
+    'binary mask for two codes': (lambda t: opened(np.where(GREY > 100, 255, 0), LAND[:2]), UnknownNameError, ['holds 255', '`codes=` one name']),
+    'integers of no scale': (lambda t: opened(GREY.astype(int)), SoftLabelError, ['integers of type int64 up to 255', 'no known scale', '`uint8`']),
+    'palette of several': (lambda t: opened(Image.fromarray(INDEX).convert('P')), SoftLabelError, ['indices into a palette up to 2', '`codes=`']),
+    'float indices': (lambda t: opened(INDEX.astype(float), LAND), SoftLabelError, ['one float for each pixel', '3 codes', 'a plane for each code']),
+    'planes for other codes': (lambda t: opened(shape(2, 4, 6), LAND), SoftLabelError, ['2 planes (its shape is (2, 4, 6))', '3 codes', 'one plane for each code']),
+    'channels last': (lambda t: opened(shape(4, 6, 3), LAND), SoftLabelError, ['4 planes', '.transpose(2, 0, 1)']),
+    'annotators in one array': (lambda t: opened(shape(5, 4, 6)), SoftLabelError, ['5 planes', '1 codes', 'several annotators as a list']),
+    'not summing to 1': (lambda t: opened(shape(3, 4, 6), LAND), SoftLabelError, ['at row 0, column 0 sum to 1.5', '[0.5, 0.5, 0.5]', 'exclusive=False', 'ignore=']),
+    'no votes for a pixel': (lambda t: opened(np.zeros((3, 4, 6), int), LAND), SoftLabelError, ['sum to 0', 'ignore=']),
+    'RGB file': (lambda t: opened(saved(t, Image.new('RGB', (4, 4)))), SoftLabelError, ['mask.png', 'channels RGB', '.convert("L")']),
+    'transparent file': (lambda t: opened(saved(t, Image.new('LA', (4, 4)))), SoftLabelError, ['channels LA']),
+    'missing file': (lambda t: opened(t/'none.png'), FileNotFoundError, ['none.png does not exist', '`get_y`']),
+    'missing array file': (lambda t: opened(t/'none.npy'), FileNotFoundError, ['none.npy does not exist']),
+    'no image': (lambda t: opened(bad_file(t, 'x.png', b'no image')), SoftLabelError, ['x.png cannot be read as a mask', 'make the file anew']),
+    'cut-off image': (lambda t: opened(bad_file(t, 'y.png', saved(t, Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))).read_bytes()[:900])), SoftLabelError, ['y.png cannot be read as a mask']),
+    'no array': (lambda t: opened(bad_file(t, 'x.npy', b'no array')), SoftLabelError, ['x.npy cannot be read as a mask']),
+    'empty array file': (lambda t: opened(bad_file(t, 'e.npy', b'')), SoftLabelError, ['e.npy cannot be read as a mask']),
+    'two arrays': (lambda t: (np.savez(t/'two.npz', a=GREY, b=GREY), opened(t/'two.npz')), SoftLabelError, ["two.npz holds the arrays ['a', 'b']; expected one"]),
+    'annotators of two sizes': (lambda t: opened([saved(t, Image.fromarray(GREY), 'a.png'), saved(t, Image.fromarray(GREY.T), 'b.png')]), SoftLabelError, ['a.png is 4×2 pixels', 'b.png', 'is 2×4 pixels', 'one size']),
+    'no annotator': (lambda t: opened([]), SoftLabelError, ['empty list', "at least one annotator's mask"]),
+    'None': (lambda t: opened(None), SoftLabelError, ['is missing (None)', 'Leave its image out']),
+    'a number': (lambda t: opened(7), SoftLabelError, ['is 7', 'expected a path, an image, an array']),
+    'a list of numbers': (lambda t: opened([0, 1]), SoftLabelError, ['is 0', 'expected a path']),
+    'four dimensions': (lambda t: opened(shape(1, 1, 4, 4)), SoftLabelError, ['shape (1, 1, 4, 4)', '(K,H,W)']),
+    'one dimension': (lambda t: opened(shape(4)), SoftLabelError, ['shape (4,)']),
+    'no pixels': (lambda t: opened(np.zeros((0, 4))), SoftLabelError, ['shape (0, 4)']),
+    'objects': (lambda t: opened(np.array([['a', 'b']])), SoftLabelError, ['type <U1']),
+    'complex': (lambda t: opened(np.ones((2, 2), complex)), SoftLabelError, ['type complex128']),
+    'ignore a stranger': (lambda t: SoftMaskBlock(LAND, ignore=['Void']), UnknownNameError, ["`ignore` names 'Void'", 'not among the codes']),
+    'ignore a text': (lambda t: SoftMaskBlock(LAND, ignore='unknown'), SoftLabelError, ["`ignore` is 'unknown'", 'expected a list']),
+    'ignore all': (lambda t: SoftMaskBlock(LAND, ignore=LAND), SoftLabelError, ['No code is left']),
+    'codes a text': (lambda t: SoftMaskBlock('lesion'), SoftLabelError, ["`codes` is 'lesion'", 'a text is one name']),
+    'code twice': (lambda t: SoftMaskBlock(['a', 'a']), SoftLabelError, ["names the class 'a' more than once"]),
+    'one exclusive class': (lambda t: SoftMaskBlock(['lesion'], exclusive=True), SoftLabelError, ["One class, 'lesion', has nothing to exclude"]),
+    'loss that flattens': (lambda t: SoftMaskBlock(LAND, loss_func=CrossEntropyLossFlat(axis=1)), SoftLabelError, ['CrossEntropyLossFlat flattens', 'SoftDiceCELoss()']),
+    'loss along columns': (lambda t: SoftMaskBlock(LAND, loss_func=SoftCrossEntropyLossFlat()), SoftLabelError, ['axis -1', 'axis=1']),
+    'sigmoid loss, exclusive classes': (lambda t: SoftMaskBlock(LAND, loss_func=SoftDiceBCELoss()), SoftLabelError, ['SoftDiceBCELoss reads sigmoid', 'exclude each other', 'exclusive=False', 'SoftDiceCELoss()']),
+    'softmax loss, one class': (lambda t: SoftMaskBlock(loss_func=SoftDiceCELoss()), SoftLabelError, ['SoftDiceCELoss reads softmax', 'are independent', "activation='sigmoid'"]),
+    'softmax loss, independent': (lambda t: SoftMaskBlock(LAND, exclusive=False, loss_func=SoftDiceLoss()), SoftLabelError, ['SoftDiceLoss reads softmax', 'exclusive=True']),
+    'weights of another length': (lambda t: SoftMaskBlock(LAND, ignore=['unknown'], loss_func=SoftDiceCELoss(weight=[1., 2., 3.])), SoftLabelError, ['(3,) values in `pixel.weight`', "2 classes ['meadow', 'forest']"]),
+    'mask of another size': (lambda t: loaders(t, size=(9, 5)).one_batch(), SoftLabelError, ['m0.png is 9×5 pixels, but its image is 8×6', 'one size first']),
+    'mask of another size, early': (lambda t: loaders(t, size=(16, 12)).one_batch(), SoftLabelError, ['m0.png is 16×12 pixels, but its image is 8×6']),
+    'missing mask of the last image': (lambda t: loaders(t, missing=4), FileNotFoundError, ['m4.png does not exist', 'leave its image out']),
+    'first mask at fault': (lambda t: loaders(t, codes=LAND), UnknownNameError, ['m0.png', 'holds 9']),
+    'show a batch as one': (lambda t: TensorSoftMask(torch.rand(2, 1, 4, 4)).show(), SoftLabelError, ['shape (2, 1, 4, 4)', 'pick one item']),
+}
+
+def loaders(path, size=(8, 6), missing=None, codes=None):
+    "DataLoaders of five images with a mask file each"
+    for i in range(5):
+        Image.new('RGB', (8, 6)).save(path/f'i{i}.png')
+        if i != missing: Image.new('L', size, 9).save(path/f'm{i}.png')
+    block = DataBlock(blocks=(ImageBlock, SoftMaskBlock(codes)), get_y=lambda f: f.parent/f.name.replace('i', 'm'), splitter=EndSplitter(.4), item_tfms=Resize(8))
+    return block.dataloaders([path/f'i{i}.png' for i in range(5)], bs=1, num_workers=0, shuffle=False)
+
+@pytest.mark.parametrize('case', REFUSED)
+def test_refuses(case, tmp_path):
+    f, error, words = REFUSED[case]
+    with pytest.raises(error) as e: f(tmp_path)
+    message = str(e.value)
+    assert [w for w in words if w not in message] == [], message
+    assert '\n' not in message
+
+
+def test_losses_that_fit():
+    for kw, losses in ((dict(codes=LAND), (SoftCrossEntropyLossFlat(axis=1), SoftDiceCELoss(), SoftDiceLoss())), (dict(), (SoftDiceLoss(), SoftDiceBCELoss(), SoftBCEWithLogitsLossFlat(axis=1), BCEWithLogitsLossFlat())),
+                       (dict(codes=LAND, exclusive=False), (SoftDiceLoss(activation='sigmoid'), SoftDiceBCELoss(pos_weight=[1., 2., 3.])))):
+        for loss in losses: assert type(OpenSoftMask(loss_func=loss, **kw).loss_func) is type(loss)
+    assert type(OpenSoftMask(loss_func=SoftDiceBCELoss).loss_func) is SoftDiceBCELoss
+    loss = OpenSoftMask(LAND)
+    assert loss.loss_func is not loss.loss_func and loss.loss_func.kind == 'softmax' and OpenSoftMask().loss_func.kind == 'sigmoid'
+
+
+# ---- what is shown
+
+def test_overlay():
+    p = torch.tensor([0., .25, 1.]).view(1, 1, 3)
+    assert np.allclose(mask_overlay(p, False)[0, :, 3], .75*np.sqrt(p[0, 0].numpy()))
+    certain, torn, void = torch.tensor([[1., 0., 0.], [.34, .33, .33], [0., 0., 0.]]).T.view(3, 1, 3).unbind(-1)
+    alpha = mask_overlay(torch.stack([certain, torn, void], -1), True)[0, :, 3]
+    assert alpha[0] == pytest.approx(.75) and .15 < alpha[1] < .2 and alpha[2] == 0
+    assert np.allclose(mask_overlay(torch.tensor([[[1., .5]], [[0., .5]]]), False)[0, :, 3], [.75, .375])
+    assert mask_overlay(torch.full((1, 1, 2), torch.nan), False)[..., 3].max() == 0
+
+
+def test_legend_names_the_codes():
+    mask = OpenSoftMask(LAND, ignore=['unknown'])(INDEX).tensor()
+    ax = mask.show(legend=True, title='a mask')
+    assert [t.get_text() for t in ax.get_legend().texts] == LAND[:2] and ax.get_title() == 'a mask'
+    assert [t.get_text() for t in OpenSoftMask()(GREY).tensor().show(legend=True).get_legend().texts] == ['foreground 1.00', 'foreground .75', 'foreground .50', 'foreground .25']
