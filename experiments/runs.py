@@ -22,11 +22,11 @@ def plain_net(n_out: int, width: int = 32) -> nn.Module:
     return nn.Sequential(*[ConvLayer(i, o, stride=s) for i, o, s in sizes], AdaptiveAvgPool(), Flatten(), nn.Linear(4*w, n_out))
 
 
-def arguments(description: str, table: str) -> argparse.Namespace:
+def arguments(description: str, table: str, seeds=(0, 1, 2, 3, 4)) -> argparse.Namespace:
     "Epochs, seeds, and where to write; by default results/`table`"
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--epochs', type=int, default=10)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2, 3, 4])
+    parser.add_argument('--seeds', type=int, nargs='+', default=list(seeds))
     parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/table)
     return parser.parse_args()
 
