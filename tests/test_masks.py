@@ -1,6 +1,7 @@
 "Masks in every form, moved, refused, announced: against NumPy, PIL and torch."
 import warnings
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np, pytest, torch, torch.nn.functional as F
 from PIL import Image
@@ -10,7 +11,7 @@ from fastai.vision.all import (Brightness, Contrast, CropPad, DataBlock, Dihedra
                                RandomResizedCrop, RandomResizedCropGPU, Resize, ResizeMethod, Rotate, TensorImage, ToTensor, Warp, Zoom, aug_transforms)
 
 from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError,
-                                   SoftMaskBlock, TensorSoftMask, UnknownNameError, mask_overlay)
+                                   SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, UnknownNameError, mask_overlay)
 
 LAND = ['meadow', 'forest', 'unknown']
 GREY = np.array([[0, 51, 255, 128], [0, 0, 3, 200]], np.uint8)
@@ -98,6 +99,17 @@ def test_weight_of_a_partly_void_pixel():
     for f in (SoftCrossEntropyLossFlat(axis=1), SoftDiceLoss(), SoftDiceCELoss()): assert torch.autograd.grad(f(z, y), z)[0][0, :, 0, 0].abs().max() == 0
 
 
+def test_a_batch_holds_the_masks_as_they_are(tmp_path):
+    "nothing on the way to the loss changes them, also with all of fastai's default batch transforms"
+    masks = np.random.default_rng(0).integers(0, 256, (4, 6, 8)).astype(np.uint8)
+    for i, m in enumerate(masks): Image.new('RGB', (8, 6), (i, 9, 99)).save(tmp_path/f'i{i}.png'); Image.fromarray(m).save(tmp_path/f'm{i}.png')
+    block = DataBlock(blocks=(ImageBlock, SoftMaskBlock), get_y=lambda f: f.parent/f.name.replace('i', 'm'), splitter=EndSplitter(.5), batch_tfms=Normalize())
+    files = [tmp_path/f'i{i}.png' for i in range(4)]
+    dls = block.dataloaders(files, bs=2, num_workers=0, shuffle=False)
+    for dl, part in ((dls.train, masks[:2]), (dls.valid, masks[2:]), (dls.test_dl(files, with_labels=True, bs=4), masks)):
+        np.testing.assert_allclose(dl.one_batch()[1].as_subclass(Tensor), part[:, None]/255, atol=1e-6)
+
+
 # ---- geometry: image and mask together, and only geometry
 
 def twins(size=(40, 56), n=1, exclusive=False):
@@ -163,6 +175,21 @@ def test_what_nobody_labelled_moves_too():
     assert small.isnan()[0].sum() == 16 and small[~small.isnan()].sub(.3).abs().max() < 1e-5
     turned = Rotate(p=1., draw=30.)(mask.tensor()[None], split_idx=0).as_subclass(Tensor)
     assert 55 < turned.isnan()[0, 0].sum() < 75 and turned[~turned.isnan()].sub(.3).abs().max() < 1e-5
+
+
+def test_cutmix_pastes_the_same_patch():
+    "of images and masks that hold their item's number"
+    number = torch.arange(6.).view(6, 1, 1, 1)
+    x, y = number.expand(6, 3, 20, 32).clone(), number.expand(6, 2, 20, 32)/10
+    mix, torn = SoftMaskCutMix(), 0
+    for _ in range(20):
+        mix.learn = SimpleNamespace(xb=(x.clone(),), yb=(y.clone(),), x=x.clone(), y=y.clone(), loss_func=SoftDiceLoss())
+        mix.learn.xb = (mix.learn.x,)
+        mix.before_train(); mix.before_batch()
+        images, masks = mix.learn.xb[0], mix.learn.yb[0]
+        assert torch.equal(images[:, :2]/10, masks)
+        torn += len(masks.unique()) > 1 and masks[0].unique().numel() > 1
+    assert torn > 3 and torch.equal(y, number.expand(6, 2, 20, 32)/10)
 
 
 # ---- what is said
@@ -243,17 +270,21 @@ REFUSED = {
     'mask of another size': (lambda t: loaders(t, size=(9, 5)).one_batch(), SoftLabelError, ['m0.png is 9×5 pixels, but its image is 8×6', 'one size first']),
     'mask of another size, early': (lambda t: loaders(t, size=(16, 12)).one_batch(), SoftLabelError, ['m0.png is 16×12 pixels, but its image is 8×6']),
     'missing mask of the last image': (lambda t: loaders(t, missing=4), FileNotFoundError, ['m4.png does not exist', 'leave its image out']),
-    'first mask at fault': (lambda t: loaders(t, codes=LAND), UnknownNameError, ['m0.png', 'holds 9']),
+    'first mask at fault': (lambda t: block_and_files(t, codes=LAND)[0].datasets(block_and_files(t)[1]), UnknownNameError, ['m0.png', 'holds 9']),
     'show a batch as one': (lambda t: TensorSoftMask(torch.rand(2, 1, 4, 4)).show(), SoftLabelError, ['shape (2, 1, 4, 4)', 'pick one item']),
 }
 
-def loaders(path, size=(8, 6), missing=None, codes=None):
-    "DataLoaders of five images with a mask file each"
+def block_and_files(path, size=(8, 6), missing=None, codes=None):
+    "Five images with a mask file each"
     for i in range(5):
         Image.new('RGB', (8, 6)).save(path/f'i{i}.png')
         if i != missing: Image.new('L', size, 9).save(path/f'm{i}.png')
     block = DataBlock(blocks=(ImageBlock, SoftMaskBlock(codes)), get_y=lambda f: f.parent/f.name.replace('i', 'm'), splitter=EndSplitter(.4), item_tfms=Resize(8))
-    return block.dataloaders([path/f'i{i}.png' for i in range(5)], bs=1, num_workers=0, shuffle=False)
+    return block, [path/f'i{i}.png' for i in range(5)]
+
+def loaders(*args, **kwargs):
+    block, files = block_and_files(*args, **kwargs)
+    return block.dataloaders(files, bs=1, num_workers=0, shuffle=False)
 
 @pytest.mark.parametrize('case', REFUSED)
 def test_refuses(case, tmp_path):
