@@ -309,14 +309,13 @@ def decode(self: OpenSoftMask, o, split_idx=None, **kwargs):
 
 @patch
 def setup(self: OpenSoftMask, items=None, train_setup=False):
-    "See that all mask files exist, and that the first mask can be read"
+    "See that all mask files exist (fastai itself reads the first mask)"
     for s in [items.subset(i) for i in range(items.n_subsets)] if hasattr(items, 'subset') else []:
         for i in range(len(s)):
             o = s[i]
             files = [f for f in (o if _is_list(o) else [o]) if isinstance(f, (str, PurePath))]
             for f in files:
                 if not Path(f).exists(): raise FileNotFoundError(f'The mask file {f} does not exist. Correct what `get_y` returns, or leave its image out of the items.')
-            if i == 0: self.encode(o)
             if not files: break # a mask that is read by `get_y` itself is checked when it is read
 
 # %% ../nbs/09_masks.ipynb #920614c7
