@@ -59,7 +59,7 @@ class SoftDiceLoss(SoftLoss):
         if self.axis % logits.ndim != 1 or not self._may_be_fast(logits, y): return None
         return fast_dice(logits, y, softmax, self.smooth, self.aggregate, self.classes, self.reduction, dice_weight, pixel_weight)
 
-    def extra_repr(self): return ', '.join(f'{k}={getattr(self, k)!r}' for k in ('axis', 'kind', 'smooth', 'reduction', 'aggregate', 'classes'))
+    def extra_repr(self): return ', '.join(f'{k}={getattr(self, k)!r}' for k in ('axis', 'kind', 'smooth', 'reduction', 'aggregate', 'classes')) + ', compile=True'*self.compiled
 
 # %% ../nbs/08_dice.ipynb #0db0d3c9
 @patch

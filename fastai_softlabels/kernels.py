@@ -169,26 +169,23 @@ def _scratch(t: Tensor, n: int) -> Tensor:
     "Room for `n` tiles of `t`"
     return t.new_empty(n, min(t.numel(), max(_TILE, t.shape[1])))
 
-# %% ../nbs/00a_kernels.ipynb #764a4e48
-def _softmax_error(
-    z: Tensor,          # A tile of logits (outer, classes, inner)
-    y: Tensor,          # Its labels
-    out: Tensor,        # Where the error goes; may be `scratch[1]`
-    scratch: Sequence,  # Two tiles of room
-    scale: float = 1.,  # Factor of the error
-    valued: bool = True # Compute the cross-entropy?
-) -> float:             # The tile's cross-entropy, summed
-    "`out` = scale·(m·softmax(z) − y)"
+# %% ../nbs/00a_kernels.ipynb #db827a82
+def _softmax_terms(
+    z: Tensor,           # A tile of logits (outer, classes, inner)
+    y: Tensor,           # Its labels
+    scratch: Sequence,   # Two tiles of room
+    valued: bool = True, # Compute the cross-entropy?
+) -> tuple:              # The tile's cross-entropy, summed; exponentials; and their factor m/s
+    "What m·softmax(z) is the product of"
     d = torch.sub(z, z.amax(1, keepdim=True), out=scratch[1])
     e = torch.sigmoid(d, out=scratch[0])
     value = -d.mul_(y).sum().item() if valued else 0.
     e.div_(torch.sub(1, e, out=scratch[1]))
     s, m = e.sum(1, keepdim=True), y.sum(1, keepdim=True)
     if valued: value += (m*s.log()).sum().item()
-    torch.sub(e.mul_(m.mul_(scale).div_(s)), y, alpha=scale, out=out)
-    return value
+    return value, e, m.div_(s)
 
-# %% ../nbs/00a_kernels.ipynb #4a424468
+# %% ../nbs/00a_kernels.ipynb #5b40bfc0
 def _cross_entropy_kernel(logits, y, needs_grad, axis, count):
     gradient = torch.empty_like(logits, memory_format=torch.contiguous_format) if needs_grad else None
     z, y, g = (t if t is None else _maps(t, axis) for t in (logits, y, gradient))
@@ -199,9 +196,9 @@ def _cross_entropy_kernel(logits, y, needs_grad, axis, count):
     for at in _tiles(z.shape):
         tz, ty = (z[at].contiguous(), y[at].contiguous()) if rows else (z[at], y[at])
         scratch = [r[:tz.numel()].view(tz.shape) for r in room]
-        out = g[at] if needs_grad and not rows else scratch[1]
-        total += _softmax_error(tz, ty, out, scratch, scale)
-        if rows and needs_grad: g[at].copy_(out)
+        value, e, factor = _softmax_terms(tz, ty, scratch)
+        total += value
+        if needs_grad: torch.sub(e.mul_(factor.mul_(scale)), ty, alpha=scale, out=g[at])
     return total*scale, gradient
 
 # %% ../nbs/00a_kernels.ipynb #58f066a3
@@ -232,28 +229,31 @@ def _sum_log1p_(a: Tensor) -> float:
         a.addcmul_(a, b).add_(b)
     return a.log1p_().sum().item() + odd
 
-# %% ../nbs/00a_kernels.ipynb #57772866
-def _sigmoid_error(z: Tensor, y: Tensor, out: Tensor, scratch: Sequence, scale: float = 1., valued: bool = True) -> float:
-    "`out` = scale·(σ(z) − y); returns the tile's binary cross-entropy, summed, if it is to be `valued`"
-    value = 0.
-    if valued:
-        step = torch.mul(z, 1e38, out=scratch[0]).clamp_(0, 1)
-        value = step.sub_(y).mul_(z).sum().item()
-        r = torch.abs(z, out=scratch[0]).neg_().sigmoid_()
-        value += _sum_log1p_(r.div_(torch.sub(1, r, out=scratch[1])).view(-1))
-    torch.sub(torch.sigmoid(z, out=scratch[1]), y, out=out)
-    if scale != 1: out.mul_(scale)
-    return value
+# %% ../nbs/00a_kernels.ipynb #79d3acbe
+def _bce_terms(
+    z: Tensor,                 # A tile of logits
+    y: Tensor,                 # Its labels
+    scratch: Sequence,         # Three tiles of room
+    out: Tensor | None = None, # Where σ(z) − y goes, if wanted
+) -> float:                    # The tile's binary cross-entropy, summed
+    "Value and gradient of binary cross-entropy"
+    step, r, room = scratch
+    torch.mul(z, 1e38, out=step).clamp_(0, 1)
+    torch.abs(z, out=r).neg_().sigmoid_()
+    distance = torch.sub(step, y, out=room)
+    if out is not None: torch.addcmul(distance, step, r, value=-2, out=out).add_(r)
+    value = distance.mul_(z).sum().item()
+    return value + _sum_log1p_(r.div_(torch.sub(1, r, out=room)).view(-1))
 
-# %% ../nbs/00a_kernels.ipynb #1c11e278
+# %% ../nbs/00a_kernels.ipynb #3bdb3add
 def _bce_kernel(logits, y, needs_grad, count):
     gradient, total = torch.empty_like(logits, memory_format=torch.contiguous_format) if needs_grad else None, 0.
     z, y, g = (t if t is None else t.contiguous().view(-1) for t in (logits, y, gradient))
-    room = z.new_empty(2, min(len(z), _TILE))
+    room = z.new_empty(3, min(len(z), _TILE))
     for i in range(0, len(z), _TILE):
         at = slice(i, i + _TILE)
-        scratch = room[:, :len(z[at])]
-        total += _sigmoid_error(z[at], y[at], g[at] if needs_grad else scratch[1], scratch, 1/count)
+        total += _bce_terms(z[at], y[at], room[:, :len(z[at])], g[at] if needs_grad else None)
+        if needs_grad: g[at].mul_(1/count)
     return total/count, gradient
 
 def fast_bce(
@@ -266,36 +266,42 @@ def fast_bce(
 
 def _bce_sum(logits, y, count): return plain_bce(logits, y, reduction='sum')/count
 
-# %% ../nbs/00a_kernels.ipynb #26d08caa
-def _dice_sums(z, errors, y, room, exclusive, valued):
-    "Leave errors in `errors`, if given; return Σ|p − y| and Σ(p − y) of each class of each item, and the cross-entropy"
-    distance, excess, value = z.new_zeros(z.shape[:2]), z.new_zeros(z.shape[:2]), 0.
+# %% ../nbs/00a_kernels.ipynb #98d58e4c
+def _dice_sums(z, probs, y, room, exclusive, valued):
+    "Leave probabilities in `probs`, if given; return Σ|p − y| and Σp of each class of each item, and the cross-entropy"
+    distance, predicted, total = z.new_zeros(z.shape[:2]), z.new_zeros(z.shape[:2]), 0.
     for at in _tiles(z.shape):
         scratch = [r[:z[at].numel()].view(z[at].shape) for r in room]
-        error = scratch[1] if errors is None else errors[at]
-        value += (_softmax_error if exclusive else _sigmoid_error)(z[at], y[at], error, scratch, valued=valued)
-        distance[at[0]] += torch.abs(error, out=scratch[0]).sum(2)
-        excess[at[0]] += error.sum(2)
-    return distance, excess, value
+        p = scratch[2] if probs is None else probs[at]
+        if exclusive:
+            value, e, factor = _softmax_terms(z[at], y[at], scratch, valued)
+            torch.mul(e, factor, out=p)
+        else:
+            value = _bce_terms(z[at], y[at], scratch) if valued else 0.
+            torch.sigmoid(z[at], out=p)
+        total += value
+        predicted[at[0]] += p.sum(2)
+        distance[at[0]] += torch.sub(p, y[at], out=scratch[0]).abs_().sum(2)
+    return distance, predicted, total
 
-# %% ../nbs/00a_kernels.ipynb #be9b52d6
-def _dice_gradients_(errors, y, room, exclusive, alpha, beta, pixel):
-    "Turn errors into pixel·error + the gradient of Dice, for slopes `alpha` and `beta` of each class of each item"
-    for at in _tiles(errors.shape):
-        e, unit = errors[at], at[0] if len(alpha) == len(errors) else slice(None)
-        p, v, w = (r[:e.numel()].view(e.shape) for r in room)
-        torch.add(e, y[at], out=p)
+# %% ../nbs/00a_kernels.ipynb #d34c7d0b
+def _dice_gradients_(probs, y, room, exclusive, alpha, beta, pixel):
+    "Turn probabilities into pixel·(p − y) + the gradient of Dice, for slopes `alpha` and `beta` of each class of each item"
+    for at in _tiles(probs.shape):
+        p, unit = probs[at], at[0] if len(alpha) == len(probs) else slice(None)
+        e, v, w = (r[:p.numel()].view(p.shape) for r in room)
+        torch.sub(p, y[at], out=e)
         torch.sign(e, out=v).mul_(alpha[unit]).sub_(beta[unit])
         if exclusive: v.sub_(torch.mul(p, v, out=w).sum(1, keepdim=True).div_(p.sum(1, keepdim=True).clamp_min_(1e-30)))
         else: v.mul_(torch.sub(1, p, out=w))
-        if pixel: e.mul_(pixel).addcmul_(p, v)
-        else: torch.mul(p, v, out=e)
+        if pixel: torch.addcmul(e.mul_(pixel), p, v, out=p)
+        else: p.mul_(v)
 
-# %% ../nbs/00a_kernels.ipynb #4a952ac7
+# %% ../nbs/00a_kernels.ipynb #f2b753d5
 def _dice_kernel(logits, y, needs_grad, exclusive, smooth, aggregate, classes, reduction, dice_weight, pixel_weight):
     over = {'image': lambda t: t, 'class': lambda t: t.sum(0, keepdim=True), 'batch': lambda t: t.sum().view(1, 1)}[aggregate]
     gradient = torch.empty_like(logits, memory_format=torch.contiguous_format) if needs_grad else None
-    z, y, errors = (t if t is None else _maps(t, 1) for t in (logits, y, gradient))
+    z, y, probs = (t if t is None else _maps(t, 1) for t in (logits, y, gradient))
     n, k, s = z.shape
     masses = y.sum(2)
     mass, size = over(masses), over(masses.sum(1, keepdim=True).expand(n, k) if exclusive else torch.full_like(masses, s))
@@ -305,9 +311,9 @@ def _dice_kernel(logits, y, needs_grad, exclusive, smooth, aggregate, classes, r
     room, total, step = _scratch(z, 3), 0., max(1, _TILE//(k*s)) if aggregate == 'image' else n
     for i in range(0, n, step):
         at = slice(i, i + step)
-        unit, args = at if aggregate == 'image' else slice(None), (errors[at] if needs_grad else None, y[at], room, exclusive)
-        distance, excess, value = _dice_sums(z[at], *args, bool(pixel))
-        below = _dice_total(over(excess) + mass[unit], mass[unit], size[unit], smooth)
+        unit, args = at if aggregate == 'image' else slice(None), (probs[at] if needs_grad else None, y[at], room, exclusive)
+        distance, predicted, value = _dice_sums(z[at], *args, bool(pixel))
+        below = _dice_total(over(predicted), mass[unit], size[unit], smooth)
         dice, alpha = over(distance)/below, share[unit]/below
         total += (share[unit]*dice).sum().item() + pixel*value
         if needs_grad: _dice_gradients_(*args, alpha[..., None], (alpha*dice)[..., None], pixel)
