@@ -132,7 +132,7 @@ class _Fused(torch.autograd.Function):
             if (factor := grad.item()) != 1: res.mul_(factor)
         return res, *[None]*5
 
-# %% ../nbs/00a_kernels.ipynb #459fb005
+# %% ../nbs/00a_kernels.ipynb #a3cbe148
 def takes(
     logits: Tensor, # Plain float logits
     y: Tensor,      # Labels of their shape and dtype
@@ -142,9 +142,11 @@ def takes(
     watched = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active() or forward_ad.unpack_dual(logits).tangent is not None
     return logits.numel() > 0 and not y.requires_grad and not watched
 
-def _fast(kernel: Callable, plain: Callable, logits: Tensor, y: Tensor, **options) -> Tensor | None:
+_LEAST = {'pixels': 2**13, 'dice': 2**16} # elements for which a kernel pays
+
+def _fast(kernel: Callable, plain: Callable, least: str, logits: Tensor, y: Tensor, **options) -> Tensor | None:
     "What `kernel` makes of it, or None where `plain` must be taken"
-    if not takes(logits, y): return None
+    if logits.numel() < _LEAST[least] or not takes(logits, y): return None
     kernel, plain = partial(kernel, **options), partial(plain, **options)
     needs_grad = torch.is_grad_enabled() and logits.requires_grad
     with torch.no_grad(): value, gradient = kernel(logits, y, needs_grad)
@@ -201,7 +203,7 @@ def _cross_entropy_kernel(logits, y, needs_grad, axis, count):
         if needs_grad: torch.sub(e.mul_(factor.mul_(scale)), ty, alpha=scale, out=g[at])
     return total*scale, gradient
 
-# %% ../nbs/00a_kernels.ipynb #58f066a3
+# %% ../nbs/00a_kernels.ipynb #af7a791c
 def fast_cross_entropy(
     logits: Tensor,              # Float32 logits, classes along `axis`
     y: Tensor,                   # Probabilities of the same shape, weighted and smoothed where wanted
@@ -212,7 +214,7 @@ def fast_cross_entropy(
     if logits.ndim == 2 and logits.shape[1] >= 64:
         value = _reduce(F.cross_entropy(logits, y, reduction='sum'), y.sum() if count is None else count, 'mean') if takes(logits, y) else None
         return value if value is not None and value.isfinite() else None
-    return _fast(_cross_entropy_kernel, _cross_entropy_over, logits, y, axis=axis, count=count)
+    return _fast(_cross_entropy_kernel, _cross_entropy_over, 'pixels', logits, y, axis=axis, count=count)
 
 def _cross_entropy_over(logits, y, axis, count):
     values = plain_cross_entropy(logits, y, axis, reduction='none')
@@ -245,7 +247,7 @@ def _bce_terms(
     value = distance.mul_(z).sum().item()
     return value + _sum_log1p_(r.div_(torch.sub(1, r, out=room)).view(-1))
 
-# %% ../nbs/00a_kernels.ipynb #3bdb3add
+# %% ../nbs/00a_kernels.ipynb #3dde56b1
 def _bce_kernel(logits, y, needs_grad, count):
     gradient, total = torch.empty_like(logits, memory_format=torch.contiguous_format) if needs_grad else None, 0.
     z, y, g = (t if t is None else t.contiguous().view(-1) for t in (logits, y, gradient))
@@ -262,7 +264,7 @@ def fast_bce(
     count: float = 1.,  # What the sum is divided by
 ) -> Tensor | None:     # A scalar; None where the plain formula must be taken
     "Binary cross-entropy with logits, summed, over `count`"
-    return _fast(_bce_kernel, _bce_sum, logits, y, count=count)
+    return _fast(_bce_kernel, _bce_sum, 'pixels', logits, y, count=count)
 
 def _bce_sum(logits, y, count): return plain_bce(logits, y, reduction='sum')/count
 
@@ -319,7 +321,7 @@ def _dice_kernel(logits, y, needs_grad, exclusive, smooth, aggregate, classes, r
         if needs_grad: _dice_gradients_(*args, alpha[..., None], (alpha*dice)[..., None], pixel)
     return total, gradient
 
-# %% ../nbs/00a_kernels.ipynb #e22c332c
+# %% ../nbs/00a_kernels.ipynb #50d20946
 def fast_dice(
     logits: Tensor,            # Float32 logits (N,K,…)
     y: Tensor,                 # Soft masks of the same shape, for sigmoid all labelled
@@ -332,7 +334,7 @@ def fast_dice(
     pixel_weight: float = 0.,  # Factor of the mean cross-entropy, binary for sigmoid
 ) -> Tensor | None:            # A scalar; None where the plain formula must be taken
     "dice_weight·Dice + pixel_weight·cross-entropy"
-    return _fast(_dice_kernel, _plain_mix, logits, y, exclusive=exclusive, smooth=smooth, aggregate=aggregate, classes=classes, reduction=reduction, dice_weight=dice_weight, pixel_weight=pixel_weight)
+    return _fast(_dice_kernel, _plain_mix, 'dice', logits, y, exclusive=exclusive, smooth=smooth, aggregate=aggregate, classes=classes, reduction=reduction, dice_weight=dice_weight, pixel_weight=pixel_weight)
 
 def _plain_mix(logits, y, exclusive, smooth, aggregate, classes, reduction, dice_weight, pixel_weight):
     "The plain formula of `fast_dice`"

@@ -1,5 +1,5 @@
 "The fast forms of the losses: equal to the plain formulas in float64, to torch and to loops, at any size, and taken where they say so."
-import ast, copy, os, pickle, subprocess, sys, warnings
+import ast, copy, json, os, pickle, subprocess, sys, warnings
 from pathlib import Path
 
 import numpy as np, pytest, torch, torch.nn.functional as F
@@ -9,11 +9,19 @@ from fastai_softlabels import kernels
 from fastai_softlabels.all import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT/'benchmarks'))
+from timing import peak
 SOFTMAX = {'CE': lambda **kw: SoftCrossEntropyLossFlat(axis=1, **kw), 'Dice, softmax': lambda **kw: SoftDiceLoss(activation='softmax', **kw), 'Dice + CE': lambda **kw: SoftDiceCELoss(.3, **kw)}
 SIGMOID = {'BCE': lambda **kw: SoftBCEWithLogitsLossFlat(axis=1, **kw), 'Dice, sigmoid': lambda **kw: SoftDiceLoss(activation='sigmoid', **kw), 'Dice + BCE': lambda **kw: SoftDiceBCELoss(.3, **kw)}
 LOSSES = {**SOFTMAX, **SIGMOID}
 SHAPES = [(1, 2), (5, 3), (67, 10), (1, 2, 1), (3, 4, 5), (2, 3, 7, 5), (5, 1, 3, 3), (3, 21, 13, 11)] # one class, one pixel, odd remainders
 TILES = [1, 37, 64, 1000, 2**19] # elements: less than a pixel's classes, several with remainders, everything at once
+
+
+@pytest.fixture(autouse=True)
+def at_any_size(request, monkeypatch):
+    "The kernels are for large tensors; here they take small ones, too"
+    if 'as_shipped' not in request.keywords: [monkeypatch.setitem(kernels._LEAST, k, 1) for k in kernels._LEAST]
 
 
 def case(name, shape, seed=0):
@@ -388,6 +396,37 @@ def test_inputs_are_left_as_they_were():
         value_and_grad(LOSSES[name](), z, y)
         LOSSES[name]()(z, y)
         assert torch.equal(z, before[0]) and torch.equal(y, before[1])
+
+
+@pytest.mark.as_shipped
+@pytest.mark.parametrize('name', LOSSES)
+def test_small_tensors_take_the_plain_formula(name):
+    for size, fast in ((10, False), (200, True)):
+        z, y = case(name, (1, 2, size, size))
+        assert is_fast(LOSSES[name]()(z.requires_grad_(), y)) == fast
+
+
+@pytest.mark.as_shipped
+@pytest.mark.parametrize('name', LOSSES)
+def test_memory(name):
+    "T is the size of the logits; torch holds 2 T for BCE and 3 T for cross-entropy"
+    z, y = case(name, (4, 21, 256, 256))
+    z.requires_grad_()
+    assert peak(lambda: LOSSES[name]()(z, y).backward())/(4*z.numel()) <= 1.5
+
+
+@pytest.mark.as_shipped
+def test_benchmark(tmp_path):
+    "every line is printed, ours and the peers', in both regimes; nothing is said about times"
+    out = subprocess.run([sys.executable, ROOT/'benchmarks'/'losses.py', '--tiny', '--json', tmp_path/'rows.json'], capture_output=True, text=True, timeout=600, check=True).stdout
+    rows = json.loads((tmp_path/'rows.json').read_text())['rows']
+    whos = [('CE 64×10', 'torch CE'), ('CE 16×100', 'torch CE'), ('CE 2×3×16×16', 'torch CE'), ('BCE 2×3×16×16', 'torch BCE'), ('Dice, sigmoid 2×3×16×16', 'MONAI Dice (sigmoid)'), ('Dice, softmax 2×3×16×16', 'MONAI Dice (softmax)'),
+            ('Dice, softmax 2×3×16×16', 'SMP Dice after softmax'), ('CE + Dice 2×3×16×16', 'MONAI DiceCE'), ('BCE + Dice 2×3×16×16', 'MONAI Dice + torch BCE')]
+    wanted = set(whos) | {(case, who) for case, _ in whos for who in ('ours', 'the plain formula')}
+    for regime in ('default allocator', 'no page faults'):
+        assert {(r['case'], r['who']) for r in rows if r['regime'] == regime} == wanted and regime in out
+    assert all(r['ms'] > 0 and r['low'] <= r['ratio'] <= r['high'] and r['peak'] > 0 for r in rows)
+    assert sum(l.rstrip().endswith(' T') for l in out.splitlines()) == 2*len(wanted)
 
 
 def test_takes():
