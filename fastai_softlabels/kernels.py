@@ -203,7 +203,7 @@ def _cross_entropy_kernel(logits, y, needs_grad, axis, count):
         if needs_grad: torch.sub(e.mul_(factor.mul_(scale)), ty, alpha=scale, out=g[at])
     return total*scale, gradient
 
-# %% ../nbs/00a_kernels.ipynb #af7a791c
+# %% ../nbs/00a_kernels.ipynb #8e38ae6b
 def fast_cross_entropy(
     logits: Tensor,              # Float32 logits, classes along `axis`
     y: Tensor,                   # Probabilities of the same shape, weighted and smoothed where wanted
@@ -212,8 +212,9 @@ def fast_cross_entropy(
 ) -> Tensor | None:              # A scalar; None where the plain formula must be taken
     "Σ −y·log softmax(logits) / count"
     if logits.ndim == 2 and logits.shape[1] >= 64:
-        value = _reduce(F.cross_entropy(logits, y, reduction='sum'), y.sum() if count is None else count, 'mean') if takes(logits, y) else None
-        return value if value is not None and value.isfinite() else None
+        if not takes(logits, y): return None
+        value = F.cross_entropy(logits, y, reduction='sum')*(1/((y.sum() if count is None else count).item() or 1.))
+        return value if math.isfinite(value.item()) else None
     return _fast(_cross_entropy_kernel, _cross_entropy_over, 'pixels', logits, y, axis=axis, count=count)
 
 def _cross_entropy_over(logits, y, axis, count):
