@@ -1,5 +1,6 @@
 "Everything at once, as fastai's `vision.all`: `from fastai_softlabels.all import *`"
 from .core import *
+from .kernels import *
 from .losses import *
 from .dice import *
 from .data import *

@@ -6,32 +6,16 @@
 from __future__ import annotations
 from typing import Sequence
 
-import torch, torch.nn.functional as F
+import torch
 from torch import Tensor
 
 from fastcore.all import patch
 from .core import TensorSoftMask
-from .losses import SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _prepare, _reduce, _remembering, _times_log
+from .kernels import dice_values, fast_bce, fast_dice, plain_bce, plain_dice
+from .losses import SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _prepare, _remembering
 
 # %% auto #0
-__all__ = ['dice_values', 'SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
-
-# %% ../nbs/08_dice.ipynb #585a55f3
-def dice_values(
-    p: Tensor,       # Probabilities (N,K,…)
-    y: Tensor,       # Soft masks of the same shape; no mass, for independent classes NaN: unlabelled
-    exclusive: bool, # Do the classes exclude each other?
-    axis: int,       # The class axis
-    keep: Sequence,  # The axes that are not summed over
-    smooth: float,   # Added to the denominator, in pixels
-) -> tuple:          # The values, whether the mask has mass there, and how many labelled pixels
-    "Dice semimetric Σ|p − y|/(Σp + Σy + smooth) over the labelled pixels; without mass Σp/(Σp + smooth·pixels)"
-    weight = y.sum(axis, keepdim=True).expand_as(y) if exclusive else (~y.isnan()).to(p.dtype)
-    p, y = weight*p, y.nan_to_num()
-    over = [d for d in range(p.ndim) if d not in keep]
-    distance, predicted, mass, size = (t.sum(over) if over else t for t in ((p - y).abs(), p, y, weight))
-    total = torch.where(mass > 0, predicted + mass + smooth, predicted + smooth*size)
-    return distance/torch.where(total == 0, 1., total), mass > 0, size
+__all__ = ['SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
 
 # %% ../nbs/08_dice.ipynb #17867d76
 class SoftDiceLoss(SoftLoss):
@@ -46,8 +30,9 @@ class SoftDiceLoss(SoftLoss):
         aggregate: str = 'image',        # What a value is: 'image' (each class of each image), 'class' (each class, over the batch) or 'batch' (one for all)
         classes: str = 'all',            # Which count: 'all', or only those 'present', which have mass in the target
         thresh: float = .5,              # Probability in [0,1] above which `decodes` says that a sigmoid class is present
+        compile: bool = False,           # Compile the plain formula? The first call takes 12 to 20 seconds
     ):
-        super().__init__(axis, reduction)
+        super().__init__(axis, reduction, compile)
         for name, value, known in (('activation', activation, (None, 'softmax', 'sigmoid')), ('aggregate', aggregate, ('image', 'class', 'batch')), ('classes', classes, ('all', 'present'))):
             if value not in known: raise ValueError(f'{name} is {value!r}; expected one of {known}')
         if not smooth >= 0: raise ValueError(f'smooth is {smooth}; expected a number of pixels, 0 or more')
@@ -67,16 +52,15 @@ class SoftDiceLoss(SoftLoss):
     ) -> Tensor:         # A scalar; for 'none' (N,), the value of each image alone
         softmax = self.is_softmax(logits)
         logits, y = _prepare(self, logits, targets, 0. if softmax else torch.nan)
-        p = logits.softmax(self.axis) if softmax else logits.sigmoid()
-        k, alone = self.axis % logits.ndim, self.reduction == 'none'
-        keep = {'image': (0, k), 'class': (0, k) if alone else (k,), 'batch': (0,) if alone else ()}[self.aggregate]
-        values, present, size = dice_values(p, y, softmax, self.axis, keep, self.smooth)
-        counts = (size > 0) & (present if self.classes == 'present' else True)
-        values = values.masked_fill(~counts, 0.)
-        if alone: return values if values.ndim == 1 else values.sum(1)/counts.sum(1).clamp_min(1)
-        return values.sum() if self.reduction == 'sum' else values.sum()/counts.sum().clamp_min(1)
+        value = self._fast(logits, y, softmax)
+        return self._compute(plain_dice, logits, y, softmax, self.axis, self.smooth, self.aggregate, self.classes, self.reduction) if value is None else value
 
-    def extra_repr(self): return ', '.join(f'{k}={getattr(self, k)!r}' for k in ('axis', 'kind', 'smooth', 'reduction', 'aggregate', 'classes'))
+    def _fast(self, logits, y, softmax, dice_weight=1., pixel_weight=0.):
+        "What the kernel makes of prepared logits and targets, or None"
+        if self.axis % logits.ndim != 1 or not self._may_be_fast(logits, y): return None
+        return fast_dice(logits, y, softmax, self.smooth, self.aggregate, self.classes, self.reduction, dice_weight, pixel_weight)
+
+    def extra_repr(self): return ', '.join(f'{k}={getattr(self, k)!r}' for k in ('axis', 'kind', 'smooth', 'reduction', 'aggregate', 'classes')) + ', compile=True'*self.compiled
 
 # %% ../nbs/08_dice.ipynb #0db0d3c9
 @patch
@@ -93,9 +77,9 @@ def decodes(self: SoftDiceLoss, x: Tensor) -> Tensor:
 # %% ../nbs/08_dice.ipynb #cbeb7753
 class _WithDice(SoftLoss):
     "(1 − dice_weight)·pixel loss + dice_weight·Dice"
-    def __init__(self, pixel: SoftLoss, dice: SoftDiceLoss, dice_weight: float, reduction: str):
+    def __init__(self, pixel: SoftLoss, dice: SoftDiceLoss, dice_weight: float, reduction: str, compile: bool):
         if not 0 <= dice_weight <= 1: raise ValueError(f'dice_weight is {dice_weight}; expected a share in [0,1]')
-        super().__init__(dice.axis, reduction)
+        super().__init__(dice.axis, reduction, compile)
         self.pixel, self.dice, self.dice_weight = pixel, dice, dice_weight
 
     def forward(self,
@@ -109,7 +93,17 @@ class _WithDice(SoftLoss):
         "The weighted sum of both means"
         w = self.dice_weight
         if w == 0: return self.pixel(logits, targets)
-        return self.dice(logits, targets) if w == 1 else (1 - w)*self.pixel(logits, targets) + w*self.dice(logits, targets)
+        if w == 1: return self.dice(logits, targets)
+        value = self._both(logits, targets)
+        return (1 - w)*self.pixel(logits, targets) + w*self.dice(logits, targets) if value is None else value
+
+    def _both(self, logits, targets):
+        "Both in the same passes; None where the pixel loss has weights, or no fast form applies"
+        plain = {'reduction': 'mean', 'label_smoothing': 0, 'kl': False}
+        if self.dice.reduction != 'mean' or any(getattr(self.pixel, k, v) != v for k, v in plain.items()) or list(self.pixel.buffers()): return None
+        softmax = self.dice.is_softmax(logits)
+        logits, y = _prepare(self, logits, targets, 0. if softmax else torch.nan)
+        return self.dice._fast(logits, y, softmax, self.dice_weight, 1 - self.dice_weight)
 
     def activation(self, x: Tensor) -> Tensor: return self.dice.activation(x)
     def decodes(self, x: Tensor) -> Tensor: return self.dice.decodes(x)
@@ -129,28 +123,29 @@ class SoftDiceBCELoss(_WithDice):
         aggregate: str = 'image',                    # 'image', 'class' or 'batch'
         classes: str = 'all',                        # 'all' or 'present'
         thresh: float = .5,                          # Probability in [0,1] above which a class is present
+        compile: bool = False,                       # Compile the plain formulas? The first call takes 12 to 20 seconds
     ):
         pos, neg = (None if w is None else torch.as_tensor(w, dtype=torch.float32) for w in (pos_weight, neg_weight))
         for name, w in (('pos_weight', pos), ('neg_weight', neg)):
             if w is not None and not ((w > 0) & w.isfinite()).all(): raise ValueError(f'`{name}` is {w.tolist()}; expected finite weights above 0')
-        super().__init__(_SidedBCE(axis, pos, neg), SoftDiceLoss(axis, 'sigmoid', smooth, 'mean', aggregate, classes, thresh), dice_weight, reduction)
+        super().__init__(_SidedBCE(axis, pos, neg, compile), SoftDiceLoss(axis, 'sigmoid', smooth, 'mean', aggregate, classes, thresh, compile), dice_weight, reduction, compile)
 
 class _SidedBCE(SoftLoss):
     "BCE with a weight for each side, divided by the labelled elements"
-    def __init__(self, axis, pos, neg):
-        super().__init__(axis, 'mean')
+    def __init__(self, axis, pos, neg, compile):
+        super().__init__(axis, 'mean', compile)
         self.register_buffer('pos', pos)
         self.register_buffer('neg', neg)
 
     def _side(self, name, logits):
         w = getattr(self, name)
-        return 1. if w is None else w.to(logits) if w.ndim == 0 else self._class_weight(name, logits)
+        return w if w is None else w.to(logits) if w.ndim == 0 else self._class_weight(name, logits)
 
     def forward(self, logits, targets):
         logits, y = _prepare(self, logits, targets, torch.nan)
-        labelled, y = ~y.isnan(), y.nan_to_num()
-        values = -self._side('pos', logits)*_times_log(y, F.logsigmoid(logits)) - self._side('neg', logits)*_times_log(1 - y, F.logsigmoid(-logits))
-        return _reduce(values.masked_fill(~labelled, 0.), labelled.sum(), 'mean')
+        pos, neg = self._side('pos', logits), self._side('neg', logits)
+        value = fast_bce(logits, y, y.numel()) if pos is None and neg is None and self._may_be_fast(logits, y) else None
+        return self._compute(plain_bce, logits, y, None, pos, neg) if value is None else value
 
 # %% ../nbs/08_dice.ipynb #9ae163e4
 class SoftDiceCELoss(_WithDice):
@@ -163,5 +158,6 @@ class SoftDiceCELoss(_WithDice):
         reduction: str = 'mean',                 # 'mean', 'sum' (the mean times the number of images) or 'none' (N,)
         aggregate: str = 'image',                # 'image', 'class' or 'batch'
         classes: str = 'all',                    # 'all' or 'present'
+        compile: bool = False,                   # Compile the plain formulas? The first call takes 12 to 20 seconds
     ):
-        super().__init__(SoftCrossEntropyLossFlat(axis, weight), SoftDiceLoss(axis, 'softmax', smooth, 'mean', aggregate, classes), dice_weight, reduction)
+        super().__init__(SoftCrossEntropyLossFlat(axis, weight, compile=compile), SoftDiceLoss(axis, 'softmax', smooth, 'mean', aggregate, classes, compile=compile), dice_weight, reduction, compile)

@@ -6,12 +6,13 @@
 from __future__ import annotations
 from typing import Sequence
 
-import torch, torch.nn.functional as F
+import torch
 from torch import nn, Tensor
 
 from fastcore.all import L, getcallable, patch
 from fastai.torch_core import TensorBase
 from .core import SoftLabelError, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory, soft_targets
+from .kernels import _compiled, _smoothed, fast_bce, fast_cross_entropy, plain_bce, plain_cross_entropy, takes
 
 # %% auto #0
 __all__ = ['SoftLoss', 'SoftCrossEntropyLossFlat', 'SoftBCEWithLogitsLossFlat', 'SumOfLosses']
@@ -29,10 +30,11 @@ class SoftLoss(nn.Module):
     def __init__(self,
         axis: int,      # The class axis
         reduction: str, # 'mean', 'sum' or 'none'
+        compile: bool = False, # Run the plain formula through `torch.compile`?
         **weights,      # Class weights by name, each None or (C,), finite and not negative
     ):
         super().__init__()
-        self.axis, self.reduction = axis, reduction
+        self.axis, self.reduction, self.compiled = axis, reduction, compile
         for name, w in weights.items():
             if w is not None:
                 w = torch.as_tensor(w)
@@ -55,8 +57,17 @@ class SoftLoss(nn.Module):
         if w.shape != (n,): raise SoftLabelError(f'`{name}` has shape {tuple(w.shape)}, but the logits have {n} classes: give one weight each.')
         return w.to(logits).view(-1, *[1]*(logits.ndim - 1 - axis))
 
+    def _may_be_fast(self, logits, y):
+        "Has a kernel a form of this, as far as it is the same for all losses?"
+        return not self.compiled and self.reduction != 'none' and not getattr(self, 'kl', False) and takes(logits, y)
+
+    def _compute(self, formula, *args, **options):
+        "A plain formula, compiled if that was asked for"
+        return _compiled(formula, *args, **options) if self.compiled else formula(*args, **options)
+
     def extra_repr(self):
         shown = {k: getattr(self, k) for k in ('axis', 'label_smoothing', 'thresh', 'reduction', 'kl') if hasattr(self, k)}
+        if self.compiled: shown['compile'] = True
         weights = {k: w.tolist() for k, w in self._buffers.items() if w is not None}
         return ', '.join(f'{k}={v!r}' for k, v in {**shown, **weights}.items())
 
@@ -67,16 +78,6 @@ def _prepare(loss: SoftLoss, logits: Tensor, targets: Tensor, unlabelled: float)
     if logits.ndim < 2: raise SoftLabelError(f'Expected logits (N,C) or, with `axis=1`, (N,C,H,W); got logits of shape {tuple(logits.shape)}.')
     return logits, soft_targets(logits, targets, loss.axis, unlabelled)
 
-def _reduce(values: Tensor, count: Tensor, reduction: str) -> Tensor:
-    "`values` as they are, summed, or divided by `count`; nothing counted gives 0"
-    if reduction == 'none': return values
-    if reduction == 'sum': return values.sum()
-    return values.sum() / torch.where(count == 0, 1., count)
-
-def _times_log(a: Tensor, log_p: Tensor) -> Tensor:
-    "a·log p, and 0 where a is 0 even if log p is −∞"
-    return a * log_p.masked_fill(a == 0, 0.)
-
 # %% ../nbs/01_losses.ipynb #dd97d9b4
 class SoftCrossEntropyLossFlat(SoftLoss):
     "Cross-entropy to soft labels; on one-hot labels or class indices equal to `nn.CrossEntropyLoss`"
@@ -86,9 +87,10 @@ class SoftCrossEntropyLossFlat(SoftLoss):
         label_smoothing: float = 0.,               # ε in [0,1]: mixes this much of the uniform distribution into the labels
         reduction: str = 'mean',                   # 'mean' (over the weighted mass), 'sum', or 'none' (a value for each item or pixel)
         kl: bool = False,                          # Subtract the least value that any prediction can reach, so that the floor is 0?
+        compile: bool = False,                     # Compile the plain formula? The first call takes 12 to 20 seconds
     ):
         if not 0 <= label_smoothing <= 1: raise ValueError(f'label_smoothing is {label_smoothing}; expected a number in [0,1]')
-        super().__init__(axis, reduction, weight=weight)
+        super().__init__(axis, reduction, compile, weight=weight)
         self.label_smoothing, self.kl = label_smoothing, kl
 
     def forward(self,
@@ -97,14 +99,12 @@ class SoftCrossEntropyLossFlat(SoftLoss):
     ) -> Tensor:         # A scalar; for 'none' the logits' shape without the class axis
         logits, y = _prepare(self, logits, targets, unlabelled=0.)
         w = self._class_weight('weight', logits)
-        mass = (y if w is None else w*y).sum(self.axis)
-        if self.label_smoothing: y = torch.lerp(y, y.mean(self.axis, keepdim=True).expand_as(y), self.label_smoothing)
-        if w is not None: y = w*y
-        values = -_times_log(y, logits.log_softmax(self.axis)).sum(self.axis)
-        if self.kl:
-            total = y.sum(self.axis)
-            values = values - torch.special.entr(y).sum(self.axis) - torch.xlogy(total, total)
-        return _reduce(values, mass.sum(), self.reduction)
+        if self._may_be_fast(logits, y):
+            count = None if w is None else (w*y).sum()
+            if self.reduction == 'sum': count = y.new_ones(())
+            value = fast_cross_entropy(logits, _smoothed(y, self.axis, w, self.label_smoothing), self.axis, count)
+            if value is not None: return value
+        return self._compute(plain_cross_entropy, logits, y, self.axis, w, self.label_smoothing, self.kl, self.reduction)
 
 # %% ../nbs/01_losses.ipynb #6d9f0f5d
 def _remembering(decoded, probs, cls):
@@ -137,8 +137,9 @@ class SoftBCEWithLogitsLossFlat(SoftLoss):
         thresh: float = 0.5,                         # Probability in [0,1] above which `decodes` says that a class is present
         reduction: str = 'mean',                     # 'mean' (over labelled elements), 'sum', or 'none' (the logits' shape)
         kl: bool = False,                            # Subtract the least value that any prediction can reach, so that the floor is 0?
+        compile: bool = False,                       # Compile the plain formula? The first call takes 12 to 20 seconds
     ):
-        super().__init__(axis, reduction, weight=weight, pos_weight=pos_weight)
+        super().__init__(axis, reduction, compile, weight=weight, pos_weight=pos_weight)
         self.thresh, self.kl = thresh, kl
 
     @property
@@ -153,14 +154,11 @@ class SoftBCEWithLogitsLossFlat(SoftLoss):
         targets: Tensor, # Probabilities of the same shape (NaN elements are unlabelled), or class indices (−100: unlabelled)
     ) -> Tensor:         # A scalar; for 'none' the logits' shape
         logits, y = _prepare(self, logits, targets, unlabelled=torch.nan)
-        labelled = ~y.isnan()
         w, v = self._class_weight('weight', logits), self._class_weight('pos_weight', logits)
-        pos, neg = y.masked_fill(~labelled, 0.), (1-y).masked_fill(~labelled, 0.)
-        if v is not None: pos = v*pos
-        values = -_times_log(pos, F.logsigmoid(logits)) - _times_log(neg, F.logsigmoid(-logits))
-        if self.kl: values = values - torch.special.entr(pos) - torch.special.entr(neg) - torch.xlogy(pos+neg, pos+neg)
-        if w is not None: values = w*values
-        return _reduce(values, labelled.sum(), self.reduction)
+        if w is None and v is None and self._may_be_fast(logits, y):
+            value = fast_bce(logits, y, 1 if self.reduction == 'sum' else y.numel())
+            if value is not None: return value
+        return self._compute(plain_bce, logits, y, w, v, None, self.kl, self.reduction)
 
 # %% ../nbs/01_losses.ipynb #5a8b86ce
 @patch

@@ -14,7 +14,7 @@ from fastcore.all import patch
 from fastai.learner import Metric
 from fastai.losses import BCEWithLogitsLossFlat
 from .core import SoftLabelError, entropy, soft_targets
-from .dice import dice_values
+from .kernels import dice_values
 
 # %% auto #0
 __all__ = ['is_multi', 'SoftMetric', 'ItemMetric', 'top1_agreement', 'soft_accuracy', 'soft_cross_entropy', 'kl_divergence',

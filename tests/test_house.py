@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {'core': set(), 'losses': {'core'}, 'dice': {'core', 'losses'}, 'data': {'core', 'losses'}, 'masks': {'core', 'losses', 'dice', 'data'}, 'metrics': {'core', 'losses', 'dice'}, 'ood': {'core'}, 'confidence': {'core', 'losses', 'data', 'metrics', 'ood'}, 'interpret': {'core', 'metrics'}, 'votes': {'core'}, 'datasets': {'core'}} # what each may import
+ROOMS = {'kernels': set(), 'core': set(), 'losses': {'core', 'kernels'}, 'dice': {'core', 'losses', 'kernels'}, 'data': {'core', 'losses'}, 'masks': {'core', 'losses', 'dice', 'data'}, 'metrics': {'core', 'kernels'}, 'ood': {'core'}, 'confidence': {'core', 'losses', 'data', 'metrics', 'ood'}, 'interpret': {'core', 'metrics'}, 'votes': {'core'}, 'datasets': {'core'}} # what each may import
 
 
 def modules(): return {p.stem: ast.parse(p.read_text()) for p in (ROOT/'fastai_softlabels').glob('*.py') if p.stem not in ('__init__', '_modidx', 'all')}
@@ -69,7 +69,7 @@ def test_our_show_methods_are_taken_whoever_is_imported_first(lines):
 def test_requirements_come_from_settings():
     settings = ConfigParser()
     settings.read(ROOT/'settings.ini')
-    for name, extra in (('requirements', None), ('dev_requirements', 'dev'), ('crowd_requirements', 'crowd')):
+    for name, extra in (('requirements', None), ('dev_requirements', 'dev'), ('crowd_requirements', 'crowd'), ('bench_requirements', 'bench')):
         ours = set(settings['DEFAULT'][name].split())
         installed = {r.split(';')[0].strip() for r in requires('fastai_softlabels') if (f'extra == "{extra}"' in r if extra else 'extra' not in r)}
         assert ours == installed
