@@ -69,9 +69,11 @@ def scores(probs: Tensor, y: Tensor) -> dict:
                 miou=(confusion.diag()/union)[confusion.sum(1) > 0].mean().item(), certain=(probs.amax(1)[counted] > .99).float().mean().item(), certain_target=(y.amax(1)[counted] > .99).float().mean().item())
 
 
-def compare_losses(files: list, get_y, codes: list, ignore: list = None, n_valid: int = 50, seeds=(0, 1, 2), epochs: int = 10, bs: int = 8, lr: float = 1e-3, size: int = None, verbose: bool = False, keep: dict = None) -> pd.DataFrame:
-    "One row for each loss and seed; the last `n_valid` files are for validation, always against the soft masks. Images are resized to `size` if given; `keep` receives the learners of the last seed"
-    def dataloaders(block, get_y): return DataBlock(blocks=(ImageBlock, block), get_y=get_y, splitter=IndexSplitter(range(len(files) - n_valid, len(files))), item_tfms=Resize(size) if size else None,
+def u_net(dls) -> Learner: return unet_learner(dls, resnet18, pretrained=False)
+
+def compare_losses(files: list, get_y, codes: list, ignore: list = None, n_valid: int = 50, seeds=(0, 1, 2), epochs: int = 10, bs: int = 8, lr: float = 1e-3, item_tfms=None, make=u_net, verbose: bool = False, keep: dict = None) -> pd.DataFrame:
+    "One row for each loss and seed; the last `n_valid` files are for validation, always against the soft masks. `make` makes a learner of DataLoaders; `keep` receives the learners of the last seed"
+    def dataloaders(block, get_y): return DataBlock(blocks=(ImageBlock, block), get_y=get_y, splitter=IndexSplitter(range(len(files) - n_valid, len(files))), item_tfms=item_tfms,
                                                     batch_tfms=[*aug_transforms(max_rotate=5, max_warp=0, max_zoom=1.05), Normalize()]).dataloaders(files, bs=bs, num_workers=0)
     y = torch.cat([y.as_subclass(Tensor) for _, y in dataloaders(SoftMaskBlock(codes, ignore=ignore), get_y).valid])
     rows = []
@@ -79,7 +81,7 @@ def compare_losses(files: list, get_y, codes: list, ignore: list = None, n_valid
         for name, (loss, exclusive, hard) in recipes(y.shape[1]).items():
             set_seed(seed, reproducible=True)
             dls = dataloaders(SoftMaskBlock(codes, exclusive=exclusive, ignore=ignore, loss_func=loss), (lambda f: harden(get_y(f))) if hard else get_y)
-            learn, start = unet_learner(dls, resnet18, pretrained=False), time.perf_counter()
+            learn, start = make(dls), time.perf_counter()
             with learn.no_bar(), learn.no_logging():
                 learn.fit_one_cycle(epochs, lr)
                 probs = learn.get_preds()[0].as_subclass(Tensor)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 from copy import deepcopy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from numbers import Real
 from pathlib import PurePath
 from typing import Callable, Sequence
@@ -68,11 +68,14 @@ def _read_numbers(
 
 def _check_classes(classes: Sequence, what: str) -> list:
     "`classes` as a list; raise `SoftLabelError` when it has no order, is no list, or names a class twice"
-    if isinstance(classes, (str, bytes, set, frozenset)) or not hasattr(classes, '__iter__'):
-        raise SoftLabelError(f'{what} is {_short(classes)}; expected a list of class names (a set has no order, a text is one name).')
+    if isinstance(classes, (str, bytes, set, frozenset, Mapping)) or not hasattr(classes, '__iter__'):
+        raise SoftLabelError(f'{what} is {_short(classes)}; expected a list of class names (a set has no order, a text is one name, a dict two).')
+    classes = list(classes)
+    unhashable = [c for c in classes if not isinstance(c, Hashable)]
+    if unhashable: raise SoftLabelError(f'{what} holds {_short(unhashable[0])}, which cannot be the name of a class: give texts or numbers.')
     twice = [c for c, n in Counter(classes).items() if n > 1]
     if twice: raise SoftLabelError(f'{what} names the class {twice[0]!r} more than once: {_short(list(classes))}. Name each class once.')
-    return list(classes)
+    return classes
 
 # %% ../nbs/02_data.ipynb #d799cf62
 class SoftLabelReader(DisplayedTransform):
@@ -207,7 +210,7 @@ class SoftCategorize(DisplayedTransform):
         loss_func: Callable | None = None, # What `DataLoaders` infer; soft cross-entropy by default
     ):
         self.sort, self.normalize, self.ignore = sort, normalize, ignore
-        self._loss = self._default_loss() if loss_func is None else loss_func() if isinstance(loss_func, type) else loss_func
+        self._loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
         if not self.multi and isinstance(self._loss, BaseLoss) and self._loss.flatten:
             raise SoftLabelError(f'{type(self._loss).__name__} flattens targets to one number an item, so a distribution cannot pass. Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
         self.vocab, self._source = None, (None, None) # classes of the last reader row, and where ours stand among them
@@ -237,6 +240,11 @@ def _set_vocab(self: SoftCategorize, vocab):
     if self.c == 1 and not self.multi:
         raise SoftLabelError(f'One class, {self.vocab[0]!r}, leaves nothing to tell apart. For "how sure is it this class" use `SoftMultiCategoryBlock`; else name all classes in `vocab=`.')
     _check_loss_weights(self._loss, self.vocab)
+
+def _make_loss(loss_func):
+    "A loss, also from its class or a partial of that"
+    if not callable(loss_func): raise SoftLabelError(f'`loss_func` is {_short(loss_func)}; expected a loss, or a class of losses.')
+    return loss_func() if isinstance(loss_func, type) or isinstance(getattr(loss_func, 'func', None), type) else loss_func
 
 def _check_loss_weights(loss, vocab):
     "See that `loss` has a weight for each class of `vocab`, where it has any"

@@ -12,7 +12,7 @@ from torch import Tensor
 from fastcore.all import patch
 from .core import TensorSoftMask
 from .kernels import dice_values, fast_bce, fast_dice, plain_bce, plain_dice
-from .losses import SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _prepare, _remembering
+from .losses import SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _check_softmax, _prepare, _remembering
 
 # %% auto #0
 __all__ = ['SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
@@ -52,6 +52,7 @@ class SoftDiceLoss(SoftLoss):
     ) -> Tensor:         # A scalar; for 'none' (N,), the value of each image alone
         softmax = self.is_softmax(logits)
         logits, y = _prepare(self, logits, targets, 0. if softmax else torch.nan)
+        if softmax: _check_softmax(self, logits)
         value = self._fast(logits, y, softmax)
         return self._compute(plain_dice, logits, y, softmax, self.axis, self.smooth, self.aggregate, self.classes, self.reduction) if value is None else value
 

@@ -79,14 +79,14 @@ def _dice_total(predicted, mass, size, smooth):
 
 def dice_values(
     p: Tensor,       # Probabilities (N,K,…)
-    y: Tensor,       # Soft masks of the same shape; no mass, for independent classes NaN: unlabelled
+    y: Tensor,       # Soft masks of the same shape; no mass or NaN: unlabelled; for independent classes NaN alone
     exclusive: bool, # Do the classes exclude each other?
     axis: int,       # The class axis
     keep: Sequence,  # The axes that are not summed over
     smooth: float,   # Added to the denominator, in pixels
 ) -> tuple:          # The values, whether the mask has mass there, and how many labelled pixels
     "Dice semimetric Σ|p − y|/(Σp + Σy + smooth) over the labelled pixels; without mass Σp/(Σp + smooth·pixels)"
-    weight = y.sum(axis, keepdim=True).expand_as(y) if exclusive else (~y.isnan()).to(p.dtype)
+    weight = y.nan_to_num().sum(axis, keepdim=True).expand_as(y) if exclusive else (~y.isnan()).to(p.dtype)
     p, y = weight*p, y.nan_to_num()
     over = [d for d in range(p.ndim) if d not in keep]
     distance, predicted, mass, size = (t.sum(over) if over else t for t in ((p - y).abs(), p, y, weight))

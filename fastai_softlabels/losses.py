@@ -78,6 +78,11 @@ def _prepare(loss: SoftLoss, logits: Tensor, targets: Tensor, unlabelled: float)
     if logits.ndim < 2: raise SoftLabelError(f'Expected logits (N,C) or, with `axis=1`, (N,C,H,W); got logits of shape {tuple(logits.shape)}.')
     return logits, soft_targets(logits, targets, loss.axis, unlabelled)
 
+def _check_softmax(loss: SoftLoss, logits: Tensor):
+    "Raise `SoftLabelError` where softmax would compare nothing, or the columns of an image"
+    if logits.shape[loss.axis] == 1: raise SoftLabelError(f'{type(loss).__name__}: softmax over one class is 1 whatever the logits {tuple(logits.shape)} are. For one class use `SoftBCEWithLogitsLossFlat` or `SoftDiceLoss`.')
+    if logits.ndim == 4 and loss.axis == -1: raise SoftLabelError(f'{type(loss).__name__}: with `axis=-1` the columns of logits {tuple(logits.shape)} would be classes. Say `axis=1` for (N,C,H,W), `axis=3` for (N,H,W,C).')
+
 # %% ../nbs/01_losses.ipynb #dd97d9b4
 class SoftCrossEntropyLossFlat(SoftLoss):
     "Cross-entropy to soft labels; on one-hot labels or class indices equal to `nn.CrossEntropyLoss`"
@@ -98,6 +103,7 @@ class SoftCrossEntropyLossFlat(SoftLoss):
         targets: Tensor, # Probabilities of the same shape (rows without mass are unlabelled), or class indices (−100: unlabelled)
     ) -> Tensor:         # A scalar; for 'none' the logits' shape without the class axis
         logits, y = _prepare(self, logits, targets, unlabelled=0.)
+        _check_softmax(self, logits)
         w = self._class_weight('weight', logits)
         if self._may_be_fast(logits, y):
             count = None if w is None else (w*y).sum()
@@ -112,6 +118,7 @@ def _remembering(decoded, probs, cls):
     if probs.ndim not in (2, 4): return decoded
     res = _plain(decoded).as_subclass(cls if probs.ndim == 2 else TensorSoftMask)
     res.probs = _plain(probs)
+    if probs.ndim == 4: res.exclusive = decoded.dtype != torch.bool
     return res
 
 # %% ../nbs/01_losses.ipynb #a2deb809
@@ -173,7 +180,7 @@ def decodes(self: SoftBCEWithLogitsLossFlat, x: Tensor) -> Tensor:
 
 # %% ../nbs/01_losses.ipynb #204137a3
 class SumOfLosses(nn.Module):
-    "The sum of one loss for each target, for models with a prediction for each target or one row of columns for all"
+    "The sum of one loss for each target, for models with a prediction for each target or one row of columns (for masks, of channels) for all"
     def __init__(self,
         losses: Sequence, # One loss for each target
         sizes: Sequence,  # How many of the model's columns belong to each target
@@ -184,12 +191,13 @@ class SumOfLosses(nn.Module):
     def split(self, preds) -> tuple:
         "`preds` for each target"
         if isinstance(preds, (tuple, list, L)): return tuple(preds)
-        if preds.shape[-1] != sum(self.sizes):
-            raise SoftLabelError(f'The model gives {preds.shape[-1]} columns, but the targets need {" + ".join(map(str, self.sizes))} = {sum(self.sizes)}.')
-        return preds.split(self.sizes, dim=-1)
+        n = preds.shape[1]
+        if n != sum(self.sizes):
+            raise SoftLabelError(f'The model gives {n} {"columns" if preds.ndim == 2 else "channels"}, but the targets need {" + ".join(map(str, self.sizes))} = {sum(self.sizes)}. Where they are not alike, as masks and classes, let it return a tuple with a prediction for each.')
+        return preds.split(self.sizes, dim=1)
 
     def forward(self,
-        preds,    # One tensor of logits for each target, or one tensor whose last axis is split by `sizes`
+        preds,    # One tensor of logits for each target, or one tensor whose columns (N,C) or channels (N,C,H,W) are split by `sizes`
         *targets, # What each loss takes
     ) -> Tensor:  # A scalar; for 'none' (N,)
         values = [f(p, t) for f, p, t in zip(self.losses, self.split(preds), targets, strict=True)]

@@ -9,8 +9,8 @@ from copy import deepcopy
 from pathlib import Path, PurePath
 from typing import Callable, Sequence
 
-import matplotlib.pyplot as plt, numpy as np, torch
-from matplotlib.colors import to_rgb
+import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
+from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.patches import Patch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
@@ -32,12 +32,12 @@ from PIL.Image import Resampling
 from .core import *
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat
 from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
-from .data import FreshTransforms, InferSumOfLosses, _check_classes, _check_loss_weights, _is_list, _is_missing, _short
+from .data import FreshTransforms, InferSumOfLosses, _check_classes, _check_loss_weights, _is_list, _is_missing, _item_name, _make_loss, _short
 
 # %% auto #0
-__all__ = ['mask_array', 'probabilities_of', 'mask_planes', 'PILSoftMask', 'encodes', 'OpenSoftMask', 'SameSize', 'SoftMaskBlock',
-           'class_colors', 'mask_overlay', 'mask_legend', 'show_batch', 'show_results', 'plot_top_losses',
-           'SoftMaskCutMix']
+__all__ = ['mask_array', 'probabilities_of', 'mask_planes', 'PILSoftMask', 'encodes', 'OpenSoftMask', 'SameSize', 'NameCodes',
+           'SoftMaskBlock', 'class_colors', 'mask_overlay', 'mask_legend', 'show_batch', 'show_results',
+           'plot_top_losses', 'SoftMaskCutMix']
 
 # %% ../nbs/09_masks.ipynb #98e0014b
 _GREY = ('1', 'L', 'P', 'F', 'I') # Pillow's modes with one number a pixel; those with 16 bits begin with `I;16`
@@ -74,7 +74,8 @@ def mask_array(
         name = name or getattr(o, 'filename', '') or 'the mask image'
         a, palette = _image_array(o, name), o.mode == 'P'
     elif isinstance(o, Tensor): a = (o.float() if o.is_floating_point() else o).detach().cpu().numpy()
-    elif isinstance(o, np.ndarray): a = o
+    elif isinstance(o, np.ndarray) and not np.ma.is_masked(o): a = np.asarray(o)
+    elif isinstance(o, np.ndarray): raise SoftLabelError(f'{name or "the mask"} is a masked array, and what is masked has no value. Make it a code of its own (`.filled(…)`) and name that in `ignore=`.')
     else: raise SoftLabelError(f'{name or "the mask"} is {_short(o)}; expected a path, an image, an array or a tensor, or a list of those, one for each annotator.')
     name = name or f'the mask (an array of {a.dtype}, {a.shape})'
     if a.ndim not in (2, 3) or not a.size or a.dtype.kind not in 'biuf':
@@ -88,11 +89,11 @@ def _at(a: np.ndarray, bad: np.ndarray) -> str:
     return f'{a[i]:.6g} at row {i[-2]}, column {i[-1]}'
 
 def _check_floats(a: np.ndarray, name: str):
-    "Refuse what is no probability"
+    "Refuse what is no probability; rounding errors of a thousandth are let pass"
     if (bad := np.isnan(a)).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}. Expected a number for each pixel; what nobody labelled is a code of its own, named in `ignore=`.')
-    if (bad := a < 0).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative value. Expected probabilities in [0,1].')
-    if (bad := a > 1).any():
-        mend = 'Divide it by 255, or give it as 8 bits (`uint8`).' if a.max() <= 255 else 'Divide it by its largest possible value.'
+    if (bad := a < -1e-3).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative value. Expected probabilities in [0,1].')
+    if (bad := a > 1 + 1e-3).any():
+        mend = 'Did an interpolation overshoot? Then clip it.' if a.max() < 2 else 'Divide it by 255, or give it as 8 bits (`uint8`).' if a.max() <= 255 else 'Divide it by its largest possible value.'
         raise SoftLabelError(f'{name}: the mask of floats holds {_at(a, bad)}, above 1. Expected probabilities in [0,1]. {mend}')
 
 # %% ../nbs/09_masks.ipynb #3dcb5a4a
@@ -105,17 +106,20 @@ def probabilities_of(
     "Floats in [0,1] as they are, 8 bits divided by 255, 16 bits by 65535; integers up to 1 are indices; raise `SoftLabelError` for others"
     if a.dtype.kind in 'bf':
         if a.dtype.kind == 'f': _check_floats(a, name)
-        return a.astype(np.float32)
+        return a.astype(np.float32).clip(0, 1)
     if (bad := a < 0).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative value. Expected 0 or more.')
     top = int(a.max())
     if top <= 1:
         if top == 1: announce(f'{name} holds integers up to 1, so it is read as an index mask: 0 is background, 1 foreground. For probabilities use the whole range of the type, or floats.')
         return a.astype(np.float32)
-    if palette or a.dtype not in (np.uint8, np.uint16):
+    if palette or a.dtype.kind != 'u' or a.dtype.itemsize > 2:
         kind = 'indices into a palette' if palette else f'integers of type {a.dtype}'
         raise SoftLabelError(f'{name} holds {kind} up to {top}, of no known scale. For one class give 0 and 1, probabilities as floats in [0,1], or as 8 or 16 bits (`uint8`, `uint16`); for more classes name them in `codes=`.')
-    if a.dtype == np.uint16 and top <= 255: announce(f'{name} has 16 bits, but no value above {top} of 65535. Is it an 8-bit mask? Then save it as one (`uint8`).')
-    return a.astype(np.float32)/np.iinfo(a.dtype).max
+    full = np.iinfo(a.dtype).max
+    if 0 < (small := int(a.max(initial=0, where=a < full))) < 32:
+        raise SoftLabelError(f'{name} holds no values but small ones, up to {small}{f", and {full}" if top == full else ""}: are they the indices of classes? Then name those in `codes=` (255 often means "void": give it an index of its own, and name it in `ignore=`). If they are probabilities below {32/full:.1g}, give floats.')
+    if full > 255 and top < 4096: announce(f'{name} has 16 bits, but no value above {top} of 65535. Is it a mask of 8 or 12 bits? Then divide it by its own range, and give floats.')
+    return a.astype(np.float32)/full
 
 # %% ../nbs/09_masks.ipynb #caac4e22
 def _one_hot(a: np.ndarray, codes: list, name: str) -> np.ndarray:
@@ -138,7 +142,7 @@ def _distributions(a: np.ndarray, name: str) -> np.ndarray:
         r, c = np.unravel_index(int(bad.argmax()), bad.shape)
         values = [float(f'{v:.4g}') for v in a[:, r, c]]
         raise SoftLabelError(f'{name}: the codes at row {r}, column {c} sum to {total[r, c]:.6g}, expected 1 (± 0.001): {_short(values)}. If a pixel may belong to several codes or to none, say `exclusive=False`; what nobody labelled is a code of its own, named in `ignore=`.')
-    return (a/total).astype(np.float32)
+    return (a/total).astype(np.float32).clip(0, 1)
 
 # %% ../nbs/09_masks.ipynb #8ef7317a
 def mask_planes(
@@ -173,6 +177,9 @@ class PILSoftMask(PILBase):
         self.about = dict(codes=codes, exclusive=exclusive, labelled=labelled, name=name)
         self._mode, self._size = 'F', self.planes[0].size
 
+    @property
+    def im(self): raise SoftLabelError('A soft mask is not one image but several planes: it can be cropped, resized, flipped, turned by 90° and padded. For anything else take `np.asarray(mask)`, (H,W,K), and give the result to `mask.like(…)`.')
+
     def _moved(self, method: str, *args, **kwargs): return PILSoftMask([getattr(p, method)(*args, **kwargs) for p in self.planes], **self.about)
     def crop(self, *args, **kwargs): return self._moved('crop', *args, **kwargs)
     def transpose(self, method): return self._moved('transpose', method)
@@ -192,13 +199,32 @@ def tensor(self: PILSoftMask) -> Tensor:
     "`TensorSoftMask` (K,H,W)"
     t = torch.from_numpy(np.stack([np.asarray(p) for p in self.planes])).clamp(0, 1)
     if self.about['labelled']: t = _where_labelled(t[:-1], t[-1:])
-    return _about(t, self.about['codes'], self.about['exclusive'])
+    return _about(t, *(self.about[k] for k in ('codes', 'exclusive', 'labelled')))
 
-def _about(t: Tensor, codes, exclusive) -> Tensor:
-    "`t` as a `TensorSoftMask` that knows its codes, for showing"
+def _about(t: Tensor, codes, exclusive, labelled=None) -> Tensor:
+    "`t` as a `TensorSoftMask` that knows its codes"
     res = t.as_subclass(Tensor).as_subclass(TensorSoftMask)
-    res.codes, res.exclusive = codes, exclusive
+    res.codes, res.exclusive, res.labelled = codes, exclusive, labelled
     return res
+
+@patch(as_prop=True)
+def __array_interface__(self: PILSoftMask): return np.stack([np.asarray(p) for p in self.planes], -1).__array_interface__
+
+@patch
+def like(self: PILSoftMask,
+    a: np.ndarray, # Planes (H,W,K), as `np.asarray` gives them
+) -> PILSoftMask:
+    "A mask of the same classes with other values, for transforms of your own"
+    return PILSoftMask(list(np.moveaxis(np.asarray(a, dtype=np.float32), -1, 0)), **self.about)
+
+@patch
+def copy(self: PILSoftMask): return self.like(np.asarray(self))
+
+@patch
+def __copy__(self: PILSoftMask): return self.copy()
+
+@patch
+def __reduce_ex__(self: PILSoftMask, protocol): return PILSoftMask, (list(np.moveaxis(np.asarray(self), -1, 0)), *self.about.values())
 
 @ToTensor
 def encodes(self, o: PILSoftMask): return o.tensor()
@@ -214,8 +240,10 @@ def affine_coord(self: TensorSoftMask, mat=None, coord_tfm=None, sz=None, mode='
     t = self.as_subclass(Tensor)
     unlabelled = t.isnan()
     res = moved(t.nan_to_num())
-    if not getattr(self, 'exclusive', False): res = _where_labelled(res, 1 - moved(unlabelled.to(t.dtype)))
-    return _about(res, getattr(self, 'codes', None), getattr(self, 'exclusive', None))
+    codes, exclusive, labelled = (getattr(self, k, None) for k in ('codes', 'exclusive', 'labelled'))
+    if labelled: res = _where_labelled(res, moved((~unlabelled).to(t.dtype)))
+    elif not exclusive: res = _where_labelled(res, 1 - moved(unlabelled.to(t.dtype)))
+    return _about(res, codes, exclusive, labelled)
 
 # %% ../nbs/09_masks.ipynb #6d9556cb
 class OpenSoftMask(DisplayedTransform):
@@ -228,7 +256,7 @@ class OpenSoftMask(DisplayedTransform):
         loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftDiceLoss` by default
     ):
         self.codes = _check_classes(['foreground'] if codes is None else codes, '`codes`')
-        self.ignore = _check_classes([] if ignore is None else ignore, '`ignore`')
+        self.ignore = _check_classes([] if ignore is None else list(ignore) if isinstance(ignore, (set, frozenset)) else ignore, '`ignore`')
         unknown = [c for c in self.ignore if c not in self.codes]
         if unknown: raise UnknownNameError(f'`ignore` names {unknown[0]!r}, which is not among the codes {_short(self.codes)}. `codes` holds all planes of a mask, those to ignore too.')
         self.vocab = L(c for c in self.codes if c not in self.ignore)
@@ -236,7 +264,7 @@ class OpenSoftMask(DisplayedTransform):
         if not self.c: raise SoftLabelError(f'No code is left of {_short(self.codes)} when {_short(self.ignore)} are ignored: name at least one class.')
         self.exclusive = self.c > 1 if exclusive is None else exclusive
         if self.exclusive and self.c == 1: raise SoftLabelError(f'One class, {self.vocab[0]!r}, has nothing to exclude: leave `exclusive` out, or add its background to `codes`.')
-        self._loss = self._default_loss() if loss_func is None else loss_func() if isinstance(loss_func, type) else loss_func
+        self._loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
         self._check_loss()
         self._announced = False
 
@@ -248,8 +276,8 @@ class OpenSoftMask(DisplayedTransform):
 # %% ../nbs/09_masks.ipynb #1d97cfa6
 def _loss_activation(loss, n_classes: int):
     "'softmax' or 'sigmoid', for losses that we know"
-    if isinstance(loss, (SoftCrossEntropyLossFlat, SoftDiceCELoss)): return 'softmax'
-    if isinstance(loss, (SoftBCEWithLogitsLossFlat, SoftDiceBCELoss, BCEWithLogitsLossFlat)): return 'sigmoid'
+    if isinstance(loss, (SoftCrossEntropyLossFlat, SoftDiceCELoss, torch.nn.CrossEntropyLoss)): return 'softmax'
+    if isinstance(loss, (SoftBCEWithLogitsLossFlat, SoftDiceBCELoss, BCEWithLogitsLossFlat, torch.nn.BCEWithLogitsLoss)): return 'sigmoid'
     if isinstance(loss, SoftDiceLoss): return loss.kind or ('softmax' if n_classes > 1 else 'sigmoid')
 
 @patch
@@ -262,6 +290,8 @@ def _check_loss(self: OpenSoftMask):
     if (reads := _loss_activation(self._loss, self.c)) not in (None, means):
         raise SoftLabelError(f'{name} reads {reads} classes, but the {self.c} classes {_short(list(self.vocab))} {"exclude each other" if self.exclusive else "are independent"} ({means}). '
                              f'Say `exclusive={not self.exclusive}`, or use {"`SoftDiceLoss()` or `SoftDiceCELoss()`" if self.exclusive else "`SoftDiceLoss(activation=" + chr(39) + "sigmoid" + chr(39) + ")` or `SoftDiceBCELoss()`"}.')
+    if self.ignore and not self.exclusive and isinstance(self._loss, (BCEWithLogitsLossFlat, torch.nn.BCEWithLogitsLoss)):
+        raise SoftLabelError(f'{name} cannot leave out what {_short(self.ignore)} say is unlabelled (NaN), and would make all weights NaN. Use `SoftBCEWithLogitsLossFlat(axis=1)` or `SoftDiceBCELoss()`.')
     _check_loss_weights(self._loss, self.vocab)
 
 # %% ../nbs/09_masks.ipynb #9a59f66f
@@ -272,13 +302,26 @@ def encode(self: OpenSoftMask,
 ) -> PILSoftMask:
     "The soft mask; raise `SoftLabelError` naming file, value and remedy, `FileNotFoundError` for a missing file"
     if _is_missing(o): raise SoftLabelError(f'{name or "A mask"} is missing ({o}). Leave its image out of the items; what nobody labelled is a code of its own, named in `ignore=`.')
-    masks = list(o) if _is_list(o) else [o]
+    masks = _annotators(o)
     if not masks: raise SoftLabelError(f'{name or "A mask"} is an empty list. Give at least one annotator\'s mask.')
+    if any(_is_missing(m) for m in masks): raise SoftLabelError(f'{name or _short(masks)}: the mask of one annotator is missing. Leave it out of the list; the others are averaged.')
+    if len(masks) == len(self.codes) > 1: _refuse_one_hot(masks, name)
     planes = [mask_planes(m, self.codes, self.exclusive, name, self._announce) for m in masks]
     if name is None: name = str(masks[0]) if isinstance(masks[0], (str, PurePath)) else getattr(masks[0], 'filename', None) or 'the mask'
     for m, p in zip(masks[1:], planes[1:]):
         if p.shape != planes[0].shape: raise SoftLabelError(f'{name} is {_wxh(planes[0])}, but another annotator\'s mask of the same image, {_short(str(m))[:80]}, is {_wxh(p)}. Give masks of one size.')
     return self._to_image(np.mean(planes, axis=0) if len(planes) > 1 else planes[0], name)
+
+def _annotators(o) -> list:
+    "The masks of all annotators; a table's row or an array may hold their paths"
+    if isinstance(o, pd.Series) or (isinstance(o, np.ndarray) and o.dtype.kind in 'UO' and o.ndim == 1): o = o.tolist()
+    return list(o) if _is_list(o) else [o]
+
+def _refuse_one_hot(masks: list, name):
+    "Refuse a list of planes, which would be read as annotators' index masks"
+    planes = [m.numpy() if isinstance(m, Tensor) else m for m in masks]
+    if all(isinstance(p, np.ndarray) and p.ndim == 2 and p.dtype.kind in 'biu' and p.shape == planes[0].shape for p in planes) and (sum(p.astype(int) for p in planes) == 1).all():
+        raise SoftLabelError(f'{name or "The mask"} is a list of {len(planes)} planes that hold 1 where the code is: a list is read as several annotators\' masks. Stack them into one array (`np.stack`).')
 
 def _wxh(planes): return f'{planes.shape[-1]}×{planes.shape[-2]} pixels'
 
@@ -305,7 +348,13 @@ def decode(self: OpenSoftMask, o, split_idx=None, **kwargs):
     if isinstance(o, PILSoftMask): return o
     probs = getattr(o, 'probs', None)
     if probs is None: probs = o if o.is_floating_point() or o.dtype == torch.bool else torch.nn.functional.one_hot(o.as_subclass(Tensor).long(), self.c).movedim(-1, 0)
-    return _about(probs.float(), self.vocab, self.exclusive)
+    return _about(_in_range(probs.float()), self.vocab, self.exclusive)
+
+def _in_range(probs: Tensor) -> Tensor:
+    "`probs`, if they are probabilities"
+    if ((probs < -1e-3) | (probs > 1 + 1e-3)).any():
+        raise SoftLabelError(f'The mask holds values from {probs.min().item():.3g} to {probs.max().item():.3g}, which are not probabilities. Logits? Then the loss has no `activation`: use `SoftDiceLoss`, `SoftDiceBCELoss` or `SoftDiceCELoss`, or pass `act=`.')
+    return probs
 
 @patch
 def setup(self: OpenSoftMask, items=None, train_setup=False):
@@ -313,6 +362,7 @@ def setup(self: OpenSoftMask, items=None, train_setup=False):
     for s in [items.subset(i) for i in range(items.n_subsets)] if hasattr(items, 'subset') else []:
         for i in range(len(s)):
             o = s[i]
+            if _is_missing(o): self.encode(o, _item_name(getattr(s, 'items', s), i))
             files = [f for f in (o if _is_list(o) else [o]) if isinstance(f, (str, PurePath))]
             for f in files:
                 if not Path(f).exists(): raise FileNotFoundError(f'The mask file {f} does not exist. Correct what `get_y` returns, or leave its image out of the items.')
@@ -330,6 +380,16 @@ class SameSize(DisplayedTransform):
                 raise SoftLabelError(f'{mask.about["name"]} is {mask.size[0]}×{mask.size[1]} pixels, but its image is {w}×{h}. Is it the mask of another image? Else bring both to one size first (in `get_x` or `get_y`).')
         return b
 
+class NameCodes(DisplayedTransform):
+    "Tells batches of masks and predictions that come from elsewhere, as those of `get_preds`, what their planes mean"
+    def __init__(self, codes: Sequence, exclusive: bool): self.codes, self.exclusive = codes, exclusive
+
+    def decode(self, b, split_idx=None, **kwargs):
+        for o in b if isinstance(b, tuple) else (b,):
+            if isinstance(o, TensorSoftMask) and not getattr(o, 'codes', None): o.codes, o.exclusive = self.codes, self.exclusive
+        return b
+
+# %% ../nbs/09_masks.ipynb #c51a7d20
 def SoftMaskBlock(
     codes=None,                        # Names of the classes in the order of their numbers; `None`: one class, 'foreground'
     exclusive: bool | None = None,     # Does each pixel belong to one class alone? `None`: yes where there are several
@@ -337,15 +397,16 @@ def SoftMaskBlock(
     loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftDiceLoss` by default, with softmax for exclusive classes, else sigmoid
 ) -> TransformBlock:
     "`TransformBlock` for masks with a probability of each class at each pixel"
-    block = TransformBlock(item_tfms=SameSize, batch_tfms=[IntToFloatTensor, InferSumOfLosses])
-    block.type_tfms = FreshTransforms([OpenSoftMask(codes, exclusive=exclusive, ignore=ignore, loss_func=loss_func)])
+    tfm = OpenSoftMask(codes, exclusive=exclusive, ignore=ignore, loss_func=loss_func)
+    block = TransformBlock(item_tfms=SameSize, batch_tfms=[IntToFloatTensor, InferSumOfLosses, NameCodes(tfm.vocab, tfm.exclusive)])
+    block.type_tfms = FreshTransforms([tfm])
     return block
 
 # %% ../nbs/09_masks.ipynb #1dd33b4d
 def class_colors(n: int) -> list:
     "A colour (R,G,B) in [0,1] for each of `n` classes"
-    cmap = plt.get_cmap('tab10' if n <= 10 else 'tab20')
-    return [to_rgb(cmap(i % cmap.N)) for i in range(n)]
+    if n > 20: return [tuple(hsv_to_rgb((i*.618 % 1, (.9, .55)[i % 2], (.95, .7, .5)[i % 3]))) for i in range(n)]
+    return [to_rgb(c) for c in plt.get_cmap('tab10' if n <= 10 else 'tab20').colors[:n]]
 
 def mask_overlay(
     probs: Tensor,         # A soft mask (K,H,W)
@@ -371,7 +432,7 @@ def mask_legend(
     "The colours of the classes, beside `where`; for one class those of its probability"
     if len(codes) > 1: handles = [Patch(color=c, label=str(name)) for c, name in zip(class_colors(len(codes)), codes)]
     else: handles = [Patch(color=plt.get_cmap(cmap)(.15 + .85*p), label=f'{codes[0]} {format_prob(p)}') for p in (1., .75, .5, .25)]
-    return where.legend(handles=handles, loc='center left', bbox_to_anchor=(1, .5), frameon=False, fontsize='small')
+    return where.legend(handles=handles, loc='center left', bbox_to_anchor=(1, .5), frameon=False, fontsize='small', ncols=-(-len(handles)//12))
 
 @patch
 def show(self: TensorSoftMask, ctx=None, figsize=None, title=None, alpha=.75, cmap='inferno', legend=False, **kwargs):
@@ -382,7 +443,7 @@ def show(self: TensorSoftMask, ctx=None, figsize=None, title=None, alpha=.75, cm
     codes = getattr(self, 'codes', None) or [f'class {i}' for i in range(len(t))]
     if ctx is None: _, ctx = plt.subplots(figsize=figsize)
     exclusive = getattr(self, 'exclusive', None)
-    ctx.imshow(mask_overlay(t, len(t) > 1 if exclusive is None else exclusive, alpha, cmap), **kwargs)
+    ctx.imshow(mask_overlay(_in_range(t), len(t) > 1 if exclusive is None else exclusive, alpha, cmap), **kwargs)
     if title is not None: ctx.set_title(title)
     if legend: mask_legend(ctx, codes, cmap)
     ctx.axis('off')
@@ -397,7 +458,7 @@ def _show_pairs(pairs, ctxs, titles=None, **kwargs):
     "Images with masks over them"
     for i, ((im, mask), ctx) in enumerate(zip(pairs, ctxs)):
         im.show(ctx=ctx)
-        mask.show(ctx=ctx, title=titles and titles[i], **kwargs)
+        mask.show(ctx=ctx, **(dict(kwargs, title=titles[i]) if titles else kwargs))
 
 @dispatch
 def show_batch(x: TensorImage, y: TensorSoftMask, samples, ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, **kwargs):

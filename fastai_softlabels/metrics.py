@@ -29,7 +29,7 @@ def _comparable(
     multi: bool,     # A probability of its own for each class?
 ) -> tuple:          # Both as distributions (N,K), for `multi` (N,K,2); and which are labelled (N,), for `multi` (N,K)
     "Predictions and targets as distributions along the last axis; raise `SoftLabelError` for other shapes"
-    if probs.ndim != 2: raise SoftLabelError(f'Expected predictions (N,K), got shape {tuple(probs.shape)}.')
+    if probs.ndim != 2: raise SoftLabelError(f'Expected predictions (N,K), got shape {tuple(probs.shape)}.{" For masks use `SoftDice` or `DiceAt`." if probs.ndim == 4 else ""}')
     probs = probs.as_subclass(Tensor).float()
     y = soft_targets(probs, targets.as_subclass(Tensor), -1, torch.nan)
     if multi: return torch.stack([probs, 1-probs], -1), torch.stack([y, 1-y], -1), ~y.isnan()
@@ -66,7 +66,7 @@ class SoftMetric(Metric):
         "What the learner predicts for its batch, as probabilities by the loss's `activation`"
         if len(learn.yb) != 1: raise SoftLabelError(f'`{self.name}` compares one prediction with one target, but this batch has {len(learn.yb)} targets: write a metric that picks one.')
         loss = learn.loss_func
-        if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so `{self.name}` cannot know what its logits mean. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`.')
+        if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so `{self.name}` cannot know what its logits mean. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceLoss`, or one of those with `axis=1`.')
         return loss.activation(learn.pred), learn.yb[0], is_multi(loss)
 
 # %% ../nbs/03_metrics.ipynb #d1e9d6e3

@@ -8,7 +8,7 @@ from torch import nn, Tensor
 from fastai.vision.all import (CutMix, DataBlock, EndSplitter, ImageBlock, ImageDataLoaders, Interpretation, Learner, MixUp, Normalize, Resize, get_image_files, noop, resnet18,
                                unet_learner)
 
-from fastai_softlabels.all import (DiceAt, SoftCategoryBlock, SoftDice, SoftDiceLoss, SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, ellipses_masks)
+from fastai_softlabels.all import (DiceAt, SoftCategoryBlock, SoftDice, SoftDiceLoss, SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, ellipses_masks, mask_overlay)
 from test_matrix import FRESH, Mixed, titles
 
 COLUMNS = {'one class': dict(codes=['ellipse']), 'exclusive': dict(codes=['out', 'core', 'rim', 'void'], ignore=['void']), 'independent': dict(codes=['seen', 'sure'], exclusive=False)}
@@ -134,7 +134,8 @@ def shows_results(c):
     if c.k == 1:
         np.testing.assert_allclose(shown[0][..., 3], .75*np.sqrt(targets[0, 0].numpy()), atol=1e-5)
         np.testing.assert_allclose(shown[1][..., 3], .75*np.sqrt(preds[0, 0].numpy()), atol=1e-5)
-    assert not np.allclose(shown[0], shown[1])
+    else: np.testing.assert_allclose(shown[1], mask_overlay(preds[0], c.softmax), atol=1e-5)
+    np.testing.assert_allclose(shown[0], mask_overlay(targets[0], c.softmax), atol=1e-5)
 
 def validates(c):
     with c.trained.no_bar():
@@ -186,6 +187,7 @@ def interprets(c):
         interp.plot_top_losses(2)
     expected = np.sort(c.oracle(logits, targets))[::-1][:3]
     np.testing.assert_allclose(values, expected, rtol=1e-4)
+    assert len(legends()) == 1 and (c.k == 1 or legends()[0] == c.kw['codes'][:c.k])
     assert titles()[1:6:3] == ['target', 'target'] and titles()[2] == f'loss {expected[0]:.3f}'
 
 def mixed_targets(c, mix):

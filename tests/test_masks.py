@@ -1,17 +1,18 @@
 "Masks in every form, moved, refused, announced: against NumPy, PIL and torch."
-import warnings
+import copy, pickle, warnings
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 
-import numpy as np, pytest, torch, torch.nn.functional as F
+import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
-from torch import Tensor
+from torch import nn, Tensor
 from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat
 from fastai.vision.all import (Brightness, Contrast, CropPad, DataBlock, Dihedral, DihedralItem, EndSplitter, Flip, FlipItem, ImageBlock, Normalize, PadMode, PILImage, RandomCrop,
                                RandomResizedCrop, RandomResizedCropGPU, Resize, ResizeMethod, Rotate, TensorImage, ToTensor, Warp, Zoom, aug_transforms)
 
 from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError,
-                                   SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, UnknownNameError, mask_overlay)
+                                   SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, UnknownNameError, class_colors, mask_overlay)
 
 LAND = ['meadow', 'forest', 'unknown']
 GREY = np.array([[0, 51, 255, 128], [0, 0, 3, 200]], np.uint8)
@@ -192,6 +193,36 @@ def test_cutmix_pastes_the_same_patch():
     assert torn > 3 and torch.equal(y, number.expand(6, 2, 20, 32)/10)
 
 
+def test_transforms_of_your_own():
+    "by way of arrays (H,W,K)"
+    mask = OpenSoftMask(LAND, ignore=['unknown'])(np.random.default_rng(0).dirichlet(np.ones(3), (4, 6)).transpose(2, 0, 1))
+    a = np.array(mask)
+    assert a.shape == (4, 6, 2)
+    moved = mask.like(np.roll(a, 1, axis=1)).tensor()
+    assert torch.equal(moved.as_subclass(Tensor), mask.tensor().as_subclass(Tensor).roll(1, -1)) and moved.codes == LAND[:2]
+    for twin in (copy.copy(mask), copy.deepcopy(mask), pickle.loads(pickle.dumps(mask)), mask.copy()):
+        assert torch.equal(twin.tensor(), mask.tensor()) and twin.about == mask.about
+
+
+def test_zeros_from_outside():
+    "by item and by batch: background for one class, unlabelled where codes are ignored"
+    for ignore, outside in (([], 0.), (['unknown'], np.nan)):
+        tfm = OpenSoftMask(['seen', 'unknown'][:1 + len(ignore)], exclusive=False, ignore=ignore)
+        mask = tfm(np.stack([np.full((24, 24), .6), np.zeros((24, 24))][:1 + len(ignore)]))
+        padded = ToTensor()(Resize((24, 40), ResizeMethod.Pad, pad_mode=PadMode.Zeros)(mask, split_idx=1)).as_subclass(Tensor)
+        small = Zoom(.5, .5, p=1., draw=.5, pad_mode=PadMode.Zeros)(mask.tensor()[None], split_idx=0).as_subclass(Tensor)
+        for corner, middle in ((padded[0, 12, 1], padded[0, 12, 20]), (small[0, 0, 1, 1], small[0, 0, 12, 12])):
+            np.testing.assert_allclose([corner, middle], [outside, .6], atol=1e-6)
+
+
+def test_a_batch_may_forget_its_codes():
+    "as targets and predictions do that come from `get_preds`: the block names them again"
+    *_, f = SoftMaskBlock(LAND, exclusive=False).batch_tfms
+    for y in (torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4) > .5):
+        x, named = f.decode((torch.rand(2), TensorSoftMask(y)))
+        assert named.codes == LAND and named.exclusive is False and named[0].codes == LAND
+
+
 # ---- what is said
 
 def test_an_index_mask_is_announced_once():
@@ -230,6 +261,21 @@ REFUSED = {
     'binary mask for two codes': (lambda t: opened(np.where(GREY > 100, 255, 0), LAND[:2]), UnknownNameError, ['holds 255', '`codes=` one name']),
     'integers of no scale': (lambda t: opened(GREY.astype(int)), SoftLabelError, ['integers of type int64 up to 255', 'no known scale', '`uint8`']),
     'palette of several': (lambda t: opened(Image.fromarray(INDEX).convert('P')), SoftLabelError, ['indices into a palette up to 2', '`codes=`']),
+    'indices without codes': (lambda t: opened(saved(t, Image.fromarray(INDEX + 1))), SoftLabelError, ['mask.png holds no values but small ones, up to 3', '`codes=`', 'give floats']),
+    'indices and 255 for void': (lambda t: opened(np.array([[0, 1, 255]], np.uint8)), SoftLabelError, ['up to 1, and 255', 'void', '`ignore=`']),
+    'index planes, independent': (lambda t: opened(np.stack([INDEX]*3), LAND, exclusive=False), SoftLabelError, ['small ones, up to 2']),
+    'masked array': (lambda t: opened(np.ma.masked_array(shape(4, 6), mask=np.eye(4, 6))), SoftLabelError, ['masked array', 'ignore=']),
+    'overshoot': (lambda t: opened(spoilt(1.2)), SoftLabelError, ['holds 1.2', 'overshoot', 'clip']),
+    'one-hot planes as a list': (lambda t: opened([(INDEX == k).astype(np.uint8) for k in range(3)], LAND), SoftLabelError, ['list of 3 planes', 'np.stack']),
+    'a gap among annotators': (lambda t: opened([GREY, np.nan]), SoftLabelError, ['one annotator is missing', 'Leave it out']),
+    'no mask, early': (lambda t: DataBlock(blocks=(ImageBlock, SoftMaskBlock), get_y=lambda f: None if f.stem == 'i1' else f.parent/f.name.replace('i', 'm'), splitter=EndSplitter(.4)).datasets(block_and_files(t)[1]), SoftLabelError, ['i1.png', 'is missing (None)']),
+    'codes a dict': (lambda t: SoftMaskBlock({'meadow': 1, 'forest': 0}), SoftLabelError, ['`codes` is', 'a dict two']),
+    'codes of lists': (lambda t: SoftMaskBlock([['a', 'b']]), SoftLabelError, ["`codes` holds ['a', 'b']", 'texts or numbers']),
+    'a text as loss': (lambda t: SoftMaskBlock(loss_func='dice'), SoftLabelError, ["`loss_func` is 'dice'", 'expected a loss']),
+    'a loss that NaN spoils': (lambda t: SoftMaskBlock(LAND, exclusive=False, ignore=['unknown'], loss_func=BCEWithLogitsLossFlat()), SoftLabelError, ['BCEWithLogitsLossFlat cannot leave out', 'SoftDiceBCELoss()']),
+    "torch's cross-entropy, one class": (lambda t: SoftMaskBlock(loss_func=nn.CrossEntropyLoss()), SoftLabelError, ['CrossEntropyLoss reads softmax']),
+    'logits as a mask': (lambda t: OpenSoftMask().decode(TensorSoftMask(torch.tensor([[[-.4, .6]]]))), SoftLabelError, ['from -0.4 to 0.6', 'no `activation`']),
+    'turn a mask by 10°': (lambda t: OpenSoftMask()(GREY).rotate(10), SoftLabelError, ['several planes', 'mask.like']),
     'float indices': (lambda t: opened(INDEX.astype(float), LAND), SoftLabelError, ['one float for each pixel', '3 codes', 'a plane for each code']),
     'planes for other codes': (lambda t: opened(shape(2, 4, 6), LAND), SoftLabelError, ['2 planes (its shape is (2, 4, 6))', '3 codes', 'one plane for each code']),
     'channels last': (lambda t: opened(shape(4, 6, 3), LAND), SoftLabelError, ['4 planes', '.transpose(2, 0, 1)']),
@@ -270,7 +316,7 @@ REFUSED = {
     'mask of another size': (lambda t: loaders(t, size=(9, 5)).one_batch(), SoftLabelError, ['m0.png is 9×5 pixels, but its image is 8×6', 'one size first']),
     'mask of another size, early': (lambda t: loaders(t, size=(16, 12)).one_batch(), SoftLabelError, ['m0.png is 16×12 pixels, but its image is 8×6']),
     'missing mask of the last image': (lambda t: loaders(t, missing=4), FileNotFoundError, ['m4.png does not exist', 'leave its image out']),
-    'first mask at fault': (lambda t: block_and_files(t, codes=LAND)[0].datasets(block_and_files(t)[1]), UnknownNameError, ['m0.png', 'holds 9']),
+    'first mask at fault': (lambda t: block_and_files(t, codes=LAND)[0].datasets(block_and_files(t)[1]), UnknownNameError, ['m0.png', 'holds 90']),
     'show a batch as one': (lambda t: TensorSoftMask(torch.rand(2, 1, 4, 4)).show(), SoftLabelError, ['shape (2, 1, 4, 4)', 'pick one item']),
 }
 
@@ -278,7 +324,7 @@ def block_and_files(path, size=(8, 6), missing=None, codes=None):
     "Five images with a mask file each"
     for i in range(5):
         Image.new('RGB', (8, 6)).save(path/f'i{i}.png')
-        if i != missing: Image.new('L', size, 9).save(path/f'm{i}.png')
+        if i != missing: Image.new('L', size, 90).save(path/f'm{i}.png')
     block = DataBlock(blocks=(ImageBlock, SoftMaskBlock(codes)), get_y=lambda f: f.parent/f.name.replace('i', 'm'), splitter=EndSplitter(.4), item_tfms=Resize(8))
     return block, [path/f'i{i}.png' for i in range(5)]
 
@@ -295,11 +341,39 @@ def test_refuses(case, tmp_path):
     assert '\n' not in message
 
 
+def test_rounding_errors_pass():
+    a = shape(2, 3)
+    a[0, 0], a[0, 1] = 1 + 1e-6, -1e-7
+    assert opened(a).min() == 0 and opened(a).max() == 1
+    assert opened(GREY.astype('>u2')*257).max() == 1, 'big-endian'
+
+
+def test_more_containers(tmp_path):
+    files = [str(saved(tmp_path, Image.fromarray(np.full((2, 4), v, np.uint8)), f'{v}.png')) for v in (51, 153)]
+    for o in (np.array(files), pd.Series(files), np.array(files, dtype=object)): np.testing.assert_allclose(opened(o), .4, atol=1e-6)
+    assert opened(INDEX, (c for c in LAND), ignore={'unknown'}).shape == (2, 2, 4)
+
+
+def test_losses_of_the_learner_are_looked_at_too():
+    "what the block would refuse"
+    y = torch.rand(2, 1, 4, 4)
+    for loss in (SoftDiceCELoss(), SoftCrossEntropyLossFlat(axis=1), SoftDiceLoss(activation='softmax')):
+        with pytest.raises(SoftLabelError, match='softmax over one class is 1'): loss(torch.randn(2, 1, 4, 4), y)
+    with pytest.raises(SoftLabelError, match=r'`axis=-1` the columns .* Say `axis=1` for'): SoftCrossEntropyLossFlat()(torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4).softmax(1))
+    z = torch.randn(1, 2, 4, 4, requires_grad=True)
+    unlabelled = torch.rand(1, 2, 4, 4).softmax(1)
+    unlabelled[..., 0] = torch.nan
+    loss = SoftDiceLoss()(z, unlabelled)
+    loss.backward()
+    assert z.grad.isfinite().all() and (z.grad[..., 0] == 0).all()
+    torch.testing.assert_close(loss, SoftDiceLoss()(z[..., 1:], unlabelled[..., 1:]))
+
+
 def test_losses_that_fit():
     for kw, losses in ((dict(codes=LAND), (SoftCrossEntropyLossFlat(axis=1), SoftDiceCELoss(), SoftDiceLoss())), (dict(), (SoftDiceLoss(), SoftDiceBCELoss(), SoftBCEWithLogitsLossFlat(axis=1), BCEWithLogitsLossFlat())),
                        (dict(codes=LAND, exclusive=False), (SoftDiceLoss(activation='sigmoid'), SoftDiceBCELoss(pos_weight=[1., 2., 3.])))):
         for loss in losses: assert type(OpenSoftMask(loss_func=loss, **kw).loss_func) is type(loss)
-    assert type(OpenSoftMask(loss_func=SoftDiceBCELoss).loss_func) is SoftDiceBCELoss
+    assert type(OpenSoftMask(loss_func=SoftDiceBCELoss).loss_func) is SoftDiceBCELoss and OpenSoftMask(loss_func=partial(SoftDiceLoss, smooth=2.)).loss_func.smooth == 2
     loss = OpenSoftMask(LAND)
     assert loss.loss_func is not loss.loss_func and loss.loss_func.kind == 'softmax' and OpenSoftMask().loss_func.kind == 'sigmoid'
 
@@ -314,6 +388,10 @@ def test_overlay():
     assert alpha[0] == pytest.approx(.75) and .15 < alpha[1] < .2 and alpha[2] == 0
     assert np.allclose(mask_overlay(torch.tensor([[[1., .5]], [[0., .5]]]), False)[0, :, 3], [.75, .375])
     assert mask_overlay(torch.full((1, 1, 2), torch.nan), False)[..., 3].max() == 0
+
+
+def test_many_classes_have_colours_of_their_own():
+    assert len(set(class_colors(10))) == 10 and len(set(class_colors(21))) == 21 and len(set(class_colors(150))) == 150
 
 
 def test_legend_names_the_codes():
