@@ -553,6 +553,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'fastai_softlabels.ood._Part.packed': ('ood.html#_part.packed', 'fastai_softlabels/ood.py'),
                                        'fastai_softlabels.ood._aupr': ('ood.html#_aupr', 'fastai_softlabels/ood.py'),
                                        'fastai_softlabels.ood._bin_centres': ('ood.html#_bin_centres', 'fastai_softlabels/ood.py'),
+                                       'fastai_softlabels.ood._bin_confidences': ('ood.html#_bin_confidences', 'fastai_softlabels/ood.py'),
                                        'fastai_softlabels.ood._logits': ('ood.html#_logits', 'fastai_softlabels/ood.py'),
                                        'fastai_softlabels.ood._ranking': ('ood.html#_ranking', 'fastai_softlabels/ood.py'),
                                        'fastai_softlabels.ood._scores': ('ood.html#_scores', 'fastai_softlabels/ood.py'),
