@@ -80,7 +80,7 @@ def _check_classes(classes: Sequence, what: str) -> list:
 # %% ../nbs/02_data.ipynb #afa812e1
 def _text(o) -> str:
     "The key of item `o`: a path with forward slashes, or an id (pandas makes `7.0` of a 7 in a row of floats)"
-    if type(o) is not str: o = o.as_posix() if isinstance(o, PurePath) else str(int(o) if isinstance(o, (float, np.floating)) and o.is_integer() else o)
+    if type(o) is not str: o = str(int(o) if isinstance(o, (float, np.floating)) and o.is_integer() else o)
     return o.replace('\\', '/').removeprefix('./')
 
 def _blocks(items, size: int = 1 << 14):
