@@ -537,6 +537,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'fastai_softlabels.ood.ConfidenceMeter.read': ( 'ood.html#confidencemeter.read',
                                                                                        'fastai_softlabels/ood.py'),
                                        'fastai_softlabels.ood.Reading': ('ood.html#reading', 'fastai_softlabels/ood.py'),
+                                       'fastai_softlabels.ood.Reading._held': ('ood.html#reading._held', 'fastai_softlabels/ood.py'),
                                        'fastai_softlabels.ood.Reading.histogram': ( 'ood.html#reading.histogram',
                                                                                     'fastai_softlabels/ood.py'),
                                        'fastai_softlabels.ood.Reading.median': ('ood.html#reading.median', 'fastai_softlabels/ood.py'),

@@ -5,7 +5,7 @@
 # %% ../nbs/06_ood.ipynb #9471e5bf
 from __future__ import annotations
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Sequence
 
 import numpy as np, torch, torch.nn.functional as F
@@ -180,15 +180,21 @@ class Reading:
     counts: np.ndarray    # Items by bin of the score
     surest: list          # Pairs of item number and confidence, surest first
 
+    @cached_property
+    def _held(self) -> tuple: # confidences of the bins that hold any items, ascending, and how many items are up to there
+        held = np.flatnonzero(self.counts)
+        return _bin_confidences()[held], self.counts[held].cumsum()
+
     @property
     def median(self) -> float: # of the confidence, from the bins
         if self.n_nan or not self.n: return np.nan
-        middle = np.searchsorted(self.counts.cumsum(), [(self.n - 1)//2, self.n//2], side='right')
-        return float(_bin_confidences()[middle].mean())
+        confidences, items = self._held
+        return float(confidences[np.searchsorted(items, [(self.n - 1)//2, self.n//2], side='right')].mean())
 
     def histogram(self, edges: np.ndarray) -> np.ndarray: # share of items between ascending `edges` of confidence, the last one included
-        first = np.append(np.searchsorted(_bin_confidences(), edges[:-1]), np.searchsorted(_bin_confidences(), edges[-1], side='right'))
-        return np.diff(np.append(0., self.counts.cumsum())[first])/max(self.n, 1)
+        confidences, items = self._held
+        at = np.append(np.searchsorted(confidences, edges[:-1]), np.searchsorted(confidences, edges[-1], side='right'))
+        return np.diff(np.append(0., items)[at])/max(self.n, 1)
 
 # %% ../nbs/06_ood.ipynb #adfc516a
 class ConfidenceMeter:
