@@ -96,20 +96,23 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument('--json', type=Path, help='write the rows and what is known of the machine to this file')
     parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
     parser.add_argument('--regime', choices=list(REGIMES), help=argparse.SUPPRESS)
+    parser.add_argument('--case', type=int, help=argparse.SUPPRESS)
     return parser
 
 
-def in_regimes(script: str, args: argparse.Namespace) -> list:
-    "Run `script` again in a fresh process for each allocator regime, for a GPU in one; print and collect the rows"
+def in_regimes(script: str, args: argparse.Namespace, n_cases: int) -> list:
+    "Run `script` again for each case and allocator regime, in a process of its own, as the heap that one case leaves decides the next one's time; print and collect the rows"
     rows = []
     for regime, env in (REGIMES if args.device == 'cpu' else {'default allocator': {}}).items():
         print(f'\n{regime}', flush=True)
-        process = subprocess.Popen([sys.executable, script, *sys.argv[1:], '--regime', regime], env={**os.environ, **env, 'OMP_NUM_THREADS': '1'}, stdout=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            r = json.loads(line)
-            rows.append({'regime': regime, **r})
-            show([r])
-        if process.wait(): sys.exit(process.returncode)
+        for case in [None] if args.tiny else range(n_cases):
+            command = [sys.executable, script, *sys.argv[1:], '--regime', regime, *([] if case is None else ['--case', str(case)])]
+            process = subprocess.Popen(command, env={**os.environ, **env, 'OMP_NUM_THREADS': '1'}, stdout=subprocess.PIPE, text=True)
+            for line in process.stdout:
+                r = json.loads(line)
+                rows.append({'regime': regime, **r})
+                show([r])
+            if process.wait(): sys.exit(process.returncode)
     return rows
 
 
