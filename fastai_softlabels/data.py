@@ -4,12 +4,15 @@
 
 # %% ../nbs/02_data.ipynb #7c9bcfa5
 from __future__ import annotations
+from array import array as c_array
 from copy import deepcopy
 from collections import Counter
 from collections.abc import Hashable, Mapping
+from itertools import islice
 from numbers import Real
 from pathlib import PurePath
 from typing import Callable, Sequence
+from zlib import crc32
 
 import numpy as np, pandas as pd, torch
 from torch import Tensor
@@ -77,12 +80,100 @@ def _check_classes(classes: Sequence, what: str) -> list:
     if twice: raise SoftLabelError(f'{what} names the class {twice[0]!r} more than once: {_short(list(classes))}. Name each class once.')
     return classes
 
+# %% ../nbs/02_data.ipynb #afa812e1
+def _text(o) -> str:
+    "The key of item `o`: a path with forward slashes, or an id (pandas makes `7.0` of a 7 in a row of floats)"
+    if type(o) is not str: o = str(int(o) if isinstance(o, (float, np.floating)) and o.is_integer() else o)
+    return o.replace('\\', '/').removeprefix('./')
+
+def _blocks(items, size: int = 1 << 14):
+    "`items` in lists of at most `size`, so that never all of a column are Python objects at once"
+    at = getattr(items, 'iloc', items)
+    for i in range(0, len(items), size): yield at[i:i + size].tolist() if isinstance(items, (pd.Series, pd.Index)) else at[i:i + size]
+
+# %% ../nbs/02_data.ipynb #00da6e54
+class _RowsByKey(Mapping):
+    "Row number by key, not to be changed; `repeat` has the first row with the key of an earlier one: `(earlier, row)`"
+    hash = staticmethod(crc32)
+
+    def __init__(self,
+        items, # A column, an index or a list: what names the rows
+    ):
+        n, row, text = len(items), 0, bytearray()
+        bounds, hashes, bits = np.zeros(n + 1, np.int64), np.zeros(n, np.uint32), max(n - 1, 1).bit_length()
+        for keys in map(_as_bytes, _blocks(items)):
+            text += b''.join(keys)
+            bounds[row + 1:row + 1 + len(keys)] = [*map(len, keys)]
+            hashes[row:row + len(keys)] = [*map(self.hash, keys)]
+            row += len(keys)
+        order, self.shift = hashes.argsort(), 32 - bits
+        self.text, self.bounds = bytes(text), _compact(bounds.cumsum()) # row i's key begins at `bounds[i]`
+        self.order = _compact(order)                                     # rows by hash; bucket b begins at `starts[b]`
+        self.starts = _compact(np.append(0, np.bincount(hashes >> self.shift, minlength=1 << bits).cumsum()))
+        self.repeat = self._repeat(order, hashes)
+
+    def __len__(self): return len(self.order)
+    def __iter__(self): return map(self.key, range(len(self)))
+
+    def __getitem__(self, key):
+        if (row := self.get(key)) is None: raise KeyError(key)
+        return row
+
+def _as_bytes(items: list) -> list: return [_text(o).encode('utf-8', 'surrogatepass') for o in items] # file names may hold what is no text
+
+def _compact(a: np.ndarray) -> c_array: # its elements are Python's integers at once; to take them out of NumPy's takes three times as long
+    res = c_array('i' if a.max() < 2**31 else 'q')
+    res.frombytes(a.astype(res.typecode).data.cast('B'))
+    return res
+
+# %% ../nbs/02_data.ipynb #28fe7725
+@patch
+def key(self: _RowsByKey, row: int) -> str:
+    "The key of a row"
+    return self.text[self.bounds[row]:self.bounds[row + 1]].decode('utf-8', 'surrogatepass')
+
+@patch
+def get(self: _RowsByKey, key: str, default=None):
+    "The row of `key`"
+    key, bounds = key.encode('utf-8', 'surrogatepass'), self.bounds
+    bucket = self.hash(key) >> self.shift
+    for i in range(self.starts[bucket], self.starts[bucket + 1]):
+        row = self.order[i]
+        if self.text[bounds[row]:bounds[row + 1]] == key: return row
+    return default
+
+@patch
+def _repeat(self: _RowsByKey, order, hashes):
+    "Rows `(earlier, later)` with one key, if there are any; only rows with one hash can be"
+    seen, twins = {}, np.flatnonzero(np.diff(hashes[order]) == 0)
+    for row in np.unique(order[np.append(twins, twins + 1)]).tolist():
+        if (earlier := seen.setdefault(self.key(row), row)) != row: return earlier, row
+
+# %% ../nbs/02_data.ipynb #98b805d3
+@patch
+def depths(self: _RowsByKey) -> list:
+    "Of how many parts keys are, longest first"
+    slashes = np.flatnonzero(np.frombuffer(self.text, np.uint8) == ord('/'))
+    return (np.unique(np.diff(np.searchsorted(slashes, self.bounds))) + 1)[::-1].tolist()
+
+@patch
+def are(self: _RowsByKey, items) -> bool:
+    "Do `items` have these keys, in this order?"
+    if len(items) != len(self): return False
+    row = at = 0
+    for keys in map(_as_bytes, _blocks(items)):
+        text = b''.join(keys)
+        if text != self.text[at:at + len(text)] or [*map(len, keys)] != np.diff(self.bounds[row:row + len(keys) + 1]).tolist(): return False
+        row, at = row + len(keys), at + len(text)
+    return True
+
 # %% ../nbs/02_data.ipynb #d799cf62
 class SoftLabelReader(DisplayedTransform):
     """A `get_y` that reads soft labels from a table: checks all rows once, then answers by path or by row
 
     An item is looked up by its whole path, else by as many trailing parts as the table's items have. Its own `ignore=True`
     decides about unlabelled rows, also for a block without it. Raises `SoftLabelError` for a table, `KeyError` for an item."""
+    train_setup = False # nothing to set up, so fastai need not pick out the training items
     def __init__(self,
         df: pd.DataFrame,               # A row for each item, a numeric column for each class (integers are votes)
         item: str | None,               # Column that names the item, a path or an id; `None` for the index
@@ -94,26 +185,20 @@ class SoftLabelReader(DisplayedTransform):
         key: Callable | None = None,    # What to look up for an item; by default its path or id as text
     ):
         self.item, self.classes, self.multi, self.key = item, _check_classes(classes, '`classes`'), multi, key
-        name = lambda i: f'row {df.index[i]} (item {keys[i]!r})'
-        keys = self._keys(df, n_votes)
-        rows = _read_numbers(df, self.classes, name)
+        name = lambda i: f'row {df.index[i]} (item {self.rows.key(i)!r})'
+        self.rows = _RowsByKey(self._items(df, n_votes))
+        probs = _read_numbers(df, self.classes, name)
         if n_votes is not None and not multi: raise SoftLabelError('`n_votes` is for `multi=True`: the votes of one distribution are divided by their sum.')
         if normalize and multi: raise SoftLabelError('`normalize` is for one distribution; with `multi=True` counts are divided by `n_votes=`.')
-        if multi: rows = check_probabilities(rows, name, n_votes=df[n_votes] if isinstance(n_votes, str) else n_votes, ignore=ignore)
-        else: rows = check_distributions(rows, name, normalize=normalize, ignore=ignore)
-        self._index(keys, name)
-        self.table = torch.from_numpy(rows).as_subclass(TensorSoftMultiCategory if multi else TensorSoftCategory)
+        if multi: self.probs = check_probabilities(probs, name, n_votes=df[n_votes] if isinstance(n_votes, str) else n_votes, ignore=ignore)
+        else: self.probs = check_distributions(probs, name, normalize=normalize, ignore=ignore)
+        if self.rows.repeat: raise SoftLabelError('{1} repeats {0}: expected each item once. Drop one, or add up their votes (`df.groupby(item).sum()`).'.format(*map(name, self.rows.repeat)))
+        self.depths, self.tensor_type = self.rows.depths(), TensorSoftMultiCategory if multi else TensorSoftCategory
 
 # %% ../nbs/02_data.ipynb #41a0eb0f
 @patch
-def _text(self: SoftLabelReader, o) -> str:
-    "The key of item `o`: a path with forward slashes, or an id (pandas makes `7.0` of a 7 in a row of floats)"
-    if isinstance(o, (float, np.floating)) and o.is_integer(): o = int(o)
-    return (o.as_posix() if isinstance(o, PurePath) else str(o)).replace('\\', '/').removeprefix('./')
-
-@patch
-def _keys(self: SoftLabelReader, df, n_votes) -> list:
-    "The key of each row; raise when the table cannot name its items"
+def _items(self: SoftLabelReader, df, n_votes):
+    "The column, or the index, that names the rows; raise when the table cannot name its items"
     if not isinstance(df, pd.DataFrame): raise SoftLabelError(f'The table is a {type(df).__name__}; expected a pandas DataFrame (from elsewhere: `.to_pandas()`).')
     if not len(df) or not self.classes: raise SoftLabelError(f'The table has {len(df)} rows, and `classes` names {len(self.classes)} columns: nothing to read.')
     for c in [self.item, n_votes]:
@@ -122,31 +207,25 @@ def _keys(self: SoftLabelReader, df, n_votes) -> list:
             raise UnknownNameError(f'The table has no column {c!r}; its columns are {list(df.columns)}.{hint}')
     items = df.index if self.item is None else df[self.item]
     if (no := items.isna()).any(): raise SoftLabelError(f'Row {df.index[no.argmax()]} has no item name ({self.item!r} is missing). Fill it in, or drop the row.')
-    return [self._text(k) for k in items]
+    return items
+
+@patch(as_prop=True)
+def table(self: SoftLabelReader) -> TensorSoftCategory: # (N,K)
+    "The checked labels, in the rows' order"
+    return torch.from_numpy(self.probs).as_subclass(self.tensor_type)
 
 # %% ../nbs/02_data.ipynb #8f108691
-@patch
-def _index(self: SoftLabelReader, keys, name):
-    "Row number by key; raise for duplicates"
-    self.rows = {k: i for i, k in enumerate(keys)}
-    if len(self.rows) < len(keys):
-        i = int(pd.Index(keys).duplicated().argmax())
-        raise SoftLabelError(f'{name(i)} repeats {name(keys.index(keys[i]))}: expected each item once. Drop one, or add up their votes (`df.groupby(item).sum()`).')
-    self.depths = sorted({k.count('/') + 1 for k in self.rows}, reverse=True)
-
 @patch
 def find(self: SoftLabelReader,
     o, # A path, an id, or a row of a table that has the item column
 ) -> int: # Row number
     "Which row belongs to `o`; raise `UnknownNameError` if none does"
-    if isinstance(o, (pd.Series, Mapping)) or hasattr(o, '_fields'): o = self._item_of(o)
-    text = self._text(o if self.key is None else self.key(o))
-    if text in self.rows: return self.rows[text]
+    if not isinstance(o, (str, PurePath)) and (isinstance(o, (pd.Series, Mapping)) or hasattr(o, '_fields')): o = self._item_of(o)
+    text = _text(o if self.key is None else self.key(o))
     parts = text.split('/')
     for d in self.depths:
-        if d < len(parts) and (i := self.rows.get('/'.join(parts[-d:]))) is not None: return i
-    some = list(self.rows)[:3]
-    raise UnknownNameError(f'No row for the item {text!r} among {len(self.rows)} rows like {some}. Add it to the table, leave it out of the items, or say with `key=` what to look up.')
+        if d <= len(parts) and (i := self.rows.get('/'.join(parts[-d:]))) is not None: return i
+    raise UnknownNameError(f'No row for the item {text!r} among {len(self.rows)} rows like {list(islice(self.rows, 3))}. Add it to the table, leave it out of the items, or say with `key=` what to look up.')
 
 @patch
 def _item_of(self: SoftLabelReader, row):
@@ -157,6 +236,13 @@ def _item_of(self: SoftLabelReader, row):
     except (KeyError, AttributeError) as e: raise UnknownNameError(f'The row {_short(dict(row) if isinstance(row, pd.Series) else row)} has no {self.item or "index"!r} to look up.') from e
 
 @patch
+def __call__(self: SoftLabelReader, o, split_idx=None, **kwargs):
+    res = torch.as_subclass(torch.from_numpy(self.probs[self.find(o)].copy()), self.tensor_type)
+    res.classes = self.classes
+    return res
+
+# %% ../nbs/02_data.ipynb #8114c1f9
+@patch
 def check_items(self: SoftLabelReader,
     items, # Paths, ids, or a table with the item column
 ):
@@ -164,17 +250,13 @@ def check_items(self: SoftLabelReader,
     if hasattr(items, 'iloc'):
         if self.item is not None and self.item not in items: raise UnknownNameError(f'The table of items has no column {self.item!r} to look up; its columns are {list(items.columns)}.')
         items = items.index if self.item is None else items[self.item]
-    found = {}
-    for o in items:
-        i = self.find(o)
-        if self.key is None and (other := found.setdefault(i, o)) != o:
-            raise SoftLabelError(f'The items {_short(str(other))} and {_short(str(o))} have the same row {list(self.rows)[i]!r} in the table. Name them there by a longer part of their path, or say with `key=` what to look up.')
-
-@patch
-def __call__(self: SoftLabelReader, o, split_idx=None, **kwargs):
-    res = self.table[self.find(o)].clone()
-    res.classes = self.classes
-    return res
+    if self.key is None and self.rows.are(items): return # the table's own, each in its row
+    found, items = {}, [o for block in _blocks(items) for o in block]
+    rows = [self.find(o) for o in items]
+    if self.key is not None or len(set(rows)) == len(rows): return
+    for i, o in zip(rows, items):
+        if (other := found.setdefault(i, o)) != o:
+            raise SoftLabelError(f'The items {_short(str(other))} and {_short(str(o))} have the same row {self.rows.key(i)!r} in the table. Name them there by a longer part of their path, or say with `key=` what to look up.')
 
 # %% ../nbs/02_data.ipynb #4a4c7024
 def _item_name(items, i: int) -> str:
@@ -222,8 +304,8 @@ class SoftCategorize(DisplayedTransform):
     def loss_func(self): return deepcopy(self._loss) # what a `Learner` asks for: no two of them share it
 
     def __call__(self, o, split_idx=None, **kwargs):
-        if isinstance(o, L) and self._column_order is not None: o = L(o[i] for i in self._column_order.tolist())
-        if isinstance(o, L) and self._columns_are_votes: o = np.array(list(o)).astype(int)
+        if self._column_order is not None and isinstance(o, L): o = L(o[i] for i in self._column_order.tolist())
+        if self._columns_are_votes and isinstance(o, L): o = np.array(list(o)).astype(int)
         return self.encode(o)
 
     def _check(self, row, name):
@@ -271,8 +353,9 @@ def _from_reader(self: SoftCategorize, o, name):
     if is_multi and not self.multi: raise SoftLabelError('The reader was built with `multi=True`, for `SoftMultiCategoryBlock`; this block needs one distribution over classes.')
     if self.multi and not is_multi and not o.any(): o = torch.full_like(o, torch.nan) # nobody voted: unlabelled, not "none of them"
     if self._source[0] is not o.classes: self._source = o.classes, self._order(o.classes)
-    order, res = self._source[1], o.as_subclass(Tensor)
-    return (res if order is None else res[order]).as_subclass(self.tensor_type)
+    order = self._source[1]
+    if order is not None: o = torch.as_subclass(o, Tensor)[order]
+    return torch.as_subclass(o, self.tensor_type) # fastai's `as_subclass` would hand on `classes`, too, and take three times as long
 
 @patch
 def _order(self: SoftCategorize, classes):

@@ -5,7 +5,7 @@
 # %% ../nbs/06_ood.ipynb #9471e5bf
 from __future__ import annotations
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Sequence
 
 import numpy as np, torch, torch.nn.functional as F
@@ -127,6 +127,13 @@ def _bin_centres() -> np.ndarray:
     middle = (edges[1:] + edges[:-1])/2
     return np.concatenate([-middle[::-1], middle])
 
+def _sigmoid(x): return np.exp(-np.logaddexp(0., -x))
+
+@cache
+def _bin_confidences() -> np.ndarray:
+    "The confidence at the middle of each bin, ascending"
+    return _sigmoid(_bin_centres())
+
 # %% ../nbs/06_ood.ipynb #a411be1e
 class ScoreHistogram:
     "Counts of scores in bins, on a device; its memory does not grow"
@@ -173,16 +180,21 @@ class Reading:
     counts: np.ndarray    # Items by bin of the score
     surest: list          # Pairs of item number and confidence, surest first
 
+    @cached_property
+    def _held(self) -> tuple: # confidences of the bins that hold any items, ascending, and how many items are up to there
+        held = np.flatnonzero(self.counts)
+        return _bin_confidences()[held], self.counts[held].cumsum()
+
     @property
     def median(self) -> float: # of the confidence, from the bins
         if self.n_nan or not self.n: return np.nan
-        middle = np.searchsorted(self.counts.cumsum(), [(self.n - 1)//2, self.n//2], side='right')
-        return float(_sigmoid(_bin_centres()[middle]).mean())
+        confidences, items = self._held
+        return float(confidences[np.searchsorted(items, [(self.n - 1)//2, self.n//2], side='right')].mean())
 
-    def histogram(self, edges: np.ndarray) -> np.ndarray: # share of items between `edges` of confidence
-        return np.histogram(_sigmoid(_bin_centres()), edges, weights=self.counts)[0]/max(self.n, 1)
-
-def _sigmoid(x): return np.exp(-np.logaddexp(0., -x))
+    def histogram(self, edges: np.ndarray) -> np.ndarray: # share of items between ascending `edges` of confidence, the last one included
+        confidences, items = self._held
+        at = np.append(np.searchsorted(confidences, edges[:-1]), np.searchsorted(confidences, edges[-1], side='right'))
+        return np.diff(np.append(0., items)[at])/max(self.n, 1)
 
 # %% ../nbs/06_ood.ipynb #adfc516a
 class ConfidenceMeter:
@@ -202,9 +214,10 @@ class ConfidenceMeter:
     ):
         "Take in one batch"
         first = self.seen if first is None else first
+        logits = logits/self.temperature
         for r, part in self.parts.items():
             confidence, score = _READINGS[r]
-            part.add(confidence(logits/self.temperature), score(logits/self.temperature), first)
+            part.add(confidence(logits), score(logits), first)
         self.seen += len(logits)
         return self
 

@@ -1,10 +1,12 @@
 "Scores and OOD metrics against float64, scikit-learn and pytorch-ood; the streaming form within its bound."
 import numpy as np, pandas as pd, pytest, torch
 from pytorch_ood.metrics import OODMetrics
+from scipy.special import expit
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
 from fastai_softlabels.all import (ConfidenceMeter, ScoreHistogram, SoftLabelError, energy_score, entropy_score, ood_metrics, score_bins, sigmoid_confidence, sigmoid_score, softmax_confidence,
                                    softmax_score, streamed_ood_metrics)
+from fastai_softlabels.ood import _bin_centres, _bin_confidences
 
 
 def reference(z):
@@ -156,6 +158,21 @@ def test_meter(n):
         assert r.above == pytest.approx([(p > t).float().mean().item() for t in (.5, .9, .99)]) and r.median == pytest.approx(np.median(p), abs=1e-4)
         assert [i for i, _ in r.surest] == score.argsort(descending=True)[:4].tolist() and [c for _, c in r.surest] == pytest.approx(p.sort(descending=True).values[:4].tolist(), rel=1e-5)
         assert r.histogram(np.linspace(0, 1, 11)) == pytest.approx(np.histogram(p, np.linspace(0, 1, 11))[0]/n, abs=1e-9)
+
+
+def test_histogram_is_numpys():
+    "of the confidences in the bins' middles, also where an edge is one of them, and with certainty in the last bin"
+    rng = np.random.default_rng(3)
+    z = torch.tensor(rng.normal(0, 4, (500, 2)).astype(np.float32))
+    r = ConfidenceMeter().add(torch.cat([z, torch.tensor([[200., 0], [0, 1e30], [3., 3.]])])).read()['softmax']
+    at = np.flatnonzero(r.counts)
+    confidences = expit(_bin_centres()) # another formula than ours for the same numbers
+    edge = _bin_confidences()[at[100]]
+    for edges in (np.linspace(0, 1, 51), [0, .5, 1], [0, 1], [.5, edge, .9]):
+        expected = np.histogram(_bin_confidences(), edges, weights=r.counts)[0]/503
+        np.testing.assert_allclose(r.histogram(np.asarray(edges)), expected, atol=1e-12)
+    np.testing.assert_allclose(_bin_confidences(), confidences, rtol=1e-12, atol=1e-300)
+    assert r.histogram(np.linspace(0, 1, 3)).sum() == pytest.approx(1) and r.histogram(np.linspace(.5, 1, 9))[-1] >= 2/503
 
 
 def test_above_is_strictly_above():
