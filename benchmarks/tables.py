@@ -1,0 +1,47 @@
+"""README.md's tables from the JSON of the last run: `python benchmarks/tables.py`
+
+Each benchmark writes its rows with `--json benchmarks/results/NAME.json`; the tables stand between the marks in README.md."""
+import json, re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+WANTED = {('CE 4096×10', 'torch CE'): '3', ('CE 256×1000', 'torch CE'): '1', ('CE 4×21×256×256', 'torch CE'): '1.5; peak ≤ 1.5 T', ('BCE 4×21×256×256', 'torch BCE'): '3',
+          ('Dice, sigmoid 4×21×256×256', 'MONAI Dice (sigmoid)'): '2.5', ('Dice, softmax 4×21×256×256', 'MONAI Dice (softmax)'): '1.6', ('Dice, softmax 4×21×256×256', 'SMP Dice after softmax'): '1',
+          ('CE + Dice 4×21×256×256', 'MONAI DiceCE'): '2; peak ≤ 1.5 T', ('BCE + Dice 4×21×256×256', 'MONAI Dice + torch BCE'): '3; peak ≤ 1.5 T'} # how many times as fast as the peer
+
+
+def about(run: dict) -> str: return ', '.join(f'{k} {v}' if k != 'machine' else v for k, v in run.items() if k != 'rows')
+
+def times(r: dict) -> str: return f"{r['ratio']:.2f} ({r['low']:.2f} – {r['high']:.2f})"
+
+
+def losses(run: dict) -> list:
+    "A line for each case and peer: both regimes side by side"
+    lines = ['| case | against | wanted, at least | default allocator | no page faults | our peak | its peak |', '|---|---|---|---|---|---|---|']
+    regimes = list(dict.fromkeys(r['regime'] for r in run['rows']))
+    found = {(r['regime'], r['case'], r['who']): r for r in run['rows'] if 'ratio' in r}
+    for case, who in dict.fromkeys((c, w) for _, c, w in found):
+        if who == 'ours': continue
+        rows = [found[regime, case, who] for regime in regimes]
+        ours = found[regimes[0], case, 'ours']
+        lines.append(f"| {case} | {who} | {WANTED.get((case, who), '–')} | {' | '.join(map(times, rows))} | {ours['peak']:.2f} T | {rows[0]['peak']:.2f} T |")
+    return lines
+
+
+def notes(run: dict) -> list:
+    "A line for each row that is told in words"
+    return ['| line | against | measured (quartiles) |', '|---|---|---|'] + [f"| {r['case']} | {r['who']} | {r['note']} |" for r in run['rows']]
+
+
+def main():
+    text = (HERE/'README.md').read_text()
+    for file in sorted((HERE/'results').glob('*.json')):
+        run = json.loads(file.read_text())
+        table = '\n'.join([f'*{about(run)}*', '', *(losses if file.stem == 'losses' else notes)(run)])
+        mark = re.compile(f'(<!-- {file.stem} -->\n).*?(<!-- end -->)', re.S)
+        if not mark.search(text): raise SystemExit(f'README.md has no place for {file.name}: add <!-- {file.stem} --> and <!-- end -->.')
+        text = mark.sub(lambda m: f'{m[1]}{table}\n{m[2]}', text)
+    (HERE/'README.md').write_text(text)
+
+
+if __name__ == '__main__': main()
