@@ -543,6 +543,7 @@ def temperature_scale(
     _check_loader(learn, dl)
     with learn.no_bar(), learn.no_logging(): logits, targets = learn.get_preds(dl=dl, act=noop)
     if targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
+    if logits.ndim != 2: raise SoftLabelError(f'The model predicts {tuple(logits.shape)}, but a temperature is fitted to predictions (N,K), one row for each item; masks have none.')
     logits, multi = logits.as_subclass(Tensor).float(), is_multi(loss)
     targets = soft_targets(logits, targets.as_subclass(Tensor), -1, torch.nan)
     if not logits.isfinite().all(): raise SoftLabelError(f'The model gives {logits[~logits.isfinite()][0]} for some item. Did the training diverge?')

@@ -1,9 +1,10 @@
 "Temperature: against other optimisers, kept by the learner, honest about what it cannot do."
-import pandas as pd, pytest, torch, torch.nn.functional as F
-from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, MSELossFlat, Resize, load_learner, noop
+import numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
+from PIL import Image
+from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, MSELossFlat, Resize, get_image_files, load_learner, noop
 from torch import nn
 
-from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock,
+from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftMaskBlock, SoftMultiCategoryBlock, ellipses_masks,
                                    TemperatureScaled, best_temperature, temperature_scale)
 from conftest import DIGITS
 
@@ -144,3 +145,12 @@ def test_says_what_is_wrong(digits, votes):
     with pytest.raises(SoftLabelError, match=r'CrossEntropyLoss\(\) has no `activation`'): temperature_scale(learn)
     for t in (0, -1, float('nan'), float('inf')):
         with pytest.raises(ValueError, match=f'temperature is {t}; expected a finite number above 0'): TemperatureScaled(SoftCrossEntropyLossFlat(), t)
+
+
+def test_masks_have_no_temperature():
+    path = ellipses_masks()
+    block = DataBlock(blocks=(ImageBlock, SoftMaskBlock(['out', 'in'], loss_func=SoftCrossEntropyLossFlat(axis=1))), get_y=lambda f: (np.asarray(Image.open(path/f'masks/{f.stem}_0.png')) > 0).astype(int), splitter=EndSplitter(.5))
+    learn = Learner(block.dataloaders(get_image_files(path/'images').sorted()[:8], bs=2, num_workers=0), nn.Conv2d(3, 2, 1))
+    before = learn.loss_func
+    with pytest.raises(SoftLabelError, match=r'predicts \(4, 2, 64, 64\), but a temperature is fitted to predictions \(N,K\)'): temperature_scale(learn)
+    assert learn.loss_func is before
