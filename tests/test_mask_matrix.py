@@ -9,7 +9,7 @@ from fastai.vision.all import (CutMix, DataBlock, EndSplitter, ImageBlock, Image
                                unet_learner)
 
 from fastai_softlabels.all import (DiceAt, SoftCategoryBlock, SoftDice, SoftDiceLoss, SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, ellipses_masks, mask_overlay)
-from test_matrix import FRESH, Mixed, titles
+from test_matrix import FRESH, Mixed, assert_finite, finds_lr, fits, fits_one_cycle, loader_workers, mixed_precision, titles
 
 COLUMNS = {'one class': dict(codes=['ellipse']), 'exclusive': dict(codes=['out', 'core', 'rim', 'void'], ignore=['void']), 'independent': dict(codes=['seen', 'sure'], exclusive=False)}
 OUTCOMES = {}
@@ -98,25 +98,10 @@ def shows_batch(c):
     if c.k == 1: np.testing.assert_allclose(alpha, .75*np.sqrt(b[1][0, 0].numpy()), atol=1e-6)
     if c.softmax: assert (alpha[b[1][0].sum(0).numpy() < 1e-6] == 0).all() # void stays bare
 
-def fits(c):
-    learn = c.learner()
-    with learn.no_bar(): learn.fit(4, 1e-2)
-    assert learn.recorder.values[-1][0] < learn.recorder.values[0][0]
-
-def fits_one_cycle(c):
-    learn = c.learner()
-    with learn.no_bar(): learn.fit_one_cycle(4, 2e-2)
-    assert len(learn.recorder.values) == 4 and learn.recorder.values[-1][0] < learn.recorder.values[0][0]
-
 def fine_tunes(c):
     learn = unet_learner(c.dls(), resnet18, pretrained=False)
     with learn.no_bar(): learn.fine_tune(1)
     assert_finite(learn)
-
-def finds_lr(c):
-    learn = c.learner()
-    with learn.no_bar(): found = learn.lr_find(num_it=20, show_plot=False).valley
-    assert 1e-7 <= found < 10 and len(learn.recorder.losses) > 10 and np.isfinite(learn.recorder.losses[:5]).all()
 
 def metrics(c):
     with c.trained.no_bar():
@@ -211,20 +196,6 @@ def cuts_and_pastes(c):
     nearest = torch.stack([(originals - t).abs().amax(1).flatten(1).kthvalue(1, 0).values for t in y]) # for each pixel the nearest original
     assert nearest.max() < 1e-6 and (y[:, None] - originals[None]).abs().amax((2, 3, 4)).min(1).values.max() > .05
 
-def mixed_precision(c):
-    learn = c.learner()
-    if torch.cuda.is_available():
-        with learn.to_fp16().no_bar(): learn.fit(1)
-        return assert_finite(learn)
-    x, y = learn.dls.one_batch()
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        logits = learn.model(x.as_subclass(Tensor))
-        loss = learn.loss_func(logits, y)
-    assert logits.dtype == torch.bfloat16 and loss.dtype == torch.float32 and loss.isfinite()
-    return 'no GPU here: bfloat16 autocast on the CPU'
-
-def assert_finite(learn): assert np.isfinite(learn.recorder.values[-1]).all()
-
 def summarises(c): assert 'SoftDiceLoss' in c.trained.summary()
 
 def exports_and_loads(c):
@@ -275,11 +246,6 @@ def from_df(c):
     with learn.no_bar(): learn.fit(1)
     assert_finite(learn)
     assert y.shape[1:] == (c.k, 32, 32) and y.sum() > 0
-
-def loader_workers(c):
-    batches = {w: c.dls().valid.new(num_workers=w) for w in (0, 2)}
-    for (_, a), (_, b) in zip(*batches.values()): torch.testing.assert_close(a.as_subclass(Tensor), b.as_subclass(Tensor))
-
 
 LINES = {'loss inferred': loss_inferred, 'unet_learner without n_out': no_n_out_needed, 'dls.vocab, dls.c': vocab_and_c, 'show_batch': shows_batch, 'fit': fits, 'fit_one_cycle': fits_one_cycle,
          'fine_tune': fine_tunes, 'lr_find': finds_lr, 'SoftDice, DiceAt': metrics, 'show_results': shows_results, 'validate': validates, 'get_preds': gets_preds, 'tta': augments_at_test_time,
