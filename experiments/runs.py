@@ -22,18 +22,21 @@ def plain_net(n_out: int, width: int = 32) -> nn.Module:
     return nn.Sequential(*[ConvLayer(i, o, stride=s) for i, o, s in sizes], AdaptiveAvgPool(), Flatten(), nn.Linear(4*w, n_out))
 
 
-def arguments(description: str, table: str, seeds=(0, 1, 2, 3, 4)) -> argparse.Namespace:
-    "Epochs, seeds, and where to write; by default results/`table`"
+def arguments(description: str, table: str, seeds=(0, 1, 2, 3, 4), epochs: int = 10) -> argparse.Namespace:
+    "Epochs, seeds, which losses, and where to write; by default results/`table`"
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--epochs', type=int, default=10)
+    parser.add_argument('--epochs', type=int, default=epochs)
     parser.add_argument('--seeds', type=int, nargs='+', default=list(seeds))
+    parser.add_argument('--only', nargs='+', help='these losses alone (where the experiment compares any): their rows take the place of those in the table')
     parser.add_argument('--out', type=Path, default=Path(__file__).parents[1]/'results'/table)
     return parser.parse_args()
 
 
-def write_runs(runs: pd.DataFrame, out: Path, **about):
-    "Write a table, whole or not at all, with what identifies data and machine in each row"
+def write_runs(runs: pd.DataFrame, out: Path, replace: list = None, **about):
+    "Write a table, whole or not at all, with what identifies data and machine in each row; or `replace` the rows of an old one that have the same values in these columns"
     out.parent.mkdir(exist_ok=True)
     tmp = out.with_suffix('.part')
-    runs.assign(**about, machine=machine(), torch=torch.__version__, fastai=fastai.__version__).to_csv(tmp, index=False)
+    runs = runs.assign(**about, machine=machine(), torch=torch.__version__, fastai=fastai.__version__)
+    if replace and out.exists(): runs = pd.concat([pd.read_csv(out), runs]).drop_duplicates(replace, keep='last')
+    runs.to_csv(tmp, index=False)
     tmp.rename(out)

@@ -428,6 +428,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'fastai_softlabels.kernels._tiles': ('kernels.html#_tiles', 'fastai_softlabels/kernels.py'),
                                            'fastai_softlabels.kernels._times_log': ( 'kernels.html#_times_log',
                                                                                      'fastai_softlabels/kernels.py'),
+                                           'fastai_softlabels.kernels._wide_rows_kernel': ( 'kernels.html#_wide_rows_kernel',
+                                                                                            'fastai_softlabels/kernels.py'),
                                            'fastai_softlabels.kernels.dice_values': ( 'kernels.html#dice_values',
                                                                                       'fastai_softlabels/kernels.py'),
                                            'fastai_softlabels.kernels.fast_bce': ('kernels.html#fast_bce', 'fastai_softlabels/kernels.py'),
