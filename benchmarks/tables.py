@@ -10,7 +10,7 @@ WANTED = {('CE 4096×10', 'torch CE'): '3', ('CE 256×1000', 'torch CE'): '1', (
           ('CE + Dice 4×21×256×256', 'MONAI DiceCE'): '2; peak ≤ 1.5 T', ('BCE + Dice 4×21×256×256', 'MONAI Dice + torch BCE'): '3; peak ≤ 1.5 T'} # how many times as fast as the peer
 
 
-def about(run: dict) -> str: return ', '.join(f'{k} {v}' if k != 'machine' else v for k, v in run.items() if k != 'rows')
+def about(run: dict, leave: tuple = ()) -> str: return ', '.join(f'{k} {v}' if k != 'machine' else v for k, v in run.items() if k not in ('rows', *leave))
 
 def times(r: dict) -> str: return f"{r['ratio']:.2f} ({r['low']:.2f} – {r['high']:.2f})"
 
@@ -37,7 +37,8 @@ def main():
     text = (HERE/'README.md').read_text()
     for file in sorted((HERE/'results').glob('*.json')):
         run = json.loads(file.read_text())
-        table = '\n'.join([f'*{about(run)}*', '', *(losses if file.stem == 'losses' else notes)(run)])
+        leave = ('threads',) if file.stem == 'losses' else ('monai', 'segmentation_models_pytorch') # its own processes have one; the others have no such peers
+        table = '\n'.join([f'*{about(run, leave)}*', '', *(losses if file.stem == 'losses' else notes)(run)])
         mark = re.compile(f'(<!-- {file.stem} -->\n).*?(<!-- end -->)', re.S)
         if not mark.search(text): raise SystemExit(f'README.md has no place for {file.name}: add <!-- {file.stem} --> and <!-- end -->.')
         text = mark.sub(lambda m: f'{m[1]}{table}\n{m[2]}', text)
