@@ -390,6 +390,14 @@ def test_overlay():
     assert mask_overlay(torch.full((1, 1, 2), torch.nan), False)[..., 3].max() == 0
 
 
+def test_a_decided_mask_shows_how_sure_it_was():
+    "also where no block names its classes, as from `get_preds(with_decoded=True)`"
+    for loss, exclusive in ((SoftDiceLoss(), True), (SoftDiceBCELoss(), False), (SoftCrossEntropyLossFlat(axis=1), True), (SoftBCEWithLogitsLossFlat(axis=1), False)):
+        probs = loss.activation(torch.randn(2, 3, 4, 4))
+        shown = loss.decodes(probs)[1].show().images[0].get_array()
+        np.testing.assert_allclose(shown, mask_overlay(probs[1], exclusive), atol=1e-6)
+
+
 def test_many_classes_have_colours_of_their_own():
     assert len(set(class_colors(10))) == 10 and len(set(class_colors(21))) == 21 and len(set(class_colors(150))) == 150
 
