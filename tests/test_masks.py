@@ -12,7 +12,7 @@ from fastai.vision.all import (Brightness, Contrast, CropPad, DataBlock, Dihedra
                                RandomResizedCrop, RandomResizedCropGPU, Resize, ResizeMethod, Rotate, TensorImage, ToTensor, Warp, Zoom, aug_transforms)
 
 from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError,
-                                   SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, UnknownNameError, class_colors, mask_overlay)
+                                   SoftMaskBlock, SoftMaskCutMix, SumOfLosses, TensorSoftMask, UnknownNameError, class_colors, mask_overlay)
 
 LAND = ['meadow', 'forest', 'unknown']
 GREY = np.array([[0, 51, 255, 128], [0, 0, 3, 200]], np.uint8)
@@ -407,3 +407,11 @@ def test_legend_names_the_codes():
     ax = mask.show(legend=True, title='a mask')
     assert [t.get_text() for t in ax.get_legend().texts] == LAND[:2] and ax.get_title() == 'a mask'
     assert [t.get_text() for t in OpenSoftMask()(GREY).tensor().show(legend=True).get_legend().texts] == ['foreground 1.00', 'foreground .75', 'foreground .50', 'foreground .25']
+
+
+def test_two_masks_from_one_net():
+    "its channels are split, not its columns"
+    z, lesion, land = torch.randn(2, 4, 8, 4), torch.rand(2, 1, 8, 4), torch.rand(2, 3, 8, 4).softmax(1)
+    loss = SumOfLosses([SoftDiceLoss(), SoftDiceCELoss()], [1, 3])
+    torch.testing.assert_close(loss(z, lesion, land), SoftDiceLoss()(z[:, :1], lesion) + SoftDiceCELoss()(z[:, 1:], land))
+    with pytest.raises(SoftLabelError, match=r'gives 5 channels, but the targets need 1 \+ 3 = 4.*return a tuple'): loss(torch.randn(2, 5, 8, 4), lesion, land)
