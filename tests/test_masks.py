@@ -201,7 +201,7 @@ def test_transforms_of_your_own():
     moved = mask.like(np.roll(a, 1, axis=1)).tensor()
     assert torch.equal(moved.as_subclass(Tensor), mask.tensor().as_subclass(Tensor).roll(1, -1)) and moved.codes == LAND[:2]
     for twin in (copy.copy(mask), copy.deepcopy(mask), pickle.loads(pickle.dumps(mask)), mask.copy()):
-        assert torch.equal(twin.tensor(), mask.tensor()) and twin.about == mask.about
+        assert twin is not mask and torch.equal(twin.tensor(), mask.tensor()) and twin.about == mask.about
 
 
 def test_zeros_from_outside():
