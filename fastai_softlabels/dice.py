@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fastcore.all import patch
 from .core import TensorSoftMask
-from .kernels import dice_values, fast_bce, fast_dice, plain_bce, plain_dice
+from .kernels import fast_bce, fast_dice, plain_bce, plain_dice
 from .losses import SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _check_softmax, _prepare, _remembering
 
 # %% auto #0
@@ -104,6 +104,7 @@ class _WithDice(SoftLoss):
         if self.dice.reduction != 'mean' or any(getattr(self.pixel, k, v) != v for k, v in plain.items()) or list(self.pixel.buffers()): return None
         softmax = self.dice.is_softmax(logits)
         logits, y = _prepare(self, logits, targets, 0. if softmax else torch.nan)
+        if softmax: _check_softmax(self, logits)
         return self.dice._fast(logits, y, softmax, self.dice_weight, 1 - self.dice_weight)
 
     def activation(self, x: Tensor) -> Tensor: return self.dice.activation(x)

@@ -12,7 +12,7 @@ from typing import Callable, Sequence
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.patches import Patch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from fastcore.all import L, patch
@@ -386,7 +386,9 @@ class NameCodes(DisplayedTransform):
 
     def decode(self, b, split_idx=None, **kwargs):
         for o in b if isinstance(b, tuple) else (b,):
-            if isinstance(o, TensorSoftMask) and not getattr(o, 'codes', None): o.codes, o.exclusive = self.codes, self.exclusive
+            if not isinstance(o, TensorSoftMask) or getattr(o, 'codes', None): continue
+            probs = getattr(o, 'probs', o) # of a decided mask its shape lacks the classes
+            if probs.shape[1] == len(self.codes): o.codes, o.exclusive = self.codes, self.exclusive
         return b
 
 # %% ../nbs/09_masks.ipynb #c51a7d20

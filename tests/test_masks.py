@@ -221,6 +221,8 @@ def test_a_batch_may_forget_its_codes():
     for y in (torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4) > .5):
         x, named = f.decode((torch.rand(2), TensorSoftMask(y)))
         assert named.codes == LAND and named.exclusive is False and named[0].codes == LAND
+        x, other = f.decode((torch.rand(2), TensorSoftMask(y[:, :2])))
+        assert not hasattr(other, 'codes'), 'those of another block'
 
 
 # ---- what is said
@@ -356,9 +358,9 @@ def test_more_containers(tmp_path):
 
 def test_losses_of_the_learner_are_looked_at_too():
     "what the block would refuse"
-    y = torch.rand(2, 1, 4, 4)
     for loss in (SoftDiceCELoss(), SoftCrossEntropyLossFlat(axis=1), SoftDiceLoss(activation='softmax')):
-        with pytest.raises(SoftLabelError, match='softmax over one class is 1'): loss(torch.randn(2, 1, 4, 4), y)
+        for size in (4, 256): # with the plain formulas, and with the kernels
+            with pytest.raises(SoftLabelError, match='softmax over one class is 1'): loss(torch.randn(2, 1, size, size), torch.rand(2, 1, size, size))
     with pytest.raises(SoftLabelError, match=r'`axis=-1` the columns .* Say `axis=1` for'): SoftCrossEntropyLossFlat()(torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4).softmax(1))
     z = torch.randn(1, 2, 4, 4, requires_grad=True)
     unlabelled = torch.rand(1, 2, 4, 4).softmax(1)
