@@ -11,3 +11,4 @@ from .confidence import *
 from .interpret import *
 from .votes import *
 from .datasets import *
+from .persist import *
