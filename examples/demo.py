@@ -2,7 +2,8 @@
 
     python examples/demo.py
 
-trains for about a minute on two CPU cores and writes demo_output/report.html and demo_output/learner.pkl."""
+trains for about a minute on two CPU cores and writes demo_output/report.html, and the learner as learner.pkl (fastai's export) and learner.safetensors
+(without code, see `load_soft_learner`)."""
 import argparse, base64, html, io, sys, time
 from pathlib import Path
 
@@ -72,24 +73,23 @@ def figures(learn, floor) -> list:
 
 
 def write_report(out: Path, learn, history, table, pictures):
-    "report.html with everything embedded, written whole or not at all"
+    "report.html with everything embedded"
     body = [f'<h1>Digits, and the votes of 30 annotators</h1><p>Inferred loss: <code>{html.escape(str(learn.loss_func))}</code></p>',
             '<h2>Training</h2>', history.to_html(border=0), '<h2>How good is it, beside the floor?</h2>', table.to_html(border=0)]
     body += [f'<figure><figcaption>{html.escape(c)}</figcaption><img alt="{html.escape(c)}" src="data:image/png;base64,{p}"></figure>' for c, p in pictures]
-    tmp = out/'.report.html.part'
-    tmp.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-                   f'<title>fastai_softlabels demo</title><style>{STYLE}</style>{"".join(body)}</html>')
-    tmp.rename(out/'report.html')
+    with whole_file(out/'report.html') as part:
+        part.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+                        f'<title>fastai_softlabels demo</title><style>{STYLE}</style>{"".join(body)}</html>')
 
 
 def export_and_reload(out: Path, learn):
-    "Export the learner, load it again, and let it predict one image"
-    learn.path = out.absolute()
-    learn.export('.learner.pkl.part')
-    (out/'.learner.pkl.part').rename(out/'learner.pkl')
+    "Export the learner in fastai's way, and as a file without code; load both again, and let them predict one image"
+    with whole_file(out/'learner.pkl') as part: learn.export(part.absolute())
+    save_soft_learner(learn, out/'learner.safetensors')
     item = learn.dls.valid.items[0]
-    with load_learner(out/'learner.pkl').no_bar() as loaded: pred, index, probs = loaded.predict(item)
-    print(f'\nThe exported learner says of {item.name}: {pred} (class {index.item()}, probability {probs.max():.3f})')
+    for name, load in (('learner.pkl', load_learner), ('learner.safetensors', load_soft_learner)):
+        with load(out/name).no_bar() as loaded: pred, index, probs = loaded.predict(item)
+        print(f'\n{name} says of {item.name}: {pred} (class {index.item()}, probability {probs.max():.3f})')
 
 
 def main(out: Path, epochs: int):
@@ -105,7 +105,7 @@ def main(out: Path, epochs: int):
     try:
         write_report(out, learn, history, table, pictures)
         export_and_reload(out, learn)
-    except OSError as e: sys.exit(f'Cannot write to {out}: {e.strerror}. Free some space, or choose another folder with --out.')
+    except OSError as e: sys.exit(f'{e} (Another folder: --out.)')
     print(f'Open {out/"report.html"} ({time.perf_counter() - start:.0f} s).')
 
 

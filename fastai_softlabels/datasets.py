@@ -4,20 +4,21 @@
 
 # %% ../nbs/04_datasets.ipynb #c18f9d70
 from __future__ import annotations
-import hashlib, os, shutil, tempfile, zipfile
+import hashlib, os, shutil, tarfile, tempfile, zipfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Callable
 
 import numpy as np, pandas as pd
 from PIL import Image
 
-from fastai.data.external import fastai_cfg, untar_data
+from fastai.data.external import fastai_cfg
 from fastdownload import FastDownload
 
 # %% auto #0
-__all__ = ['CIFAR_URL', 'CIFAR10H_URL', 'CIFAR_CLASSES', 'DATA_ENV', 'cache_path', 'build_folder', 'degraded_views', 'committee',
-           'committee_votes', 'digits_votes', 'photo_squares', 'ellipses_masks', 'file_checksum', 'safe_unzip',
-           'write_cifar10h', 'cifar10h']
+__all__ = ['CIFAR_URL', 'CIFAR10H_URL', 'CIFAR_CLASSES', 'CIFAR_MD5', 'DATA_ENV', 'cache_path', 'build_folder', 'degraded_views',
+           'committee', 'committee_votes', 'digits_votes', 'photo_squares', 'ellipses_masks', 'file_checksum',
+           'checked_download', 'safe_unzip', 'write_cifar10h', 'cifar10h']
 
 # %% ../nbs/04_datasets.ipynb #3c553869
 def cache_path(name: str) -> Path: # fastai's data folder / `name`
@@ -25,16 +26,24 @@ def cache_path(name: str) -> Path: # fastai's data folder / `name`
     return fastai_cfg().path('data')/name
 
 @contextmanager
-def build_folder(dest: Path):
-    "A temporary folder beside `dest` that becomes `dest` when all went well, and vanishes otherwise"
+def build_folder(
+    dest: Path,            # The folder to build
+    replace: bool = False, # Take the place of a `dest` that is there? Else that one stays
+):
+    "A temporary folder beside `dest` that becomes `dest` when all went well, and vanishes otherwise; raise `OSError` naming `dest`"
+    tmp = old = None
     try:
         dest.parent.mkdir(parents=True, exist_ok=True)
         tmp = Path(tempfile.mkdtemp(prefix=f'.{dest.name}-', dir=dest.parent))
-    except OSError as e: raise OSError(f'Cannot write the data set to {dest.parent}: {e.strerror}. Set another data folder in fastai\'s config, or free this one.') from e
-    try:
         yield tmp
+        if replace and dest.exists(): old = dest.rename(tmp.with_name(f'{tmp.name}-old'))
         if not dest.exists(): tmp.rename(dest)
-    finally: shutil.rmtree(tmp, ignore_errors=True)
+    except OSError as e:
+        if e.strerror is None: raise # not the system's, so it says what is wrong
+        raise OSError(f'Cannot write the data set to {dest.parent}: {e.strerror}. Set another data folder in fastai\'s config, or free this one.') from e
+    finally:
+        if old is not None and not dest.exists(): old.rename(dest)
+        for folder in (tmp, old): shutil.rmtree(folder, ignore_errors=True) if folder else None
 
 # %% ../nbs/04_datasets.ipynb #197500dc
 def degraded_views() -> dict: # Name → function of images (N,8,8) in [0,1]
@@ -146,9 +155,25 @@ CIFAR_URL = 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz'
 CIFAR10H_URL = 'https://github.com/jcpeterson/cifar-10h/raw/master/data/cifar10h-counts.npy'
 CIFAR_CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
 
-def file_checksum(path: Path) -> str: # 64 hexadecimal digits
-    "SHA-256 of a file"
-    with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
+CIFAR_MD5 = 'c32a1d4ab5d03f1284b67883e8d87530' # as CIFAR-10's page has it beside the link
+
+def file_checksum(
+    path: Path,
+    algorithm: str = 'sha256', # As `hashlib` names it
+) -> str: # Hexadecimal digits, 64 for SHA-256
+    "Checksum of a file"
+    with open(path, 'rb') as f: return hashlib.file_digest(f, algorithm).hexdigest()
+
+def checked_download(
+    url: str,
+    fault: Callable[[Path], str | None], # What is wrong with a file; None if nothing is
+    force: bool = False,                 # Download again, whatever the cache holds?
+) -> Path:
+    "Download a file once, to where fastai keeps archives; a damaged one, also from an earlier download, is removed and named (`ValueError`)"
+    path = FastDownload(fastai_cfg(), base='~/.fastai').download(url, force=force)
+    if (wrong := fault(path)) is None: return path
+    path.unlink()
+    raise ValueError(f'{path} was damaged ({wrong}), and is removed. Call again to download it anew from {url}.')
 
 def safe_unzip(
     archive: Path, # A zip file
@@ -179,14 +204,24 @@ def write_cifar10h(
     df = pd.DataFrame(dict(fname=fnames, label=[CIFAR_CLASSES[i] for i in rows[:, 0]]))
     df.join(pd.DataFrame(counts.astype(int), columns=CIFAR_CLASSES)).to_csv(dest/'votes.csv', index=False)
 
+def _archive_fault(path: Path) -> str | None:
+    found = file_checksum(path, 'md5')
+    return None if found == CIFAR_MD5 else f'its MD5 is {found}, expected {CIFAR_MD5}'
+
+def _counts_fault(path: Path) -> str | None: # its authors publish no checksum
+    try: counts = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as e: return str(e)
+    fine = counts.ndim == 2 and counts.shape[1] == 10 and (counts >= 0).all() and (counts == counts.round()).all() and counts.sum(1).min() > 0
+    return None if fine else f'an array of {counts.dtype}, {counts.shape}; expected votes for 10 classes in each row'
+
 def _download_cifar10h(force):
     dest = cache_path('cifar10h_v1')
     if dest.exists() and not force: return dest
-    batch = next(untar_data(CIFAR_URL, force_download=force).rglob('test_batch.bin'))
-    table = FastDownload(fastai_cfg(), base='~/.fastai').download(CIFAR10H_URL, force=force)
-    if dest.exists(): shutil.rmtree(dest)
-    with build_folder(dest) as tmp: write_cifar10h(batch.read_bytes(), np.load(table, allow_pickle=False), tmp)
+    archive, table = checked_download(CIFAR_URL, _archive_fault, force), checked_download(CIFAR10H_URL, _counts_fault, force)
+    with tarfile.open(archive) as tar: records = tar.extractfile('cifar-10-batches-bin/test_batch.bin').read() # nothing is unpacked to disk
+    with build_folder(dest, replace=force) as tmp: write_cifar10h(records, np.load(table, allow_pickle=False), tmp)
     return dest
+
 
 # %% ../nbs/04_datasets.ipynb #691ec35c
 DATA_ENV = 'FASTAI_SOFTLABELS_DATA'

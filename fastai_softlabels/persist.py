@@ -39,7 +39,11 @@ from .confidence import Abstaining, TemperatureScaled, _randomness_kept
 # %% auto #0
 __all__ = ['whole_file', 'save_soft_learner', 'about_soft_learner', 'load_soft_learner']
 
-# %% ../nbs/10_persist.ipynb #634fd97f
+# %% ../nbs/10_persist.ipynb #e7cb0afd
+def _no_place(e: Exception) -> bool:
+    "Is this how the system, safetensors or torch say that a file cannot be written?"
+    return isinstance(e, (OSError, SafetensorError)) or (isinstance(e, RuntimeError) and 'iostream error' in f'{e} {e.__context__}')
+
 @contextmanager
 def whole_file(
     dest: Path, # The file to write
@@ -50,7 +54,8 @@ def whole_file(
     try:
         yield part
         part.replace(dest)
-    except (OSError, SafetensorError) as e: # safetensors has an error of its own for a full disk
+    except (OSError, RuntimeError, SafetensorError) as e:
+        if not _no_place(e): raise
         raise OSError(f'Cannot write {dest}: {getattr(e, "strerror", None) or e}. Free some space, or choose another folder; what was there before is untouched.') from e
     finally: part.unlink(missing_ok=True) if part.parent.is_dir() else None
 

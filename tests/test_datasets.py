@@ -1,5 +1,5 @@
 "Data sets as folders: built whole or not at all, never stale, never outside their folder."
-import os, zipfile
+import hashlib, io, os, pickle, tarfile, zipfile
 
 import numpy as np, pandas as pd, pytest
 from PIL import Image
@@ -61,6 +61,17 @@ def test_unwritable_cache(tmp_path):
         with build_folder(tmp_path/'file'/'set'): pass
 
 
+def test_a_folder_is_replaced_whole_or_stays(tmp_path):
+    with build_folder(tmp_path/'set') as tmp: (tmp/'first').touch()
+    with build_folder(tmp_path/'set') as tmp: (tmp/'second').touch()
+    assert [p.name for p in (tmp_path/'set').iterdir()] == ['first'], 'a data set that is there stays'
+    with pytest.raises(KeyboardInterrupt):
+        with build_folder(tmp_path/'set', replace=True) as tmp: raise KeyboardInterrupt
+    assert [p.name for p in (tmp_path/'set').iterdir()] == ['first']
+    with build_folder(tmp_path/'set', replace=True) as tmp: (tmp/'third').touch()
+    assert [p.name for p in (tmp_path/'set').iterdir()] == ['third'] and [p.name for p in tmp_path.iterdir()] == ['set']
+
+
 def test_two_builders_do_not_disturb_each_other(tmp_path):
     with build_folder(tmp_path/'set') as a:
         (a/'first').touch()
@@ -98,22 +109,54 @@ def test_zip_that_leaves_its_folder(tmp_path, name):
     assert name in str(e.value) and list((tmp_path/'dest').iterdir()) == []
 
 
+def stand_ins(folder, records, counts):
+    "The two files that are downloaded, made here"
+    archive, table = folder/'cifar-10-binary.tar.gz', folder/'counts.npy'
+    with tarfile.open(archive, 'w:gz') as tar:
+        info = tarfile.TarInfo('cifar-10-batches-bin/test_batch.bin')
+        info.size = records.nbytes
+        tar.addfile(info, io.BytesIO(records.tobytes()))
+    np.save(table, counts)
+    return archive, table
+
+
 def test_cifar10h_by_download(empty_cache, monkeypatch, tmp_path):
     "the two files are downloaded by fastai's means; here from local stand-ins"
     monkeypatch.delenv('FASTAI_SOFTLABELS_DATA', raising=False)
     rng, counts = np.random.default_rng(0), np.full((4, 10), 5)
     records = rng.integers(256, size=(4, 3073), dtype=np.uint8); records[:, 0] = [0, 9, 3, 3]
-    (tmp_path/'cifar-10-binary').mkdir()
-    (tmp_path/'cifar-10-binary'/'test_batch.bin').write_bytes(records.tobytes())
-    np.save(tmp_path/'counts.npy', counts)
+    archive, table = stand_ins(tmp_path, records, counts)
     asked = []
-    monkeypatch.setattr(datasets, 'untar_data', lambda url, force_download: asked.append(url) or tmp_path/'cifar-10-binary')
-    monkeypatch.setattr(datasets.FastDownload, 'download', lambda self, url, force: asked.append(url) or tmp_path/'counts.npy')
+    monkeypatch.setattr(datasets, 'CIFAR_MD5', hashlib.md5(archive.read_bytes()).hexdigest())
+    monkeypatch.setattr(datasets.FastDownload, 'download', lambda self, url, force: asked.append(url) or {datasets.CIFAR_URL: archive, datasets.CIFAR10H_URL: table}[url])
     path = cifar10h()
     df = pd.read_csv(path/'votes.csv')
     assert df.label.tolist() == ['airplane', 'truck', 'cat', 'cat'] and (df[CIFAR_CLASSES] == 5).all(axis=None)
     assert (np.array(Image.open(path/df.fname[2])) == records[2, 1:].reshape(3, 32, 32).transpose(1, 2, 0)).all()
     assert cifar10h() == path and asked == [datasets.CIFAR_URL, datasets.CIFAR10H_URL], 'downloaded once'
+    table.unlink(); np.save(table, counts[:, ::-1]*2)
+    assert (pd.read_csv(cifar10h(force=True)/'votes.csv')[CIFAR_CLASSES] == 10).all(axis=None) and [p.name for p in empty_cache.iterdir()] == ['cifar10h_v1']
+
+
+def test_damaged_downloads_are_removed_and_named(empty_cache, monkeypatch, tmp_path):
+    monkeypatch.delenv('FASTAI_SOFTLABELS_DATA', raising=False)
+    archive, table = stand_ins(tmp_path, np.zeros((4, 3073), np.uint8), np.full((4, 10), 5))
+    monkeypatch.setattr(datasets.FastDownload, 'download', lambda self, url, force: {datasets.CIFAR_URL: archive, datasets.CIFAR10H_URL: table}[url])
+    right, whole = archive.read_bytes(), table.read_bytes()
+    with pytest.raises(ValueError, match=r'cifar-10-binary\.tar\.gz was damaged \(its MD5 is [0-9a-f]{32}, expected c32a1d4ab5d03f1284b67883e8d87530\), and is removed\. Call again'): cifar10h()
+    assert not archive.exists()
+    monkeypatch.setattr(datasets, 'CIFAR_MD5', hashlib.md5(right).hexdigest())
+    archive.write_bytes(right)
+    for damaged in (whole[:-30], b'', b'<html>not found</html>', pickle.dumps([1])):
+        table.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r'counts\.npy was damaged .*removed'): cifar10h()
+        assert not table.exists() and archive.exists()
+    for odd in (np.full((4, 9), 5), np.full((4, 10), -1), np.full((4, 10), .5), np.zeros((4, 10), int)):
+        np.save(table, odd)
+        with pytest.raises(ValueError, match='expected votes for 10 classes in each row'): cifar10h()
+    np.save(table, np.full((4, 10), 5))
+    archive.write_bytes(right)
+    assert len(pd.read_csv(cifar10h()/'votes.csv')) == 4
 
 
 @pytest.mark.skipif('FASTAI_SOFTLABELS_DATA' not in os.environ, reason='needs CIFAR-10H in the folder that FASTAI_SOFTLABELS_DATA names')
