@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test sync notebooks pytest readme clean
+.PHONY: demo test test-versions sync notebooks pytest readme clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -20,6 +20,13 @@ notebooks: $(READY)
 pytest: $(READY)
 	$(BIN)/python -m pytest
 
+# the suites on the oldest supported and the newest versions; some 6 GB for each environment
+test-versions: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[versions]'
+	mkdir -p build
+	$(BIN)/python scripts/oldest_versions.py build/oldest.txt
+	$(BIN)/tox run
+
 readme: $(READY)
 	$(BIN)/python scripts/make_readme.py
 
@@ -31,4 +38,4 @@ $(READY): settings.ini setup.py pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv demo_output build *.egg-info
+	rm -rf .venv .tox demo_output build *.egg-info

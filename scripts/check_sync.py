@@ -9,7 +9,7 @@ from make_readme import make_readme
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ['fastai_softlabels', 'nbs', 'README.md', 'README_files']
-SKIP = shutil.ignore_patterns('.git', '.venv', '__pycache__', '.ipynb_checkpoints', '*.egg-info', 'demo_output', '.pytest_cache', '.hypothesis', '_proc', '_docs', 'models', 'build')
+SKIP = shutil.ignore_patterns('.git', '.venv', '.tox', '__pycache__', '.ipynb_checkpoints', '*.egg-info', 'demo_output', '.pytest_cache', '.hypothesis', '_proc', '_docs', 'models', 'build')
 
 
 def rebuild(copy: Path):
