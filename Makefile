@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-versions sync notebooks pytest readme clean
+.PHONY: demo test test-versions mutants sync notebooks pytest readme clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -26,6 +26,11 @@ test-versions: $(READY)
 	mkdir -p build
 	$(BIN)/python scripts/oldest_versions.py build/oldest.txt
 	$(BIN)/tox run
+
+# which of 200 faults, put into the code one at a time, do the tests notice? An hour or two
+mutants: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutation]'
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/mutants.py
 
 readme: $(READY)
 	$(BIN)/python scripts/make_readme.py

@@ -1,0 +1,107 @@
+"""How many faults would the tests notice? `make mutants`, or `python scripts/mutants.py --sample 200 --seed 0`
+
+A random sample of small faults (mutants, by cosmic-ray's operators: another operator, number, condition, exception …) is put
+into the modules one at a time, and the suites that are about the module run until a test fails. Prints each that no test
+noticed, with its line, and the share that was killed. A mutant that hangs counts as killed. Annotations are left alone:
+they say something to people only. Every mutant runs in a fork of a process that has imported torch and fastai already."""
+import argparse, ast, collections, difflib, os, random, shutil, signal, sys, tempfile, time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SUITES = {'core': 'properties data bad_input tables interpret masks matrix', 'losses': 'losses properties kernels dice matrix heads', 'votes': 'votes properties tables bad_input',
+          'metrics': 'metrics properties interpret temperature dice matrix'}
+
+
+def annotations(code: str) -> list:
+    "Ranges ((line, column), (line, column)) of the annotations in `code`"
+    res = []
+    for node in ast.walk(ast.parse(code)):
+        for a in (getattr(node, 'annotation', None), getattr(node, 'returns', None)):
+            if isinstance(a, ast.AST): res.append(((a.lineno, a.col_offset), (a.end_lineno, a.end_col_offset)))
+    return res
+
+
+def candidates(module: str) -> list:
+    "All mutants of a module: (module, operator's name, occurrence, line)"
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.plugins import get_operator, operator_names
+    code = (ROOT/f'fastai_softlabels/{module}.py').read_text()
+    skip, tree, res = annotations(code), get_ast(code), []
+    for name in sorted(n for n in operator_names() if not get_operator(n).arguments()): # others want names of variables
+        operator, occurrence = get_operator(name)(), 0
+        for node in ast_nodes(tree):
+            for start, stop in operator.mutation_positions(node):
+                if not any(a <= start and stop <= b for a, b in skip): res.append((module, name, occurrence, start[0]))
+                occurrence += 1
+    return res
+
+
+def mutated(module: str, operator: str, occurrence: int) -> str:
+    "The module's code with one fault"
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+    return mutate_code((ROOT/f'fastai_softlabels/{module}.py').read_text(), get_operator(operator)(), occurrence)
+
+
+def run_suites(folder: Path, module: str) -> int:
+    "In a fork: 0 when no test failed with the package in `folder`"
+    import pytest
+    with open(folder/'log', 'w') as log:
+        for fd in (1, 2): os.dup2(log.fileno(), fd)
+    os.chdir(folder)
+    os.environ['PYTHONPATH'] = str(folder)
+    sys.path.insert(0, str(folder))
+    suites = [f'tests/test_{s}.py' for s in SUITES[module].split() if (folder/f'tests/test_{s}.py').exists()]
+    return pytest.main(['-q', '-x', '-p', 'no:cacheprovider', *suites])
+
+
+def outcome(folder: Path, module: str, limit: float) -> str:
+    "'killed', 'survived' or 'timed out'"
+    pid, end = os.fork(), time.monotonic() + limit
+    if pid == 0:
+        os.setsid()
+        code = 1
+        try: code = int(run_suites(folder, module))
+        except BaseException: code = 1
+        finally: os._exit(code)
+    while time.monotonic() < end:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done: return 'killed' if status else 'survived'
+        time.sleep(.1)
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return 'timed out'
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--sample', type=int, default=200)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--modules', nargs='+', default=list(SUITES), choices=list(SUITES))
+    parser.add_argument('--limit', type=float, default=600, help='seconds after which a mutant counts as hanging')
+    parser.add_argument('--part', type=int, nargs=2, default=(0, 1), metavar=('I', 'N'), help='only each N-th of the sample, from the I-th on')
+    args = parser.parse_args()
+    everything = [m for module in args.modules for m in candidates(module)]
+    sample = sorted(random.Random(args.seed).sample(everything, min(args.sample, len(everything))))[args.part[0]::args.part[1]]
+    print(f'{len(everything)} mutants of {", ".join(args.modules)}; a sample of {len(sample)}', flush=True)
+    import matplotlib; matplotlib.use('Agg')
+    import fastai.vision.all, hypothesis, pytest, sklearn, timm, torch, torchmetrics # noqa: F401, imported once for all forks
+    counts = collections.Counter()
+    with tempfile.TemporaryDirectory() as d:
+        folder = Path(d)/'copy'
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns('.*', 'nbs', '*.egg-info', '_docs', 'models', 'demo_output', '__pycache__'))
+        for module in args.modules: # the suites have to pass as things are, else everything would look killed
+            if outcome(folder, module, 3*args.limit) != 'survived': sys.exit(f'The suites of {module} fail without any fault: {(folder/"log").read_text()[-2000:]}')
+        for module, operator, occurrence, line in sample:
+            path, code = folder/f'fastai_softlabels/{module}.py', mutated(module, operator, occurrence)
+            original = path.read_text()
+            path.write_text(code)
+            counts[found := outcome(folder, module, args.limit)] += 1
+            path.write_text(original)
+            print(f'{found:9} {module}:{line} {operator.split("/")[-1]}', flush=True)
+            if found == 'survived': print(*[l for l in difflib.unified_diff(original.splitlines(), code.splitlines(), lineterm='', n=0)][3:], sep='\n', flush=True)
+    killed = counts['killed'] + counts['timed out']
+    print(f'{killed} of {len(sample)} killed ({killed/len(sample):.1%}), {counts["timed out"]} of them by hanging')
+
+
+if __name__ == '__main__': main()
