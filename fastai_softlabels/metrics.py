@@ -174,7 +174,9 @@ class EntropyCorrelation(CollectedMetric):
 @EntropyCorrelation
 def entropy_correlation(predicted, labelled):
     "Pearson correlation, over items, of the label's entropy with the prediction's, in [−1,1]; NaN where either does not vary"
-    return torch.corrcoef(torch.stack([predicted, labelled]).double())[0, 1].float()
+    pairs = torch.stack([predicted, labelled]).double()
+    if pairs.shape[1] < 2 or (pairs.amax(1) - pairs.amin(1) <= 1e-6*pairs.amax(1)).any(): return torch.tensor(torch.nan) # what is left is rounding
+    return torch.corrcoef(pairs)[0, 1].float()
 
 # %% ../nbs/03_metrics.ipynb #a28a5e64
 def calibration_bins(

@@ -1,5 +1,6 @@
 "Metrics against NumPy loops: soft and hard targets, both blocks, uneven batches, ties, unlabelled items."
-import copy, pickle
+import copy, pickle, warnings
+from itertools import permutations
 from types import SimpleNamespace
 
 import numpy as np, pytest, torch
@@ -111,6 +112,16 @@ def test_entropy_correlation(cuts, logits, soft):
     expected = np.corrcoef(h(logits.softmax(-1)[keep]), h(soft[keep]))[0, 1]
     assert entropy_correlation(logits.softmax(-1), soft).item() == pytest.approx(expected, rel=1e-4)
     assert in_batches(entropy_correlation, logits, soft, SoftCrossEntropyLossFlat(), cuts) == pytest.approx(expected, rel=1e-4)
+
+
+def test_entropies_that_differ_by_rounding_do_not_vary():
+    "as those of one label in several orders do"
+    label, preds = torch.tensor([.7, .2, .1, 0.]), torch.rand(24, 4).softmax(-1)
+    labels = torch.stack([label[list(o)] for o in permutations(range(4))])
+    for p, y in ((preds, labels), (labels, preds), (preds, torch.full((24, 4), .25)), (preds[:1], preds[:1])):
+        with warnings.catch_warnings(action='error'): assert entropy_correlation(p, y).isnan()
+    certain = torch.tensor([[1 - e, e] for e in np.logspace(-7, -5, 24)]) # tiny, but they vary
+    assert entropy_correlation(certain, certain).item() == pytest.approx(1)
 
 
 def ece_loop(conf, correct, n_bins, equal_mass):
