@@ -182,11 +182,13 @@ def entropy_correlation(predicted, labelled):
 def calibration_bins(
     conf: Tensor,             # Confidences (N,) in [0,1]
     n_bins: int = 15,         # Number of bins
-    equal_mass: bool = False, # Bins with equally many items, instead of equal width?
+    equal_mass: bool = False, # Bins with equally many items, instead of equal width? (Equal confidences share one.)
 ) -> Tensor:                  # Bin of each item (N,), from 0 to `n_bins` − 1
     "Sort confidences into bins: (0,1/n], (1/n,2/n], …, or by rank"
-    if equal_mass: return conf.argsort(stable=True).argsort(stable=True)*n_bins // max(len(conf), 1)
-    return (conf*n_bins).ceil().long().clamp(1, n_bins) - 1
+    if not equal_mass: return (conf*n_bins).ceil().long().clamp(1, n_bins) - 1
+    _, tie, size = conf.unique(return_inverse=True, return_counts=True)
+    twice_mean_rank = 2*size.cumsum(0) - size - 1 # of those that tie
+    return (twice_mean_rank*n_bins // max(2*len(conf), 1))[tie]
 
 # %% ../nbs/03_metrics.ipynb #c53f8d57
 def calibration_error(

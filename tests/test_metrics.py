@@ -7,10 +7,11 @@ import numpy as np, pytest, torch
 from fastai.losses import BCEWithLogitsLossFlat
 from fastai.metrics import accuracy
 from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resize, ColReader
+from scipy.stats import rankdata
 from torch import nn
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftECE, SoftLabelReader, SoftMultiCategoryBlock, bootstrap_interval,
-                                   brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy, soft_cross_entropy, top1_agreement, total_variation)
+                                   brier_score, calibration_bins, calibration_error, entropy_correlation, js_divergence, kl_divergence, soft_accuracy, soft_cross_entropy, top1_agreement, total_variation)
 from conftest import DIGITS
 
 
@@ -150,6 +151,18 @@ def test_soft_ece(logits, soft, equal_mass, classwise, n_bins):
     else: expected = ece_loop(q.max(1), y[np.arange(len(y)), q.argmax(1)], n_bins, equal_mass)
     assert metric(p, soft).item() == pytest.approx(expected, abs=1e-6)
     assert in_batches(metric, logits, soft, SoftCrossEntropyLossFlat(), [0, 9, 50]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize('n_bins', [1, 2, 4, 15])
+def test_ties_share_a_bin_of_equal_mass(n_bins):
+    "so that the order of items does not matter; the bin is that of their middle rank"
+    conf = torch.tensor([.9]*5 + [.2] + [1.]*10 + [.5]*3)
+    bins = calibration_bins(conf, n_bins, equal_mass=True)
+    ranks = rankdata(conf, method='average') - 1
+    assert bins.tolist() == [int(r*n_bins/len(conf) + 1e-9) for r in ranks]
+    correct = torch.rand(len(conf))
+    values = {round(calibration_error(conf[i], correct[i], n_bins, True).item(), 6) for i in (torch.randperm(len(conf)) for _ in range(20))}
+    assert len(values) == 1
 
 
 def test_bins_hold_their_upper_edge():
