@@ -12,4 +12,5 @@ def requirements(name): return settings['DEFAULT'][name].strip().splitlines()
 
 
 setup(install_requires=requirements('requirements'),
-      extras_require={'dev': requirements('dev_requirements'), 'crowd': requirements('crowd_requirements'), 'bench': requirements('bench_requirements')})
+      extras_require={'dev': requirements('dev_requirements'), 'crowd': requirements('crowd_requirements'),
+                      'distributed': requirements('distributed_requirements'), 'bench': requirements('bench_requirements')})

@@ -69,7 +69,7 @@ def test_our_show_methods_are_taken_whoever_is_imported_first(lines):
 def test_requirements_come_from_settings():
     settings = ConfigParser()
     settings.read(ROOT/'settings.ini')
-    for name, extra in (('requirements', None), ('dev_requirements', 'dev'), ('crowd_requirements', 'crowd'), ('bench_requirements', 'bench')):
+    for name, extra in (('requirements', None), ('dev_requirements', 'dev'), ('crowd_requirements', 'crowd'), ('distributed_requirements', 'distributed'), ('bench_requirements', 'bench')):
         ours = set(settings['DEFAULT'][name].split())
         installed = {r.split(';')[0].strip() for r in requires('fastai_softlabels') if (f'extra == "{extra}"' in r if extra else 'extra' not in r)}
         assert ours == installed
