@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test sync notebooks pytest readme clean
+.PHONY: demo test sync notebooks pytest nightly readme clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -19,6 +19,10 @@ notebooks: $(READY)
 
 pytest: $(READY)
 	$(BIN)/python -m pytest
+
+# the properties of tests/test_properties.py on ten times as many examples, other ones each time
+nightly: $(READY)
+	HYPOTHESIS_PROFILE=nightly OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_properties.py
 
 readme: $(READY)
 	$(BIN)/python scripts/make_readme.py
