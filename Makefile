@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-versions mutants sync notebooks pytest readme clean
+.PHONY: demo test test-versions mutants nightly sync notebooks pytest readme clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -31,6 +31,10 @@ test-versions: $(READY)
 mutants: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutation]'
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/mutants.py
+
+# the properties of tests/test_properties.py on ten times as many examples, other ones each time
+nightly: $(READY)
+	HYPOTHESIS_PROFILE=nightly OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_properties.py
 
 readme: $(READY)
 	$(BIN)/python scripts/make_readme.py

@@ -269,6 +269,7 @@ def label_names(
     o,     # A label in any of the accepted forms
 ) -> list: # Names, each as often as it is mentioned
     "The class names that a label mentions; none for numbers"
+    if isinstance(o, SoftCategory): return o.vocab
     if hasattr(o, 'classes'): return o.classes
     if isinstance(o, pd.Series): return list(o.index)
     if isinstance(o, (Mapping, str)): return list(o) if isinstance(o, Mapping) else [o]
@@ -369,6 +370,7 @@ def _order(self: SoftCategorize, classes):
 def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
     "The numbers in label `o`, in vocab order, not checked yet"
     if _is_missing(o): return np.full(self.c, np.nan)
+    if isinstance(o, SoftCategory): o = dict(zip(o.vocab, o.probs.tolist())) # else it would pass for the name of its top class
     if isinstance(o, pd.Series): o = self._series_to_dict(o, name)
     if isinstance(o, (Tensor, np.ndarray)) and o.ndim == 1 and len(o) and not isinstance(o.tolist()[0], str): return self._from_numbers(o.tolist(), name)
     if hasattr(o, 'tolist'): o = o.tolist() # tensors, arrays, pandas' containers: a list, or the number of a 0-d one

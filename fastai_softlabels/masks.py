@@ -70,6 +70,7 @@ def mask_array(
     "Read one mask, whatever its scale; raise `SoftLabelError` for what holds none, `FileNotFoundError` for a missing file"
     palette = False
     if isinstance(o, (str, PurePath)): name, (a, palette) = str(o), _file_array(Path(o))
+    elif isinstance(o, PILSoftMask): name, a = name or o.about['name'], np.stack([np.asarray(p) for p in o.planes])
     elif isinstance(o, Image.Image):
         name = name or getattr(o, 'filename', '') or 'the mask image'
         a, palette = _image_array(o, name), o.mode == 'P'
@@ -302,6 +303,7 @@ def encode(self: OpenSoftMask,
 ) -> PILSoftMask:
     "The soft mask; raise `SoftLabelError` naming file, value and remedy, `FileNotFoundError` for a missing file"
     if _is_missing(o): raise SoftLabelError(f'{name or "A mask"} is missing ({o}). Leave its image out of the items; what nobody labelled is a code of its own, named in `ignore=`.')
+    if isinstance(o, PILSoftMask) and list(o.about['codes']) == list(self.vocab) and o.about['exclusive'] == self.exclusive: return o
     masks = _annotators(o)
     if not masks: raise SoftLabelError(f'{name or "A mask"} is an empty list. Give at least one annotator\'s mask.')
     if any(_is_missing(m) for m in masks): raise SoftLabelError(f'{name or _short(masks)}: the mask of one annotator is missing. Leave it out of the list; the others are averaged.')

@@ -174,17 +174,21 @@ class EntropyCorrelation(CollectedMetric):
 @EntropyCorrelation
 def entropy_correlation(predicted, labelled):
     "Pearson correlation, over items, of the label's entropy with the prediction's, in [−1,1]; NaN where either does not vary"
-    return torch.corrcoef(torch.stack([predicted, labelled]).double())[0, 1].float()
+    pairs = torch.stack([predicted, labelled]).double()
+    if pairs.shape[1] < 2 or (pairs.amax(1) - pairs.amin(1) <= 1e-6*pairs.amax(1)).any(): return torch.tensor(torch.nan) # what is left is rounding
+    return torch.corrcoef(pairs)[0, 1].float()
 
 # %% ../nbs/03_metrics.ipynb #a28a5e64
 def calibration_bins(
     conf: Tensor,             # Confidences (N,) in [0,1]
     n_bins: int = 15,         # Number of bins
-    equal_mass: bool = False, # Bins with equally many items, instead of equal width?
+    equal_mass: bool = False, # Bins with equally many items, instead of equal width? (Equal confidences share one.)
 ) -> Tensor:                  # Bin of each item (N,), from 0 to `n_bins` − 1
     "Sort confidences into bins: (0,1/n], (1/n,2/n], …, or by rank"
-    if equal_mass: return conf.argsort(stable=True).argsort(stable=True)*n_bins // max(len(conf), 1)
-    return (conf*n_bins).ceil().long().clamp(1, n_bins) - 1
+    if not equal_mass: return (conf*n_bins).ceil().long().clamp(1, n_bins) - 1
+    _, tie, size = conf.unique(return_inverse=True, return_counts=True)
+    twice_mean_rank = 2*size.cumsum(0) - size - 1 # of those that tie
+    return (twice_mean_rank*n_bins // max(2*len(conf), 1))[tie]
 
 # %% ../nbs/03_metrics.ipynb #c53f8d57
 def calibration_error(

@@ -2,14 +2,22 @@
 import matplotlib
 matplotlib.use('Agg') # no screen needed
 
+import os
 from pathlib import Path
 
 import matplotlib.pyplot as plt, pandas as pd, pytest
 from fastai.torch_core import set_seed
+from hypothesis import HealthCheck, settings
 
 from fastai_softlabels.datasets import digits_votes
 
 DIGITS = [str(c) for c in range(10)]
+
+# how hard test_properties.py searches: `ci` draws the same examples each time, `nightly` others; no time is measured
+_UNTIMED = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile('ci', max_examples=100, derandomize=True, database=None, **_UNTIMED)
+settings.register_profile('nightly', max_examples=1000, print_blob=True, **_UNTIMED)
+settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 
 
 @pytest.fixture(scope='session')

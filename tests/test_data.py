@@ -10,7 +10,7 @@ from torch import nn
 from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, Flatten, ImageBlock, Learner, MultiCategoryBlock, Pipeline, RegressionBlock, Resize, attrgetter, noop
 
 from fastai_softlabels.all import (SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory,
-                                   TensorSoftMultiCategory, SoftLabelError, agrees, class_weights, entropy)
+                                   TensorSoftMultiCategory, SoftLabelError, agrees, class_weights, entropy, label_names)
 from conftest import DIGITS
 
 ABC = ['a', 'b', 'c']
@@ -58,6 +58,20 @@ def test_binary_trains(digits, votes):
         pred, present, probs = learn.predict(files[3])
     assert after == pytest.approx(F.binary_cross_entropy_with_logits(logits, targets).item(), rel=1e-5) and after < before
     assert probs.shape == (1,) and present.tolist() == (probs > .5).tolist() and pred.label == (['three'] if probs > .5 else [])
+
+
+@pytest.mark.parametrize('cls', [SoftCategorize, SoftMultiCategorize])
+def test_what_predict_gives_is_a_label(cls):
+    "with its probabilities, whatever was decided; in another vocab's order; the classes are inferred from it"
+    shown = SoftCategory([.5, .2, .3], ['a', 'b', 'c'], multi=cls is SoftMultiCategorize, label='b')
+    for vocab in (['a', 'b', 'c'], ['c', 'x', 'b', 'a']):
+        row = cls(vocab).encode(shown)
+        assert dict(zip(vocab, row.tolist())) == pytest.approx({'x': 0, 'a': .5, 'b': .2, 'c': .3} if 'x' in vocab else {'a': .5, 'b': .2, 'c': .3}) and cls(vocab).decode(row).label != 'b'
+    assert label_names(shown) == ['a', 'b', 'c']
+    with pytest.raises(SoftLabelError, match=r"the class 'b' is not in the vocab \['a', 'c'\]"): cls(['a', 'c']).encode(shown)
+    unlabelled = SoftCategory([float('nan')]*3, ['a', 'b', 'c'], multi=cls is SoftMultiCategorize)
+    with pytest.raises(SoftLabelError, match='missing'): cls(['a', 'b', 'c']).encode(unlabelled)
+    assert not cls(['a', 'b', 'c'], ignore=True).encode(unlabelled).nan_to_num().any()
 
 
 def test_counts_with_n_votes():

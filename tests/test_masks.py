@@ -86,6 +86,18 @@ def test_ignored_codes_are_no_classes():
     assert np.isnan(opened(np.full((2, 4), 2), LAND, exclusive=False, ignore=['unknown'])).all() and (opened(np.full((2, 4), 2), LAND, ignore=['unknown']) == 0).all()
 
 
+@pytest.mark.parametrize('kw', [dict(codes=['a', 'b']), dict(codes=['a', 'b'], exclusive=False), dict(codes=['a', 'b', 'Void'], ignore=['Void']), dict(codes=['a', 'b', 'Void'], ignore=['Void'], exclusive=False), dict(codes=['a'])], ids=str)
+def test_a_soft_mask_is_a_mask(kw):
+    "opened already, it stays as it is; a list of them is averaged; one of other classes is refused"
+    tfm, k = OpenSoftMask(**kw), len(kw['codes'])
+    votes = np.random.default_rng(0).integers(1, 5, (2, k, k, k)) # height and width could be taken for planes
+    one, two = map(tfm.encode, votes/votes.sum(1, keepdims=True))
+    torch.testing.assert_close(tfm.encode(one).tensor(), one.tensor())
+    if 'ignore' not in kw:
+        torch.testing.assert_close(tfm.encode([one, two]).tensor().as_subclass(Tensor), (one.tensor() + two.tensor()).as_subclass(Tensor)/2)
+        with pytest.raises(SoftLabelError, match=f'has {k} planes'): OpenSoftMask(['x', 'y', 'z']).encode(one)
+
+
 def test_weight_of_a_partly_void_pixel():
     "its mass; a wholly void one has no value, no gradient, no count: against cross-entropy by pixel"
     shares = np.random.default_rng(0).dirichlet(np.ones(3), (2, 4)).transpose(2, 0, 1)

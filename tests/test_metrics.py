@@ -1,15 +1,17 @@
 "Metrics against NumPy loops: soft and hard targets, both blocks, uneven batches, ties, unlabelled items."
-import copy, pickle
+import copy, pickle, warnings
+from itertools import permutations
 from types import SimpleNamespace
 
 import numpy as np, pytest, torch
 from fastai.losses import BCEWithLogitsLossFlat
 from fastai.metrics import accuracy
 from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resize, ColReader
+from scipy.stats import rankdata
 from torch import nn
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftECE, SoftLabelReader, SoftMultiCategoryBlock, bootstrap_interval,
-                                   brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy, soft_cross_entropy, top1_agreement, total_variation)
+                                   brier_score, calibration_bins, calibration_error, entropy_correlation, js_divergence, kl_divergence, soft_accuracy, soft_cross_entropy, top1_agreement, total_variation)
 from conftest import DIGITS
 
 
@@ -113,6 +115,16 @@ def test_entropy_correlation(cuts, logits, soft):
     assert in_batches(entropy_correlation, logits, soft, SoftCrossEntropyLossFlat(), cuts) == pytest.approx(expected, rel=1e-4)
 
 
+def test_entropies_that_differ_by_rounding_do_not_vary():
+    "as those of one label in several orders do"
+    label, preds = torch.tensor([.7, .2, .1, 0.]), torch.rand(24, 4).softmax(-1)
+    labels = torch.stack([label[list(o)] for o in permutations(range(4))])
+    for p, y in ((preds, labels), (labels, preds), (preds, torch.full((24, 4), .25)), (preds[:1], preds[:1])):
+        with warnings.catch_warnings(action='error'): assert entropy_correlation(p, y).isnan()
+    certain = torch.tensor([[1 - e, e] for e in np.logspace(-7, -5, 24)]) # tiny, but they vary
+    assert entropy_correlation(certain, certain).item() == pytest.approx(1)
+
+
 def ece_loop(conf, correct, n_bins, equal_mass):
     "item by item, bin by bin"
     conf, correct = np.asarray(conf, dtype=float), np.asarray(correct, dtype=float)
@@ -139,6 +151,18 @@ def test_soft_ece(logits, soft, equal_mass, classwise, n_bins):
     else: expected = ece_loop(q.max(1), y[np.arange(len(y)), q.argmax(1)], n_bins, equal_mass)
     assert metric(p, soft).item() == pytest.approx(expected, abs=1e-6)
     assert in_batches(metric, logits, soft, SoftCrossEntropyLossFlat(), [0, 9, 50]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize('n_bins', [1, 2, 4, 15])
+def test_ties_share_a_bin_of_equal_mass(n_bins):
+    "so that the order of items does not matter; the bin is that of their middle rank"
+    conf = torch.tensor([.9]*5 + [.2] + [1.]*10 + [.5]*3)
+    bins = calibration_bins(conf, n_bins, equal_mass=True)
+    ranks = rankdata(conf, method='average') - 1
+    assert bins.tolist() == [int(r*n_bins/len(conf) + 1e-9) for r in ranks]
+    correct = torch.rand(len(conf))
+    values = {round(calibration_error(conf[i], correct[i], n_bins, True).item(), 6) for i in (torch.randperm(len(conf)) for _ in range(20))}
+    assert len(values) == 1
 
 
 def test_bins_hold_their_upper_edge():

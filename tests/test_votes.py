@@ -1,9 +1,9 @@
 "Votes against a loop; all four forms; what is refused."
-import json, os
+import json, os, warnings
 from collections import Counter, defaultdict
 from itertools import combinations
 
-import numpy as np, pandas as pd, pytest
+import numpy as np, pandas as pd, pytest, torch
 
 from fastai_softlabels.all import SoftLabelError, SoftLabelReader, UnknownNameError, cifar10h, dawid_skene, entropy, item_weights, krippendorff_alpha, preds_to_soft, read_label_studio, votes_to_soft
 
@@ -42,6 +42,14 @@ def forms(long):
 def test_forms_against_loop(long, form):
     df, item, kw = forms(long)[form]
     pd.testing.assert_frame_equal(votes_to_soft(df, item, **kw), loop(long), check_names=False)
+
+
+def test_one_item_warns_of_nothing():
+    "its row is an array that pandas lets nobody write to"
+    torch.set_warn_always(True) # torch would say it once in a process
+    try:
+        with warnings.catch_warnings(action='error'): assert votes_to_soft(pd.DataFrame(dict(item=['x'], label=['a'])), 'item', label='label', vocab=['a', 'b']).entropy.item() == 0
+    finally: torch.set_warn_always(False)
 
 
 def test_any_dtype(long):
