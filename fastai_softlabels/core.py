@@ -34,7 +34,7 @@ def entropy(
     axis: int = -1,                        # The class axis
 ) -> Tensor:                               # Entropy in nats, `probs`' shape without `axis`
     "Entropy of soft labels in nats, between 0 (all agree) and log K (nobody knows)"
-    if not isinstance(probs, Tensor): probs = torch.as_tensor(np.ascontiguousarray(probs))
+    if not isinstance(probs, Tensor): probs = torch.as_tensor(np.array(probs)) # a copy, as pandas hands out what may not be written to
     if not probs.is_floating_point(): probs = probs.float()
     return torch.special.entr(probs.as_subclass(Tensor)).sum(axis)
 

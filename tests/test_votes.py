@@ -1,9 +1,9 @@
 "Votes against a loop; all four forms; what is refused."
-import json, os
+import json, os, warnings
 from collections import Counter, defaultdict
 from itertools import combinations
 
-import numpy as np, pandas as pd, pytest
+import numpy as np, pandas as pd, pytest, torch
 
 from fastai_softlabels.all import SoftLabelError, SoftLabelReader, UnknownNameError, cifar10h, dawid_skene, entropy, item_weights, krippendorff_alpha, preds_to_soft, read_label_studio, votes_to_soft
 
@@ -242,3 +242,14 @@ def test_dawid_skene_says_what_is_wrong(long, monkeypatch):
 def test_entropy_of_a_reversed_array():
     "NumPy has views that torch has not"
     assert entropy(np.array([[.5, .5], [1., 0.]])[::-1]).tolist() == pytest.approx([0, np.log(2)])
+
+
+@pytest.mark.parametrize('shares', [np.array([[.5, .5], [1., 0.]]), np.array([[.5, .5], [1., 0.]])[:, ::-1]], ids=['read-only', 'mirrored'])
+def test_entropy_takes_arrays_of_any_make_without_a_warning(shares):
+    torch.set_warn_always(True) # torch tells of a read-only array once in a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            shares.setflags(write=False)
+            assert torch.allclose(entropy(shares), torch.tensor([np.log(2), 0.]))
+    finally: torch.set_warn_always(False)
