@@ -1,19 +1,24 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv by themselves.
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv by themselves; so does `make docs`.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-versions mutants nightly sync notebooks pytest readme clean
+.PHONY: demo test test-versions mutants nightly sync outputs notebooks pytest badges readme docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
-test: sync notebooks pytest
+test: sync outputs pytest
 
 # is everything that is generated what the notebooks would generate now?
 sync: $(READY)
 	$(BIN)/python scripts/check_sync.py
 
+# every notebook, run from top to bottom, gives no error and the outputs that it stores
+outputs: $(READY)
+	$(BIN)/python scripts/check_outputs.py
+
+# the same notebooks by nbdev's own runner, which compares nothing
 notebooks: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing
 
@@ -36,8 +41,20 @@ mutants: $(READY)
 nightly: $(READY)
 	HYPOTHESIS_PROFILE=nightly OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_properties.py
 
+# "Open in Colab" in tutorials and index, from user, repo and branch in settings.ini
+badges: $(READY)
+	$(BIN)/python scripts/badges.py
+
 readme: $(READY)
 	$(BIN)/python scripts/make_readme.py
+
+# the notebooks as a site in _docs/; a broken link fails
+docs: .venv/.docs
+	$(BIN)/python scripts/make_docs.py
+
+.venv/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	touch $@
 
 # the virtual environment, made anew when the requirements change
 $(READY): settings.ini setup.py pyproject.toml constraints.txt
@@ -47,4 +64,4 @@ $(READY): settings.ini setup.py pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .tox demo_output build *.egg-info
+	rm -rf .venv .tox demo_output build _proc _docs *.egg-info

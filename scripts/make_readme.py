@@ -1,7 +1,7 @@
 """README.md from nbs/index.ipynb, with the stored outputs, without quarto: `python scripts/make_readme.py [folder]`
 
 Hidden cells (`#| hide`) stay out, of others only the output is shown (`#| hide_input`), directives go, and pictures become files in README_files/."""
-import re, shutil, sys
+import os, re, shutil, sys
 from pathlib import Path
 
 import nbformat
@@ -11,17 +11,23 @@ DIRECTIVE = re.compile(r'^#\|.*\n?', re.M)
 PROGRESS = '<IPython.core.display.HTML object>|<div><table class="fastprogress">' # bars, and the table of epochs with its times
 
 
-def shown_cells(nb):
-    "The notebook without hidden cells, directives, and what only a notebook can show"
+def shown_cells(nb, kinds: tuple | None = ('image/png', 'text/plain')):
+    "The notebook without hidden cells, directives and progress bars; of each output the first of `kinds` that it has (all for `None`)"
     nb.cells = [c for c in nb.cells if not re.search(r'^#\|\s*hide\s*$', c.source, re.M)]
     for c in nb.cells:
         if c.cell_type != 'code': continue
         c.source = '' if re.search(r'^#\|\s*hide_input\s*$', c.source, re.M) else DIRECTIVE.sub('', c.source)
         c.outputs = [o for o in c.outputs if not re.match(PROGRESS, o.get('data', {}).get('text/plain', ''))]
         for o in c.outputs:
-            for kind in ('image/png', 'text/plain'):
-                if kind in o.get('data', {}): o['data'] = {kind: o['data'][kind]}
+            kept = next((k for k in kinds or [] if k in o.get('data', {})), None)
+            if kept: o['data'] = {kept: o['data'][kept]}
     return nb
+
+
+def from_the_top(text: str) -> str:
+    "Links that are relative to nbs/, relative to the repository"
+    def link(m): return m[0] if re.match(r'[a-z]+:|#|README_files/', m[1]) else f']({os.path.normpath("nbs/" + m[1])})'
+    return re.sub(r'\]\(([^)\s]+)\)', link, text)
 
 
 def make_readme(root: Path):
@@ -36,7 +42,7 @@ def make_readme(root: Path):
         (root/name).parent.mkdir(exist_ok=True)
         (root/name).write_bytes(data)
     text = re.sub(r'^ +$', '', text.replace('```python\n\n```\n', ''), flags=re.M)
-    text = re.sub(r'\n{3,}', '\n\n', text).strip()
+    text = from_the_top(re.sub(r'\n{3,}', '\n\n', text).strip())
     (root/'README.md').write_text(f'<!-- Generated from nbs/index.ipynb by scripts/make_readme.py: edit the notebook. -->\n\n{text}\n')
 
 

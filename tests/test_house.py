@@ -1,6 +1,7 @@
 "The house: imports point downward, importing changes nothing, requirements are in one place."
 import ast, json, subprocess, sys
 from configparser import ConfigParser
+from importlib import import_module
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -80,6 +81,11 @@ def test_each_requirement_has_its_reason():
     lines = (ROOT/'settings.ini').read_text().splitlines()
     wanting = [l.strip() for previous, l in zip(lines, lines[1:]) if '>=' in l and not previous.strip().startswith('#')]
     assert wanting == []
+
+
+def test_the_citations_name_the_version():
+    version = import_module('fastai_softlabels').__version__
+    assert f'\nversion: {version}\n' in (ROOT/'CITATION.cff').read_text() and f'version = {{{version}}}' in (ROOT/'README.md').read_text()
 
 
 @pytest.mark.parametrize('notebook', sorted((ROOT/'nbs').rglob('*.ipynb')), ids=lambda p: p.name)

@@ -250,3 +250,14 @@ def test_dawid_skene_says_what_is_wrong(long, monkeypatch):
 def test_entropy_of_a_reversed_array():
     "NumPy has views that torch has not"
     assert entropy(np.array([[.5, .5], [1., 0.]])[::-1]).tolist() == pytest.approx([0, np.log(2)])
+
+
+@pytest.mark.parametrize('shares', [np.array([[.5, .5], [1., 0.]]), np.array([[.5, .5], [1., 0.]])[:, ::-1]], ids=['read-only', 'mirrored'])
+def test_entropy_takes_arrays_of_any_make_without_a_warning(shares):
+    torch.set_warn_always(True) # torch tells of a read-only array once in a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            shares.setflags(write=False)
+            assert torch.allclose(entropy(shares), torch.tensor([np.log(2), 0.]))
+    finally: torch.set_warn_always(False)
