@@ -94,7 +94,7 @@ class SoftCategory(ShowTitle):
         multi: bool = False,      # Has each class its own probability, instead of one distribution over all?
         label=None,               # What was decided: a class or `NONE_OF_THESE`, for `multi` a list of classes; by default what `probs` say
     ):
-        self.probs = torch.as_tensor(to_np(probs) if isinstance(probs, Tensor) else np.asarray(probs)).float()
+        self.probs = torch.as_tensor(to_np(probs) if isinstance(probs, Tensor) else np.array(probs)).float()
         self.vocab, self.multi, self._label = list(vocab), multi, label
         if ((self.probs < -1e-3) | (self.probs > 1 + 1e-3)).any():
             raise SoftLabelError(f'{self.probs.tolist()} are not probabilities in [0,1]. Logits? Then the loss has no `activation`: use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')

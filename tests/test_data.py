@@ -1,4 +1,5 @@
 "Readers, transforms and blocks beyond the lessons."
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -285,3 +286,20 @@ def test_class_weights_say_what_is_wrong():
         with pytest.raises(SoftLabelError, match='expected DataLoaders as'): class_weights(no_dls)
     two = DataBlock(blocks=(ImageBlock, SoftCategoryBlock, SoftCategoryBlock), get_x=lambda o: np.zeros((8, 8), dtype=np.uint8), get_y=[lambda o: o, lambda o: o], splitter=EndSplitter(.5), n_inp=1)
     with pytest.raises(SoftLabelError, match='these DataLoaders have 2'): class_weights(two.dataloaders(list('abab'), bs=1, num_workers=0))
+
+
+@pytest.mark.parametrize('f', [lambda p: entropy(p), lambda p: SoftCategory(p, 'abc').probs.sum()], ids=['entropy', 'SoftCategory'])
+def test_takes_numbers_straight_from_a_table(f):
+    "pandas hands out arrays that may not be written to, and turned ones have negative strides"
+    p = np.float32([.2, .3, .5])
+    turned, locked = p[::-1], p.copy()
+    locked.flags.writeable = False
+    torch.set_warn_always(True) # not only the first time in a process
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            assert f(turned).item() == pytest.approx(f(p).item()) == f(locked).item()
+    finally: torch.set_warn_always(False)
+    of_table = SoftCategory(p, 'abc')
+    p[:] = 0
+    assert of_table.label == 'c'
