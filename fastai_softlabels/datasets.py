@@ -16,9 +16,9 @@ from fastai.data.external import fastai_cfg
 from fastdownload import FastDownload
 
 # %% auto #0
-__all__ = ['CIFAR_URL', 'CIFAR10H_URL', 'CIFAR_CLASSES', 'CIFAR_MD5', 'DATA_ENV', 'cache_path', 'build_folder', 'degraded_views',
-           'committee', 'committee_votes', 'digits_votes', 'photo_squares', 'ellipses_masks', 'file_checksum',
-           'checked_download', 'safe_unzip', 'write_cifar10h', 'cifar10h']
+__all__ = ['CIFAR_URL', 'CIFAR10H_URL', 'CIFAR_CLASSES', 'DATA_ENV', 'cache_path', 'build_folder', 'degraded_views', 'committee',
+           'committee_votes', 'digits_votes', 'photo_squares', 'ellipses_masks', 'file_checksum', 'checked_download',
+           'safe_unzip', 'write_cifar10h', 'cifar10h']
 
 # %% ../nbs/04_datasets.ipynb #3c553869
 def cache_path(name: str) -> Path: # fastai's data folder / `name`
@@ -155,7 +155,7 @@ CIFAR_URL = 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz'
 CIFAR10H_URL = 'https://github.com/jcpeterson/cifar-10h/raw/master/data/cifar10h-counts.npy'
 CIFAR_CLASSES = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck']
 
-CIFAR_MD5 = 'c32a1d4ab5d03f1284b67883e8d87530' # as CIFAR-10's page has it beside the link
+_CIFAR_MD5 = 'c32a1d4ab5d03f1284b67883e8d87530' # as CIFAR-10's page has it beside the link
 
 def file_checksum(
     path: Path,
@@ -206,7 +206,7 @@ def write_cifar10h(
 
 def _archive_fault(path: Path) -> str | None:
     found = file_checksum(path, 'md5')
-    return None if found == CIFAR_MD5 else f'its MD5 is {found}, expected {CIFAR_MD5}'
+    return None if found == _CIFAR_MD5 else f'its MD5 is {found}, expected {_CIFAR_MD5}'
 
 def _counts_fault(path: Path) -> str | None: # its authors publish no checksum
     try: counts = np.load(path, allow_pickle=False)

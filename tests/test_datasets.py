@@ -127,7 +127,7 @@ def test_cifar10h_by_download(empty_cache, monkeypatch, tmp_path):
     records = rng.integers(256, size=(4, 3073), dtype=np.uint8); records[:, 0] = [0, 9, 3, 3]
     archive, table = stand_ins(tmp_path, records, counts)
     asked = []
-    monkeypatch.setattr(datasets, 'CIFAR_MD5', hashlib.md5(archive.read_bytes()).hexdigest())
+    monkeypatch.setattr(datasets, '_CIFAR_MD5', hashlib.md5(archive.read_bytes()).hexdigest())
     monkeypatch.setattr(datasets.FastDownload, 'download', lambda self, url, force: asked.append(url) or {datasets.CIFAR_URL: archive, datasets.CIFAR10H_URL: table}[url])
     path = cifar10h()
     df = pd.read_csv(path/'votes.csv')
@@ -145,7 +145,7 @@ def test_damaged_downloads_are_removed_and_named(empty_cache, monkeypatch, tmp_p
     right, whole = archive.read_bytes(), table.read_bytes()
     with pytest.raises(ValueError, match=r'cifar-10-binary\.tar\.gz was damaged \(its MD5 is [0-9a-f]{32}, expected c32a1d4ab5d03f1284b67883e8d87530\), and is removed\. Call again'): cifar10h()
     assert not archive.exists()
-    monkeypatch.setattr(datasets, 'CIFAR_MD5', hashlib.md5(right).hexdigest())
+    monkeypatch.setattr(datasets, '_CIFAR_MD5', hashlib.md5(right).hexdigest())
     archive.write_bytes(right)
     for damaged in (whole[:-30], b'', b'<html>not found</html>', pickle.dumps([1])):
         table.write_bytes(damaged)
