@@ -14,10 +14,10 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 
+from badges import BADGE
 from make_readme import shown_cells
 from repository import ROOT, repository
 
-INSTALL, BADGE = 'colab-install', 'colab-badge' # ids of the cells that scripts/badges.py keeps
 EXPORTED = re.compile(r'^#\|\s*export', re.M)
 FENCE = re.compile(r'(^```.*?^```[ ]*$)', re.M | re.S)
 LINK = re.compile(r'(?<=\]\()([^)\s]+)(?=\))')
@@ -93,7 +93,6 @@ def relink(text: str, here: str, site: dict, root: Path, names: set, markdown: b
 def prepare(nb, here: str, site: dict, root: Path, names: set):
     "The notebook at `here` as a page"
     cells = []
-    nb.cells = [c for c in nb.cells if c.get('id') != INSTALL]
     sources = {c.id: bool(EXPORTED.search(c.source)) for c in nb.cells if c.cell_type == 'code'}
     for c in shown_cells(nb, None).cells:
         if c.cell_type == 'markdown':

@@ -67,7 +67,7 @@ def test_what_is_missing_or_new_is_found():
 
 
 def test_times_bars_and_others_warnings_do_not_count():
-    table = lambda time, loss: nbformat.v4.new_output('display_data', {'text/plain': f'<div><table class="fastprogress"><td>{loss}</td><td>{time}</td></table></div>'})
+    def table(time, loss): return nbformat.v4.new_output('display_data', dict.fromkeys(['text/html', 'text/plain'], f'<div><table class="fastprogress"><td>{loss}</td><td>{time}</td></table></div>'))
     bar = nbformat.v4.new_output('display_data', {'text/html': '', 'text/plain': '<IPython.core.display.HTML object>'})
     assert cell_difference(cell(bar, table('00:05', .463)), cell(table('01:12', .463))) == ''
     assert '0.463 is now 0.9' in cell_difference(cell(table('00:05', .463)), cell(table('00:05', .9)))
