@@ -10,6 +10,14 @@ from fastai.torch_core import set_seed
 from fastai_softlabels.datasets import digits_votes
 
 DIGITS = [str(c) for c in range(10)]
+TABLES = {} # title → text of the matrices that suites have filled
+
+
+def pytest_terminal_summary(terminalreporter):
+    "Print the matrices, so that a test run shows what was tried"
+    for title, text in TABLES.items():
+        terminalreporter.section(title)
+        terminalreporter.write_line(text)
 
 
 @pytest.fixture(scope='session')
