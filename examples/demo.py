@@ -94,6 +94,7 @@ def export_and_reload(out: Path, learn):
 
 def main(out: Path, epochs: int):
     start = time.perf_counter()
+    if epochs < 1: sys.exit(f'--epochs is {epochs}; expected 1 or more.')
     try: out.mkdir(parents=True, exist_ok=True)
     except OSError as e: sys.exit(f'Cannot write to {out}: {e.strerror}. Choose another folder with --out.')
     set_seed(42, reproducible=True)

@@ -26,11 +26,11 @@ from fastai.learner import Learner
 from fastai.losses import FocalLoss, LabelSmoothingCrossEntropy
 from fastai.torch_core import find_bs, no_random, num_distrib, rank_distrib, show_image
 from fastai.vision.data import get_grid
-from .core import SoftLabelError, TensorSoftCategory, TensorSoftMultiCategory, soft_targets
+from .core import SoftLabelError, TensorSoftCategory, TensorSoftMultiCategory, _check_count, _check_learner, _check_number, _short, soft_targets
 from .data import FreshTransforms, SoftCategorize, SoftMultiCategorize
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, _remembering
 from .ood import SHARES, ConfidenceMeter, compare_readings
-from .metrics import SoftECE, brier_score, is_multi, kl_divergence, soft_cross_entropy
+from .metrics import SoftECE, _check_labels, _tensor, brier_score, is_multi, kl_divergence, soft_cross_entropy
 
 # %% auto #0
 __all__ = ['LossAround', 'temperature_of', 'innermost', 'head_of', 'OODConfidence', 'train_two_heads', 'compare_confidence',
@@ -95,8 +95,9 @@ def _named_sets(ood) -> dict:
     sets = dict(ood) if isinstance(ood, Mapping) else {'ood': ood}
     if not sets: raise SoftLabelError('`ood` names no set: give a list of files, a DataFrame or a DataLoader, or several by name.')
     for name, items in sets.items():
-        if not isinstance(name, str) or name == 'valid': raise SoftLabelError(f"An OOD set is named {name!r}; expected a text other than 'valid', which is the in-domain set.")
-        if isinstance(items, (str, set, frozenset)) or not hasattr(items, '__len__'): raise SoftLabelError(f'The OOD set {name!r} is a {type(items).__name__}; expected a list of files, a DataFrame or a DataLoader. For a folder: `get_image_files(folder)`.')
+        if not isinstance(name, str) or name in ('', 'valid'): raise SoftLabelError(f"An OOD set is named {name!r}; expected a text other than 'valid', which is the in-domain set.")
+        if isinstance(items, (str, set, frozenset, Learner, DataLoaders)) or not hasattr(items, '__len__'):
+            raise SoftLabelError(f'The OOD set {name!r} is a {type(items).__name__}; expected a list of files, a DataFrame or a DataLoader. For a folder: `get_image_files(folder)`; of `DataLoaders` one of its loaders.')
         if not len(items): raise SoftLabelError(f'The OOD set {name!r} is empty. Is the folder right?')
     return sets
 
@@ -121,7 +122,7 @@ def _loader(
             raise SoftLabelError(f'The DataLoader of the OOD set {name!r} shuffles or drops items; make it with `shuffle=False` and `drop_last=False`, so that its images are counted once each and can be named.')
         return items
     try: dl = learn.dls.test_dl(items)
-    except Exception as e: raise SoftLabelError(f'The OOD set {name!r} cannot be read as the training items are ({type(e).__name__}: {e}). Expected items like {str(next(iter(learn.dls.valid.items), None))[:80]!r}.') from e
+    except Exception as e: raise SoftLabelError(f'The OOD set {name!r} cannot be read as the training items are ({type(e).__name__}: {" ".join(str(e).split())}). Expected items like {str(next(iter(learn.dls.valid.items), None))[:80]!r}.') from e
     faults = {i: fault for i, fault in enumerate(parallel(partial(_opens, dl.dataset), range(len(dl.dataset)), threadpool=True, n_workers=4, progress=False)) if fault}
     if not faults: return dl
     is_table = hasattr(items, 'iloc')
@@ -150,18 +151,25 @@ def _randomness_kept():
         random.setstate(states[0])
         np.random.set_state(states[1])
 
-def _stream(learn: Learner, dl, meter: ConfidenceMeter) -> ConfidenceMeter:
-    "Feed `meter` the logits of all batches of `dl`, or, in a distributed run, of this process's share"
+def _logits_of(model, inputs, where: str) -> Tensor:
+    "What `model` says of one batch; raise `SoftLabelError` where it cannot take it"
+    try: return model(*(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in inputs))
+    except torch.OutOfMemoryError: raise
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as e:
+        got = ', '.join(f'{x.dtype} {tuple(x.shape)}' if isinstance(x, Tensor) else _short(x) for x in inputs)
+        raise SoftLabelError(f'The model cannot take {where}, {got} ({type(e).__name__}: {_short(str(e))}). Expected batches like those of the training, of floats on the same device.') from e
+
+def _stream(learn: Learner, dl, meter: ConfidenceMeter, name: str) -> ConfidenceMeter:
+    "Feed `meter` the logits of all batches of `dl`, the set `name`, or, in a distributed run, of this process's share"
     model, rank, n_processes = (learn.model.module, rank_distrib(), num_distrib()) if _shared(learn) else (learn.model, 0, 1)
     n_inp, first, dataset = getattr(learn.dls, 'n_inp', 1), 0, getattr(dl, 'dataset', None)
     model.eval()
     with torch.no_grad(), _precision(learn), _randomness_kept(), dataset.set_split_idx(1) if hasattr(dataset, 'set_split_idx') else nullcontext():
         for i, batch in enumerate(dl):
-            size = find_bs(batch)
-            if i % n_processes == rank:
-                inputs = learn._set_device(tuplify(batch)[:n_inp])
-                meter.add(model(*(x.as_subclass(Tensor) if isinstance(x, Tensor) else x for x in inputs)), first)
-            first += size
+            inputs = learn._set_device(tuplify(batch)[:n_inp])
+            if i % n_processes == rank: meter.add(_logits_of(model, inputs, f'batch {i} of {name!r}'), first)
+            first += find_bs(batch)
+    if not first: raise SoftLabelError(f'The loader of {name!r} gave no images. Is it used up, or its folder empty?')
     return meter
 
 # %% ../nbs/06a_confidence.ipynb #fdfc7449
@@ -178,10 +186,11 @@ class OODConfidence(Callback):
         skip_unreadable: bool = False, # Leave out OOD items that cannot be read, with a warning, instead of raising?
     ):
         super().__init__()
-        if every < 1 or k < 1: raise ValueError(f'every is {every} and k is {k}; expected 1 or more for both')
+        _check_count(every, 'every')
+        _check_count(k, 'k')
         self.ood, self.every, self.k, self.skip_unreadable = _named_sets(ood), every, k, skip_unreadable
         self.rows, self.surest, self.shares, self.fits = [], {}, {}, 0
-        self.loaders, self.meter, self.new_fit, self.loss, self.checked = None, None, False, None, {} # sets by name: as given, their size, and as far as readable
+        self.loaders, self.meter, self.new_fit, self.trained_with, self.checked = None, None, False, None, {} # sets by name: as given, their size, and as far as readable
 
 # %% ../nbs/06a_confidence.ipynb #ae557a0c
 @patch
@@ -194,7 +203,7 @@ def before_fit(self: OODConfidence):
     "Announce the columns"
     self.meter = None # of an interrupted validation
     if not self.listens(): return
-    self.loaders, self.new_fit, self.loss = None, True, self.learn.loss_func # MixUp puts another in its place while it trains
+    self.loaders, self.new_fit, self.trained_with = None, True, self.learn.loss_func # MixUp puts another in its place while it trains
     if not hasattr(self.learn, 'recorder'): return
     names, columns = self.recorder.metric_names, ['valid_confidence', *(f'{s}_{c}' for s in self.ood for c in ('confidence', 'auroc'))]
     if columns[0] in names: raise SoftLabelError(f'The training has a column {columns[0]!r} already. Use one `OODConfidence` for all sets, by name: `OODConfidence({{"near": …, "far": …}})`.')
@@ -206,7 +215,7 @@ def before_fit(self: OODConfidence):
 def before_train(self: OODConfidence):
     "See, before the first batch, that loss, validation set and OOD sets will do"
     if self.loaders is not None or not self.listens(): return
-    head_of(self.loss)
+    head_of(self.trained_with)
     if not len(self.dls.valid): raise SoftLabelError('There are no validation images, so nothing to compare the OOD images with. Use a splitter that leaves some.')
     gone = [name for name, items in self.ood.items() if items is None]
     if gone: raise SoftLabelError(f'The OOD set {gone[0]!r} was a DataLoader, which is not exported with the learner. Put it in place: `learn.ood_confidence.ood[{gone[0]!r}] = dl`.')
@@ -250,7 +259,7 @@ def after_validate(self: OODConfidence):
     if (self.epoch + 1) % self.every and self.epoch + 1 < self.n_epoch: values = [np.nan]*(1 + 2*len(self.loaders))
     else:
         readings = {'valid': meter.read(_shared(self.learn))}
-        for name, dl in self.loaders.items(): readings[name] = _stream(self.learn, dl, self.new_meter()).read(_shared(self.learn))
+        for name, dl in self.loaders.items(): readings[name] = _stream(self.learn, dl, self.new_meter(), name).read(_shared(self.learn))
         values = self.remember(readings)
     if recorder is not None: recorder.log += L(values)
 
@@ -260,7 +269,7 @@ def remember(self: OODConfidence,
     readings: dict, # By set, by reading
 ) -> list:          # The epoch's columns
     "Keep one measurement, all of it or nothing"
-    rows, head = [], head_of(self.loss)
+    rows, head = [], head_of(self.trained_with)
     fit = self.fits if self.new_fit else self.fits - 1
     for name, by_head in readings.items():
         for h, r in by_head.items():
@@ -282,7 +291,7 @@ def history(self: OODConfidence) -> pd.DataFrame: # By fit, epoch, set and head:
 def __getstate__(self: OODConfidence):
     "What `export` keeps: all but loaders"
     ood = {name: None if _is_loader(items) else items for name, items in self.ood.items()}
-    return {**Callback.__getstate__(self), 'loaders': None, 'meter': None, 'loss': None, 'checked': {}, 'ood': ood}
+    return {**Callback.__getstate__(self), 'loaders': None, 'meter': None, 'trained_with': None, 'checked': {}, 'ood': ood}
 
 # %% ../nbs/06a_confidence.ipynb #2dbe0834
 @patch
@@ -368,6 +377,9 @@ def train_two_heads(
     if len(tfms) != 1 or not isinstance(tfms[0], SoftCategorize) or tfms[0].multi:
         raise SoftLabelError(f'Expected a DataBlock with one target, a `SoftCategoryBlock`, whose labels are given to both trainings; this is {block if isinstance(block, type) else type(block).__name__}{" with other targets" if isinstance(block, DataBlock) else ""}.')
     if repr(tfms[0].loss_func) != repr(SoftCrossEntropyLossFlat()): raise SoftLabelError(f'The block has a loss of its own, {tfms[0].loss_func}, which the sigmoid training cannot have. Compare without weights and smoothing: leave `loss_func=` out.')
+    _check_count(seed, 'seed', 0)
+    for name, f in (('learner', learner), ('fit', fit)):
+        if not callable(f) or isinstance(f, Learner): raise SoftLabelError(f'`{name}` is {_short(f)}; expected a function, which is called once for each training.')
     res = {}
     for head in ('softmax', 'sigmoid'):
         with no_random(seed):
@@ -402,6 +414,7 @@ def compare_confidence(
 ) -> pd.DataFrame:                 # By learner and set: n; mean, median, min, max, shares above .5, .9, .99 of the confidence; auroc, fpr95
     "How sure are these models, in-domain and out of it, and how well does it tell the two apart?"
     if not isinstance(learners, Mapping) or not learners: raise SoftLabelError('Nothing to compare: give learners by name, like `{"softmax": learn}`.')
+    for name, learn in learners.items(): _check_learner(learn, f'The learner {name!r}')
     sets, (first, *others) = _named_sets(ood), learners.items()
     for name, learn in others:
         if list(learn.dls.vocab) != list(first[1].dls.vocab): raise SoftLabelError(f'The learner {first[0]!r} has the classes {list(first[1].dls.vocab)}, {name!r} has {list(learn.dls.vocab)}. Compare learners over the same classes.')
@@ -425,7 +438,7 @@ def _read_all(learn: Learner, sets: dict, skip_unreadable: bool) -> dict:
     head, res = head_of(learn.loss_func), {}
     for name, items in {'valid': learn.dls.valid, **sets}.items():
         meter = ConfidenceMeter(next(learn.model.parameters()).device, (head,), temperature=temperature_of(learn.loss_func))
-        res[name] = _stream(learn, _loader(learn, name, items, skip_unreadable), meter).read()[head]
+        res[name] = _stream(learn, _loader(learn, name, items, skip_unreadable), meter, name).read()[head]
         if res[name].n_nan: raise SoftLabelError(f'The model gives NaN for {res[name].n_nan} of {res[name].n} images of {name!r}. Did the training diverge?')
     return res
 
@@ -437,7 +450,7 @@ class Abstaining(LossAround):
         thresh: float, # Confidence in [0,1] from which on the model answers
     ):
         super().__init__(loss)
-        if not 0 <= thresh <= 1: raise ValueError(f'thresh is {thresh}; expected a confidence in [0,1]')
+        _check_number(thresh, 'thresh', 'a confidence in [0,1]', lambda t: 0 <= t <= 1)
         self.thresh = thresh
 
     def decodes(self, x: Tensor) -> Tensor:
@@ -466,7 +479,8 @@ def abstain(
 
     `predict` then shows "none of these"; `get_preds` gives the same probabilities as before. An exported learner keeps the
     threshold. A second call replaces it; `temperature_scale` takes it away, as it changes the percentages."""
-    if not 0 < keep <= 1: raise ValueError(f'keep is {keep}; expected a share above 0, at most 1')
+    _check_number(keep, 'keep', 'a share above 0, at most 1', lambda k: 0 < k <= 1)
+    _check_learner(learn)
     _check_loader(learn, dl)
     if not any(isinstance(t, SoftCategorize) for tl in learn.dls.train_ds.tls for t in tl.tfms):
         raise SoftLabelError('To show "none of these" takes the labels of `SoftCategoryBlock` or `SoftMultiCategoryBlock`, for hard labels, too; fastai\'s own cannot show it.')
@@ -494,7 +508,7 @@ class TemperatureScaled(LossAround):
         temperature: float, # Above 0: above 1 softer, below 1 sharper
     ):
         super().__init__(loss)
-        if not 0 < temperature < float('inf'): raise ValueError(f'temperature is {temperature}; expected a finite number above 0')
+        _check_number(temperature, 'temperature', 'a finite number above 0', lambda t: 0 < t < float('inf'))
         self.temperature = temperature
 
     def forward(self, logits, *targets): return self.loss(logits/self.temperature, *targets)
@@ -508,8 +522,10 @@ def best_temperature(
     multi: bool = False, # A probability of its own for each class?
 ) -> float:
     "The temperature with the least soft cross-entropy (`multi`: binary), between 0.01 and 100"
-    loss, logits = SoftBCEWithLogitsLossFlat() if multi else SoftCrossEntropyLossFlat(), torch.as_tensor(logits).as_subclass(Tensor).double()
-    if not len(logits): raise SoftLabelError('There are no labels to fit a temperature to.')
+    loss, logits, targets = SoftBCEWithLogitsLossFlat() if multi else SoftCrossEntropyLossFlat(), _tensor(logits, 'logits').double(), _tensor(targets, 'targets')
+    _check_labels(targets, multi)
+    gaps = (targets == -100 if targets.ndim < logits.ndim else targets.isnan()) if multi or targets.ndim < logits.ndim else targets.nan_to_num().sum(-1) <= 0
+    if not len(logits) or gaps.all(): raise SoftLabelError('There are no labels to fit a temperature to.')
     if not logits.isfinite().all(): raise SoftLabelError(f'A logit is {logits[~logits.isfinite()][0]}, of item {int((~logits.isfinite()).any(-1).int().argmax())}. Did the training diverge?')
     def at(log_t): return loss(logits/np.exp(log_t), targets).item()
     bounds = np.log(.01), np.log(100)
@@ -538,6 +554,8 @@ def temperature_scale(
     What is fitted is the plain cross-entropy, whatever weights or smoothing the loss has. `get_preds`, `predict`, `validate`
     and an exported learner use the temperature, until the next call. Raises `SoftLabelError` where
     no temperature is best; the learner is then as it was."""
+    _check_learner(learn)
+    _check_count(seed, 'seed', 0)
     loss = LossAround(innermost(learn.loss_func)).loss # has it an activation?
     head_of(loss)
     _check_loader(learn, dl)

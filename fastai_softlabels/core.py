@@ -4,10 +4,14 @@
 
 # %% ../nbs/00_core.ipynb #f66492b5
 from __future__ import annotations
+import operator
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from numbers import Real
 from typing import Callable, Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
+import numpy as np, pandas as pd
 import torch
 from torch import Tensor
 
@@ -28,13 +32,93 @@ class UnknownNameError(SoftLabelError, KeyError):
     "A class or an item that is not among the known ones"
     __str__ = ValueError.__str__ # `KeyError` would show the message in quotes
 
+# %% ../nbs/00_core.ipynb #46cf17ad
+def _short(o) -> str:
+    "`o` on one line of at most 120 characters"
+    text = ' '.join(repr(o).split())
+    return text if len(text) <= 120 else text[:119] + '…'
+
+def _check_number(value, name: str, expected: str, fulfils: Callable):
+    "Raise `SoftLabelError` unless `value` is a number that `fulfils` the condition"
+    try: fine = not isinstance(value, (str, bytes)) and bool(fulfils(value))
+    except (TypeError, ValueError, RuntimeError): fine = False # no number, or several
+    if not fine: raise SoftLabelError(f'{name} is {value if isinstance(value, Real) else _short(value)}; expected {expected}')
+
+def _check_count(value, name: str, least: int = 1):
+    "Raise `SoftLabelError` unless `value` is a whole number, `least` or more"
+    _check_number(value, name, f'a whole number, {least} or more', lambda v: operator.index(v) >= least)
+
+def _check_learner(learn, name: str = '`learn`'):
+    "Raise `SoftLabelError` for what is no `Learner`"
+    if not all(hasattr(learn, o) for o in ('dls', 'loss_func', 'get_preds')):
+        raise SoftLabelError(f'{name} is {"None" if learn is None else f"a {type(learn).__name__}"}; expected a `Learner`.')
+
+# %% ../nbs/00_core.ipynb #b4ae1d15
+def _check_classes(classes: Sequence, what: str) -> list:
+    "`classes` as a list; raise `SoftLabelError` when it has no order, is no list, or names a class twice"
+    if isinstance(classes, (str, bytes, set, frozenset, Mapping)) or not hasattr(classes, '__iter__'):
+        raise SoftLabelError(f'{what} is {_short(classes)}; expected a list of class names (a set has no order, a text is one name, a dict two).')
+    classes = list(classes)
+    unfit = [c for c in classes if not isinstance(c, Hashable) or c is None or c is pd.NA or c != c]
+    if unfit: raise SoftLabelError(f'{what} holds {_short(unfit[0])}, which cannot be the name of a class: give texts or numbers.')
+    twice = [c for c, n in Counter(classes).items() if n > 1]
+    if twice: raise SoftLabelError(f'{what} names the class {twice[0]!r} more than once: {_short(list(classes))}. Name each class once.')
+    return classes
+
+# %% ../nbs/00_core.ipynb #b224c778
+def _as_table(df) -> pd.DataFrame:
+    "`df` as pandas has it; raise `SoftLabelError` for what is no table"
+    if isinstance(df, pd.DataFrame): return df
+    if hasattr(df, 'to_pandas') and hasattr(df, 'columns'):
+        try: df = df.to_pandas()
+        except ImportError as e: raise SoftLabelError(f'The table is a {type(df).__name__}, and its `.to_pandas()` says: {e}. Install what it needs, or give a pandas DataFrame.') from e
+        if isinstance(df, pd.DataFrame): return df
+    hint = ' Collect it first: `.collect()`.' if hasattr(df, 'collect') else ''
+    raise SoftLabelError(f'The table is a {type(df).__name__}; expected a pandas DataFrame, or another that has `.to_pandas()`.{hint}')
+
+def _check_columns(df: pd.DataFrame, *names, what: str = 'A column'):
+    "See that `df` has each of these columns (None is skipped), and no two of one name"
+    for n in names:
+        if n is None: continue
+        if not isinstance(n, Hashable): raise SoftLabelError(f'{what} is {_short(n)}; expected the name of one column.')
+        if n not in df.columns:
+            hint = ' It is the name of the index: say `item=None`.' if n == df.index.name else ''
+            raise UnknownNameError(f'The table has no column {n!r}; its columns are {list(df.columns)}.{hint}')
+        if isinstance(df[n], pd.DataFrame): raise SoftLabelError(f'The table has more than one column {n!r}. Rename or drop the others.')
+
+# %% ../nbs/00_core.ipynb #08fd99ea
+def _numbers_of(col: pd.Series, name: Callable[[int], str]) -> np.ndarray:
+    "A column as numbers: integers as int64, else float64 with NaN for gaps"
+    types = pd.api.types
+    if isinstance(col.dtype, pd.CategoricalDtype): col = col.astype(col.cat.categories.dtype if not col.isna().any() else object)
+    if not types.is_numeric_dtype(col) and (types.is_object_dtype(col) or types.is_string_dtype(col)):
+        numbers = pd.to_numeric(col.astype(object).where(col.notna(), None), errors='coerce')
+        bad = (numbers.isna() & col.notna()).to_numpy()
+        if bad.any(): raise SoftLabelError(f'{name(int(bad.argmax()))}: {col[bad].iloc[0]!r} in column {col.name!r} is not a number. Expected votes or probabilities.')
+        col = numbers
+    if not types.is_numeric_dtype(col) or types.is_complex_dtype(col): raise SoftLabelError(f'Column {col.name!r} holds {col.dtype}. Expected votes or probabilities.')
+    whole = types.is_integer_dtype(col) and not col.isna().any() and (col.dtype.itemsize < 8 or col.max() < 2**63)
+    return col.to_numpy(np.int64) if whole else col.to_numpy(float, na_value=np.nan)
+
+def _read_numbers(
+    df: pd.DataFrame,           # The table
+    classes: Sequence,          # Its columns to read
+    name: Callable[[int], str], # Row number → how messages name it
+) -> np.ndarray:                # (N,K): integers if all columns are, else float64 with NaN for gaps
+    "The columns `classes` as numbers; raise `SoftLabelError` for the first that is none"
+    missing = [c for c in classes if c not in df.columns]
+    if missing: raise UnknownNameError(f'The table has no column {missing[0]!r} (of the classes {list(classes)}); its columns are {list(df.columns)}. Correct `classes`, or the table.')
+    _check_columns(df, *classes)
+    return np.stack([_numbers_of(df[c], name) for c in classes], 1)
+
 # %% ../nbs/00_core.ipynb #f6db9796
 def entropy(
     probs: Tensor | np.ndarray | Sequence, # Probabilities, each in [0,1], along `axis`; zeros count as 0·log 0 = 0
     axis: int = -1,                        # The class axis
 ) -> Tensor:                               # Entropy in nats, `probs`' shape without `axis`
     "Entropy of soft labels in nats, between 0 (all agree) and log K (nobody knows)"
-    if not isinstance(probs, Tensor): probs = torch.as_tensor(np.array(probs, order='C')) # a copy: pandas' arrays may be read-only
+    try: probs = probs if isinstance(probs, Tensor) else torch.from_numpy(np.require(probs, requirements='CW')) # torch takes neither reversed nor read-only arrays
+    except TypeError as e: raise SoftLabelError(f'{_short(probs)} holds no numbers; expected probabilities along axis {axis}.') from e
     if not probs.is_floating_point(): probs = probs.float()
     return torch.special.entr(probs.as_subclass(Tensor)).sum(axis)
 
@@ -58,6 +142,11 @@ class TensorSoftMask(RemembersProbs, TensorMask):
     "A probability for each of K classes at each pixel, (K,H,W) or (N,K,H,W); or, decoded, class indices or presence, with their `probs`"
 
 # %% ../nbs/00_core.ipynb #d56c0d27
+def _no_such_index(indices: Tensor, n_classes: int, error: Exception) -> Exception:
+    "What to raise for indices that torch did not take"
+    bad = indices[(indices < 0) | (indices >= n_classes)]
+    return SoftLabelError(f'The targets hold the class index {bad[0].item()}, but {n_classes} classes have the indices 0 to {n_classes - 1} (−100: unlabelled).') if len(bad) else error
+
 def soft_targets(
     logits: Tensor,    # Predictions with the classes along `axis`
     targets: Tensor,   # Probabilities of the predictions' shape, or class indices (integers; −100 is unlabelled) without `axis`
@@ -65,15 +154,18 @@ def soft_targets(
     unlabelled: float, # What a soft target holds for the unlabelled: 0 for distributions, NaN for independent classes
 ) -> Tensor:           # Probabilities of the predictions' shape and dtype
     "Bring targets to the shape of the predictions; raise `SoftLabelError` when that takes a guess"
+    if not isinstance(targets, Tensor) or targets.is_complex(): raise SoftLabelError(f'The targets are {f"{targets.dtype}" if isinstance(targets, Tensor) else f"a {type(targets).__name__}"}; expected a tensor of probabilities, or of class indices.')
     if targets.shape == logits.shape: return targets.to(logits.dtype)
     index_shape, shapes = list(logits.shape), f'logits of shape {tuple(logits.shape)} and targets of shape {tuple(targets.shape)}, {targets.dtype}'
     n_classes = index_shape.pop(axis)
-    if list(targets.shape) != index_shape or targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+    if list(targets.shape) != index_shape or targets.is_floating_point() or targets.dtype == torch.bool:
         raise SoftLabelError(f'Cannot compare {shapes}: expected probabilities of shape {tuple(logits.shape)} '
                              f'or integer class indices of shape {tuple(index_shape)}. Nothing is broadcast; reshape one of them.')
     if n_classes == 1: raise SoftLabelError(f'With one class there is nothing to index: give probabilities of shape {tuple(logits.shape)} for {shapes}.')
     ignored = targets == -100
-    one_hot = F.one_hot(targets.masked_fill(ignored, 0).long(), n_classes).movedim(-1, axis).to(logits.dtype)
+    indices = targets.masked_fill(ignored, 0).long()
+    try: one_hot = F.one_hot(indices, n_classes).movedim(-1, axis).to(logits.dtype)
+    except RuntimeError as e: raise _no_such_index(indices, n_classes, e) from e # on a CPU; a GPU stops by itself
     return one_hot.masked_fill(ignored.unsqueeze(axis % logits.ndim), unlabelled)
 
 # %% ../nbs/00_core.ipynb #dd7ec650
@@ -94,7 +186,8 @@ class SoftCategory(ShowTitle):
         multi: bool = False,      # Has each class its own probability, instead of one distribution over all?
         label=None,               # What was decided: a class or `NONE_OF_THESE`, for `multi` a list of classes; by default what `probs` say
     ):
-        self.probs = torch.as_tensor(to_np(probs) if isinstance(probs, Tensor) else np.array(probs)).float()
+        try: self.probs = torch.as_tensor(to_np(probs) if isinstance(probs, Tensor) else np.array(probs)).float()
+        except TypeError as e: raise SoftLabelError(f'{_short(probs)} are no numbers; expected a probability for each class') from e
         self.vocab, self.multi, self._label = list(vocab), multi, label
         if ((self.probs < -1e-3) | (self.probs > 1 + 1e-3)).any():
             raise SoftLabelError(f'{self.probs.tolist()} are not probabilities in [0,1]. Logits? Then the loss has no `activation`: use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
@@ -136,9 +229,11 @@ def is_none(self: SoftCategory) -> bool:
 @patch
 def __str__(self: SoftCategory):
     if not self.is_labelled: return 'unlabelled'
-    shown = [f'{c} {format_prob(p)}' for c, p in self.items() if p >= .005]
+    items = self.items()
+    shown = [o for o in items if o[1] >= .005] or ([] if self.multi else items) # of a thousand classes each may have less
     if not shown: return 'none'
-    text = ' · '.join(shown[:self.max_shown] + ['…']*(len(shown) > self.max_shown))
+    more = len(shown) > self.max_shown or not self.multi and sum(p for _, p in shown) < .95
+    text = ' · '.join([f'{c} {format_prob(p)}' for c, p in shown[:self.max_shown]] + ['…']*more)
     return f'{NONE_OF_THESE} ({text})' if self.is_none else text
 
 @patch
@@ -163,7 +258,10 @@ def draw_bars(
     max_classes: int = 10,   # How many classes to show: the ones with the largest probability in any of `cats`
 ):                          # `ax`
     "Horizontal bars for one or several `SoftCategory`s over the same classes"
-    vocab = next(iter(cats.values())).vocab
+    if not cats: raise SoftLabelError('There are no labels to draw: `cats` is empty.')
+    (first, vocab), *others = ((name, c.vocab) for name, c in cats.items())
+    for name, v in others:
+        if v != vocab: raise SoftLabelError(f'{first!r} has the classes {_short(vocab)}, {name!r} has {_short(v)}: draw labels over the same classes, in one order.')
     heights = np.stack([c.probs.nan_to_num().numpy() for c in cats.values()])
     keep = np.sort(np.argsort(-heights.max(0), kind='stable')[:max_classes])
     width = .8/len(cats)
@@ -193,12 +291,18 @@ def _refuse(
     if not bad.any(): return
     i = int(bad.argmax())
     v = [float(f'{x:.4g}') for x in rows[i][:12]]
-    fault = fault.format(v=f'{v}' if rows.shape[1] <= 12 else f'{v[:-1]}… ({rows.shape[1]} values)', s=f'{rows[i].sum():.6g}')
+    fault = fault.format(v=f'{v}' if rows.shape[1] <= 12 else f'{v[:-1]}… ({rows.shape[1]} values)', s=f'{sum(rows[i].tolist()):.6g}')
     more = f' ({int(bad.sum())} rows have this fault.)' if bad.sum() > 1 else ''
     raise error(f'{name(i)}: {fault}. {remedy}{more}')
 
 # %% ../nbs/00_core.ipynb #41429864
 _say_ignore = 'Remove the item, or say `ignore=True` to treat it as unlabelled.'
+
+def _matrix(rows) -> np.ndarray:
+    "`rows` as an array of numbers (N,K)"
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or rows.dtype.kind not in 'biuf': raise SoftLabelError(f'The labels are an array of {rows.dtype} and shape {rows.shape}; expected numbers (N,K), a row for each label.')
+    return rows
 
 def _check_numbers(rows, name, ignore):
     "Refuse what neither kind of soft label may hold; return which rows are all NaN"
@@ -216,11 +320,13 @@ def check_distributions(
     ignore: bool = False,                           # Are rows without mass, or all NaN, unlabelled rather than a fault?
 ) -> np.ndarray:                                    # Distributions (N,K), float32; unlabelled rows are zeros
     "Check labels that are one distribution over classes each; raise `SoftLabelError` for the first that is not"
-    normalize, rows = normalize or np.issubdtype(rows.dtype, np.integer), np.asarray(rows, dtype=np.float64)
+    rows = _matrix(rows)
+    normalize, rows = normalize or np.issubdtype(rows.dtype, np.integer), rows.astype(np.float64)
     missing = _check_numbers(rows, name, ignore)
     _refuse(np.isnan(rows).any(1) & ~missing, rows, name, 'the label {v} holds NaN among numbers', 'Fill in 0 where nobody chose the class.')
     rows = np.where(missing[:, None], 0., rows)
-    sums = rows.sum(1)
+    with np.errstate(over='ignore'): sums = rows.sum(1)
+    _refuse(np.isinf(sums), rows, name, 'the values {v} are too large to add them up', 'Divide them by the largest one, or mend their source.')
     if not ignore: _refuse(sums == 0, rows, name, 'the label {v} is all zeros: no votes, no probability', _say_ignore)
     if not normalize:
         off = (sums > 0) & (abs(sums - 1) > 1e-3)
@@ -241,15 +347,17 @@ def check_probabilities(
     ignore: bool = False,                           # Is NaN an unlabelled class rather than a fault?
 ) -> np.ndarray:                                    # Probabilities (N,K), float32; NaN where unlabelled
     "Check labels with a probability of its own for each class; raise `SoftLabelError` for the first that is out of [0,1]"
-    rows = np.asarray(rows, dtype=np.float64)
+    rows = _matrix(rows).astype(np.float64)
     _check_numbers(rows, name, ignore)
     if not ignore: _refuse(np.isnan(rows).any(1), rows, name, 'the label {v} holds NaN', 'Fill in 0 where a class is absent, or say `ignore=True` to leave NaN unlabelled.')
     if n_votes is None:
         _refuse((rows > 1).any(1), rows, name, 'the label {v} holds a value above 1',
                 'Expected a probability for each class; if these are counts, say of how many annotators: `n_votes=`.')
         return rows.astype(np.float32)
-    n = np.broadcast_to(np.asarray(n_votes, dtype=np.float64), len(rows))[:, None]
+    n = np.asarray(n_votes, dtype=np.float64)
+    if n.ndim and n.shape != (len(rows),): raise SoftLabelError(f'There are {n.size} values in `n_votes`, but {len(rows)} rows: give one number for all rows, or one for each.')
+    n = np.broadcast_to(n, len(rows))[:, None]
     if ignore: rows, n = np.where(n == 0, np.nan, rows), np.where(n == 0, 1, n)
-    _refuse(~(n > 0).any(1), np.concatenate([rows, n], 1), name, 'n_votes is not above 0 for the label {v} (counts, then n_votes)', 'Give the number of annotators that were asked.')
+    _refuse(~((n > 0) & np.isfinite(n)).any(1), np.concatenate([rows, n], 1), name, 'n_votes is not a finite number above 0 for the label {v} (counts, then n_votes)', 'Give the number of annotators that were asked.')
     _refuse((rows > n).any(1), np.concatenate([rows, n], 1), name, 'a count exceeds n_votes: {v} (counts, then n_votes)', 'Give the number of annotators that were asked.')
     return (rows / n).astype(np.float32)

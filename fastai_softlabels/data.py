@@ -29,7 +29,8 @@ from fastai.losses import BaseLoss
 from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .core import *
-from .losses import SoftCrossEntropyLossFlat, SoftBCEWithLogitsLossFlat, SumOfLosses
+from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _short
+from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
 
 # %% auto #0
 __all__ = ['SoftLabelReader', 'label_names', 'SoftCategorize', 'SoftMultiCategorize', 'FreshTransforms', 'InferSumOfLosses',
@@ -40,45 +41,6 @@ __all__ = ['SoftLabelReader', 'label_names', 'SoftCategorize', 'SoftMultiCategor
 def _is_missing(o) -> bool: return o is None or (not isinstance(o, (str, Tensor, np.ndarray)) and np.isscalar(o) and pd.isna(o)) or o is pd.NA or o is pd.NaT
 
 def _is_list(o) -> bool: return isinstance(o, (list, tuple, L, set, frozenset))
-
-def _short(o) -> str:
-    "`o` on one line of at most 120 characters"
-    text = ' '.join(repr(o).split())
-    return text if len(text) <= 120 else text[:119] + '…'
-
-# %% ../nbs/02_data.ipynb #2a3281de
-def _read_numbers(
-    df: pd.DataFrame,                  # The table
-    classes: Sequence,                 # Its columns to read
-    name: Callable[[int], str],        # Row number → how messages name it
-) -> np.ndarray:                       # (N,K): integers if all columns are, else float64 with NaN for gaps
-    "The columns `classes` as numbers; raise `SoftLabelError` for the first that is none"
-    if not isinstance(df, pd.DataFrame): raise SoftLabelError(f'The table is a {type(df).__name__}; expected a pandas DataFrame (from elsewhere: `.to_pandas()`).')
-    missing = [c for c in classes if c not in df.columns]
-    if missing: raise UnknownNameError(f'The table has no column {missing[0]!r} (of the classes {list(classes)}); its columns are {list(df.columns)}. Correct `classes`, or the table.')
-    cols = []
-    for c in classes:
-        col = df[c]
-        if isinstance(col, pd.DataFrame): raise SoftLabelError(f'The table has more than one column {c!r}. Rename or drop the others.')
-        if pd.api.types.is_datetime64_any_dtype(col) or pd.api.types.is_complex_dtype(col): raise SoftLabelError(f'Column {c!r} holds {col.dtype}. Expected votes or probabilities.')
-        if not pd.api.types.is_numeric_dtype(col):
-            numbers = pd.to_numeric(col, errors='coerce')
-            bad = (numbers.isna() & col.notna()).to_numpy()
-            if bad.any(): raise SoftLabelError(f'{name(int(bad.argmax()))}: {col[bad].iloc[0]!r} in column {c!r} is not a number. Expected votes or probabilities.')
-            col = numbers
-        cols.append(col.to_numpy() if pd.api.types.is_integer_dtype(col) and not col.isna().any() else col.to_numpy(float, na_value=np.nan))
-    return np.stack(cols, 1)
-
-def _check_classes(classes: Sequence, what: str) -> list:
-    "`classes` as a list; raise `SoftLabelError` when it has no order, is no list, or names a class twice"
-    if isinstance(classes, (str, bytes, set, frozenset, Mapping)) or not hasattr(classes, '__iter__'):
-        raise SoftLabelError(f'{what} is {_short(classes)}; expected a list of class names (a set has no order, a text is one name, a dict two).')
-    classes = list(classes)
-    unhashable = [c for c in classes if not isinstance(c, Hashable)]
-    if unhashable: raise SoftLabelError(f'{what} holds {_short(unhashable[0])}, which cannot be the name of a class: give texts or numbers.')
-    twice = [c for c, n in Counter(classes).items() if n > 1]
-    if twice: raise SoftLabelError(f'{what} names the class {twice[0]!r} more than once: {_short(list(classes))}. Name each class once.')
-    return classes
 
 # %% ../nbs/02_data.ipynb #afa812e1
 def _text(o) -> str:
@@ -184,13 +146,15 @@ class SoftLabelReader(DisplayedTransform):
         ignore: bool = False,           # Are rows without votes, or NaN, unlabelled rather than a fault?
         key: Callable | None = None,    # What to look up for an item; by default its path or id as text
     ):
+        df = _as_table(df)
         self.item, self.classes, self.multi, self.key = item, _check_classes(classes, '`classes`'), multi, key
+        if key is not None and not callable(key): raise SoftLabelError(f'`key` is {_short(key)}; expected a function from an item to what stands in the table.')
         name = lambda i: f'row {df.index[i]} (item {self.rows.key(i)!r})'
         self.rows = _RowsByKey(self._items(df, n_votes))
         probs = _read_numbers(df, self.classes, name)
         if n_votes is not None and not multi: raise SoftLabelError('`n_votes` is for `multi=True`: the votes of one distribution are divided by their sum.')
         if normalize and multi: raise SoftLabelError('`normalize` is for one distribution; with `multi=True` counts are divided by `n_votes=`.')
-        if multi: self.probs = check_probabilities(probs, name, n_votes=df[n_votes] if isinstance(n_votes, str) else n_votes, ignore=ignore)
+        if multi: self.probs = check_probabilities(probs, name, n_votes=_read_numbers(df, [n_votes], name)[:, 0] if isinstance(n_votes, str) else n_votes, ignore=ignore)
         else: self.probs = check_distributions(probs, name, normalize=normalize, ignore=ignore)
         if self.rows.repeat: raise SoftLabelError('{1} repeats {0}: expected each item once. Drop one, or add up their votes (`df.groupby(item).sum()`).'.format(*map(name, self.rows.repeat)))
         self.depths, self.tensor_type = self.rows.depths(), TensorSoftMultiCategory if multi else TensorSoftCategory
@@ -199,14 +163,11 @@ class SoftLabelReader(DisplayedTransform):
 @patch
 def _items(self: SoftLabelReader, df, n_votes):
     "The column, or the index, that names the rows; raise when the table cannot name its items"
-    if not isinstance(df, pd.DataFrame): raise SoftLabelError(f'The table is a {type(df).__name__}; expected a pandas DataFrame (from elsewhere: `.to_pandas()`).')
     if not len(df) or not self.classes: raise SoftLabelError(f'The table has {len(df)} rows, and `classes` names {len(self.classes)} columns: nothing to read.')
-    for c in [self.item, n_votes]:
-        if isinstance(c, str) and c not in df.columns:
-            hint = ' It is the name of the index: say `item=None`.' if c == df.index.name else ''
-            raise UnknownNameError(f'The table has no column {c!r}; its columns are {list(df.columns)}.{hint}')
+    _check_columns(df, self.item, n_votes if isinstance(n_votes, str) else None, what='`item`')
     items = df.index if self.item is None else df[self.item]
-    if (no := items.isna()).any(): raise SoftLabelError(f'Row {df.index[no.argmax()]} has no item name ({self.item!r} is missing). Fill it in, or drop the row.')
+    if items.ndim > 1 or isinstance(items, pd.MultiIndex): raise SoftLabelError(f'The index has {items.nlevels} levels, but an item has one name: `df.reset_index()`, then name its column in `item=`.')
+    if (no := np.asarray(items.isna() | (items == ''), dtype=bool)).any(): raise SoftLabelError(f'Row {df.index[no.argmax()]} has no item name ({self.item!r} is missing). Fill it in, or drop the row.')
     return items
 
 @patch(as_prop=True)
@@ -283,7 +244,7 @@ class SoftCategorize(DisplayedTransform):
     "Reversible transform of one label, in any of the accepted forms, to a distribution over `vocab`"
     order, train_setup, multi, tensor_type = 1, False, False, TensorSoftCategory
     _column_order = None       # where our classes stand among the columns of a `ColReader`, if elsewhere
-    _columns_are_votes = False # a row of a table of numbers holds its integers as floats
+    _column_type = None        # of the numbers in a table: integers are votes, but a row of it holds them as floats, or even as texts
 
     def __init__(self,
         vocab=None,                # Class names, in the order of the numbers; `None` to infer them from the training labels
@@ -294,8 +255,7 @@ class SoftCategorize(DisplayedTransform):
     ):
         self.sort, self.normalize, self.ignore = sort, normalize, ignore
         self._loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
-        if not self.multi and isinstance(self._loss, BaseLoss) and self._loss.flatten:
-            raise SoftLabelError(f'{type(self._loss).__name__} flattens targets to one number an item, so a distribution cannot pass. Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
+        _check_item_loss(self._loss, self.multi)
         self.vocab, self._source = None, (None, None) # classes of the last reader row, and where ours stand among them
         if vocab is not None: self._set_vocab(vocab)
 
@@ -306,7 +266,7 @@ class SoftCategorize(DisplayedTransform):
 
     def __call__(self, o, split_idx=None, **kwargs):
         if self._column_order is not None and isinstance(o, L): o = L(o[i] for i in self._column_order.tolist())
-        if self._columns_are_votes and isinstance(o, L): o = np.array(list(o)).astype(int)
+        if self._column_type is not None and isinstance(o, L): o = np.array([np.nan if _is_missing(v) else v for v in o], dtype=object).astype(self._column_type)
         return self.encode(o)
 
     def _check(self, row, name):
@@ -329,6 +289,18 @@ def _make_loss(loss_func):
     if not callable(loss_func): raise SoftLabelError(f'`loss_func` is {_short(loss_func)}; expected a loss, or a class of losses.')
     return loss_func() if isinstance(loss_func, type) or isinstance(getattr(loss_func, 'func', None), type) else loss_func
 
+def _check_item_loss(loss, multi: bool):
+    "See that `loss` reads labels of items as the block means them"
+    name, axis = type(loss).__name__, getattr(loss, 'axis', -1)
+    if not multi and isinstance(loss, BaseLoss) and loss.flatten:
+        raise SoftLabelError(f'{name} flattens targets to one number an item, so a distribution cannot pass. Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
+    if not isinstance(loss, SoftLoss): return
+    if not isinstance(loss, (SoftCrossEntropyLossFlat, SoftBCEWithLogitsLossFlat)): raise SoftLabelError(f'{name} is a loss for masks: use `SoftMaskBlock`, or leave `loss_func=` out.')
+    if isinstance(loss, SoftBCEWithLogitsLossFlat) != multi:
+        means, other = ('one distribution', '`SoftCategoryBlock`') if multi else ('a probability of its own for each class', '`SoftMultiCategoryBlock`')
+        raise SoftLabelError(f'{name} reads {means}, which are the labels of {other}: use that, or leave `loss_func=` out.')
+    if axis not in (-1, 1): raise SoftLabelError(f'{name} has its classes along axis {axis}; those of items (N,C) are along the last: leave `axis` out.')
+
 def _check_loss_weights(loss, vocab):
     "See that `loss` has a weight for each class of `vocab`, where it has any"
     for name, w in getattr(getattr(loss, 'func', loss), 'named_buffers', dict)():
@@ -342,6 +314,7 @@ def encode(self: SoftCategorize,
     name: str | None = None, # How messages name the item
 ) -> Tensor:                 # (K,) float32
     "The tensor for label `o`; raise `SoftLabelError` if it cannot be one"
+    if self.vocab is None: raise SoftLabelError('There are no classes yet: give `vocab=`, or let a `DataBlock` infer them.')
     if hasattr(o, 'classes') and isinstance(o, TensorSoftCategory): return self._from_reader(o, name)
     named = lambda _: name or f'label {_short(o)}'
     row = self._row(o, named(0))
@@ -372,11 +345,13 @@ def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
     if _is_missing(o): return np.full(self.c, np.nan)
     if isinstance(o, SoftCategory): o = dict(zip(o.vocab, o.probs.tolist())) # else it would pass for the name of its top class
     if isinstance(o, pd.Series): o = self._series_to_dict(o, name)
+    if isinstance(o, Tensor) and o.layout != torch.strided: raise SoftLabelError(f'{name} is a sparse tensor; expected numbers for all classes (`.to_dense()`).')
     if isinstance(o, (Tensor, np.ndarray)) and o.ndim == 1 and len(o) and not isinstance(o.tolist()[0], str): return self._from_numbers(o.tolist(), name)
     if hasattr(o, 'tolist'): o = o.tolist() # tensors, arrays, pandas' containers: a list, or the number of a 0-d one
     if isinstance(o, Mapping): return self._from_names(o, name)
     if _is_list(o): return self._from_list(o, name)
     if self._is_scalar(o): return self._from_numbers([o], name)
+    if not isinstance(o, Hashable): raise SoftLabelError(f'{name} is a {type(o).__name__}; expected the label of one item: a class name, votes, numbers, or a dict.')
     return self._from_names({o: 1. if self.multi else 1}, name)
 
 @patch
@@ -409,6 +384,7 @@ def _from_numbers(self: SoftCategorize, values: list, name: str):
     values = [v.item() if isinstance(v, (Tensor, np.generic)) and np.ndim(v) == 0 else v for v in values]
     bad = [v for v in values if not (isinstance(v, Real) or _is_missing(v))]
     if bad: raise SoftLabelError(f'{name}: {_short(bad[0])} is not a number. Give one number for each class, in vocab order, or a dict of class and number.')
+    if large := [v for v in values if isinstance(v, int) and abs(v) >= 2**63]: raise SoftLabelError(f'{name}: {large[0]} does not fit into 64 bits. Give fewer votes, or shares.')
     whole = all(isinstance(v, int) for v in values) and not (self.multi and all(isinstance(v, bool) for v in values)) # True is presence, not a count
     return np.array([np.nan if _is_missing(v) else v for v in values], dtype=np.int64 if whole else np.float64)
 
@@ -443,6 +419,7 @@ class SoftMultiCategorize(SoftCategorize):
         n_votes: int | None = None, # If labels are counts: of how many annotators
     ):
         if loss_func is not None and thresh != .5: raise SoftLabelError(f'thresh={thresh} and a loss of its own: give the threshold to the loss.')
+        if n_votes is not None: _check_number(n_votes, 'n_votes', 'a number of annotators above 0', lambda n: 0 < n < float('inf'))
         self.thresh, self.n_votes = thresh, n_votes
         super().__init__(vocab, sort=sort, ignore=ignore, loss_func=loss_func)
 
@@ -487,7 +464,7 @@ def _setup_columns(self: SoftCategorize, df: pd.DataFrame, cols: list):
     def name(i): return _item_name(df, i)
     rows = _read_numbers(df, names, name)
     self._check(rows, name)
-    self._columns_are_votes = np.issubdtype(rows.dtype, np.integer)
+    self._column_type = rows.dtype.type
     if set(names) == set(self.vocab): self._column_order = self._order(names)
 
 @patch

@@ -68,6 +68,10 @@ def committee_votes(
 ) -> np.ndarray:        # Votes (N,10), 30 in each row
     "Out-of-fold votes of each of the `committee` under each of the `degraded_views`"
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.shape[1:] != (8, 8) or len(images) != len(labels): raise ValueError(f'There are {len(images)} images in an array of shape {images.shape}, and {len(labels)} labels: expected images (N,8,8), and a label for each.')
+    classes, n = np.unique(labels, return_counts=True)
+    if n.min() < 5: raise ValueError(f'The class {classes[n.argmin()]} has {n.min()} images; five folds need 5 of each.')
     votes, seed = np.zeros((len(labels), 10), dtype=int), 0
     for view in degraded_views().values():
         for member in committee():
@@ -181,6 +185,8 @@ def safe_unzip(
 ):
     "Extract `archive`, refusing it whole when a member would leave `dest`"
     try: z = zipfile.ZipFile(archive)
+    except FileNotFoundError as e: raise FileNotFoundError(f'{archive} does not exist. Download it, or correct the path.') from e
+    except OSError as e: raise type(e)(f'{archive} cannot be read as a file: {e.strerror}. Name a zip file.') from e
     except zipfile.BadZipFile as e: raise ValueError(f'{archive} is not a readable zip file ({e}): copy or download it again.') from e
     with z:
         for name in z.namelist():

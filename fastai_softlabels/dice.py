@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from fastcore.all import patch
-from .core import TensorSoftMask
+from .core import SoftLabelError, TensorSoftMask, _check_number
 from .kernels import fast_bce, fast_dice, plain_bce, plain_dice
-from .losses import SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _check_softmax, _prepare, _remembering
+from .losses import SoftCrossEntropyLossFlat, SoftLoss, _at_least_float32, _check_logits, _check_softmax, _prepare, _remembering, _weights
 
 # %% auto #0
 __all__ = ['SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
@@ -35,8 +35,8 @@ class SoftDiceLoss(SoftLoss):
         super().__init__(axis, reduction, compile)
         for name, value, known in (('activation', activation, (None, 'softmax', 'sigmoid')), ('aggregate', aggregate, ('image', 'class', 'batch')), ('classes', classes, ('all', 'present'))):
             if value not in known: raise ValueError(f'{name} is {value!r}; expected one of {known}')
-        if not smooth >= 0: raise ValueError(f'smooth is {smooth}; expected a number of pixels, 0 or more')
-        if not 0 <= thresh <= 1: raise ValueError(f'thresh is {thresh}; expected a probability in [0,1]')
+        _check_number(smooth, 'smooth', 'a finite number of pixels, 0 or more', lambda s: 0 <= s < float('inf'))
+        _check_number(thresh, 'thresh', 'a probability in [0,1]', lambda t: 0 <= t <= 1)
         self.kind, self.smooth, self.aggregate, self.classes, self.thresh = activation, smooth, aggregate, classes, thresh
 
     @property
@@ -50,6 +50,7 @@ class SoftDiceLoss(SoftLoss):
         logits: Tensor,  # (N,K,H,W), or any (N,K,…)
         targets: Tensor, # Probabilities of the same shape (no mass for softmax, NaN for sigmoid: unlabelled), or class indices (N,H,W) (−100: unlabelled)
     ) -> Tensor:         # A scalar; for 'none' (N,), the value of each image alone
+        _check_logits(self, logits)
         softmax = self.is_softmax(logits)
         logits, y = _prepare(self, logits, targets, 0. if softmax else torch.nan)
         if softmax: _check_softmax(self, logits)
@@ -79,7 +80,7 @@ def decodes(self: SoftDiceLoss, x: Tensor) -> Tensor:
 class _WithDice(SoftLoss):
     "(1 − dice_weight)·pixel loss + dice_weight·Dice"
     def __init__(self, pixel: SoftLoss, dice: SoftDiceLoss, dice_weight: float, reduction: str, compile: bool):
-        if not 0 <= dice_weight <= 1: raise ValueError(f'dice_weight is {dice_weight}; expected a share in [0,1]')
+        _check_number(dice_weight, 'dice_weight', 'a share in [0,1]', lambda w: 0 <= w <= 1)
         super().__init__(dice.axis, reduction, compile)
         self.pixel, self.dice, self.dice_weight = pixel, dice, dice_weight
 
@@ -87,6 +88,7 @@ class _WithDice(SoftLoss):
         logits: Tensor,  # (N,K,H,W)
         targets: Tensor, # As for `SoftDiceLoss`
     ) -> Tensor:         # A scalar; for 'none' (N,), the value of each image
+        _check_logits(self, logits)
         if self.reduction == 'none': return torch.stack([self.mean(z[None], y[None]) for z, y in zip(logits, targets)])
         return self.mean(logits, targets)*(len(logits) if self.reduction == 'sum' else 1)
 
@@ -127,9 +129,9 @@ class SoftDiceBCELoss(_WithDice):
         thresh: float = .5,                          # Probability in [0,1] above which a class is present
         compile: bool = False,                       # Compile the plain formulas? The first call takes 12 to 20 seconds
     ):
-        pos, neg = (None if w is None else torch.as_tensor(w, dtype=torch.float32) for w in (pos_weight, neg_weight))
+        pos, neg = (None if w is None else _weights(w, name, 'give one for all classes, or one for each').float() for name, w in (('pos_weight', pos_weight), ('neg_weight', neg_weight)))
         for name, w in (('pos_weight', pos), ('neg_weight', neg)):
-            if w is not None and not ((w > 0) & w.isfinite()).all(): raise ValueError(f'`{name}` is {w.tolist()}; expected finite weights above 0')
+            if w is not None and not ((w > 0) & w.isfinite()).all(): raise SoftLabelError(f'`{name}` is {w.tolist()}; expected finite weights above 0')
         super().__init__(_SidedBCE(axis, pos, neg, compile), SoftDiceLoss(axis, 'sigmoid', smooth, 'mean', aggregate, classes, thresh, compile), dice_weight, reduction, compile)
 
 class _SidedBCE(SoftLoss):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fastcore.all import patch
 from fastai.interpret import Interpretation
-from .core import SoftCategory, SoftLabelError, entropy
+from .core import SoftCategory, SoftLabelError, _check_count, _check_learner, _check_number, entropy
 from .metrics import *
 
 # %% auto #0
@@ -21,12 +21,20 @@ __all__ = ['SoftInterpretation']
 # %% ../nbs/07_interpret.ipynb #6a5e7603
 class SoftInterpretation(Interpretation):
     "fastai's `Interpretation` with all predictions and soft labels at hand; the losses are KL divergences, above the floor"
+    @classmethod
+    def from_learner(cls, learn, ds_idx=1, dl=None, act=None):
+        "Of the validation set, or of `dl`"
+        _check_learner(learn)
+        if act is None and not hasattr(learn.loss_func, 'activation'): raise SoftLabelError(f'The loss {learn.loss_func} has no `activation`, so its logits cannot become probabilities. Train with `SoftCategoryBlock` or `SoftMultiCategoryBlock`, or pass `act=`.')
+        return super().from_learner(learn, ds_idx, dl, act)
+
     def __init__(self, learn, dl, losses, act=None):
         super().__init__(learn, dl, losses, act)
         self.vocab, self.multi = list(learn.dls.vocab), is_multi(learn.loss_func)
         self.probs, self.targets = learn.get_preds(dl=dl, act=act)
         if self.targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
-        if self.probs.shape != self.targets.shape: raise SoftLabelError(f'Predictions of shape {tuple(self.probs.shape)} and labels of shape {tuple(self.targets.shape)}: expected soft labels, (N,K) both.')
+        if self.probs.ndim != 2 or self.probs.shape != self.targets.shape: raise SoftLabelError(f'Predictions of shape {tuple(self.probs.shape)} and labels of shape {tuple(self.targets.shape)}: expected soft labels, (N,K) both.')
+        if n := int(self.probs.isnan().any(-1).sum()): raise SoftLabelError(f'The model gives NaN for {n} of {len(self.probs)} items. Did the training diverge?')
         values, self.labelled = kl_divergence.items(self.probs, self.targets, self.multi)
         if self.multi: # the mean over an item's labelled classes
             counts = self.labelled.sum(-1)
@@ -50,17 +58,20 @@ def plot_confusion_matrix(self: SoftInterpretation,
     "Draw the expected confusion matrix"
     cm = self.confusion_matrix()
     if normalize: cm = cm/np.maximum(cm.sum(1, keepdims=True), 1e-12)
-    ax = plt.subplots(figsize=(1.5 + .5*len(cm),)*2, layout='constrained')[1] if ax is None else ax
+    most = 30 # classes with names and numbers; of more than that only some have their names written
+    ax = plt.subplots(figsize=(1.5 + .5*min(len(cm), most),)*2, layout='constrained')[1] if ax is None else ax
     ax.imshow(cm, cmap=cmap)
-    for i, j in np.ndindex(*cm.shape):
-        if cm[i, j] > .005*cm.max(): ax.text(j, i, f'{cm[i, j]:.2f}' if normalize else f'{cm[i, j]:.1f}', ha='center', va='center', fontsize='small', color='white' if cm[i, j] > cm.max()/2 else 'black')
-    ax.set(xticks=range(len(cm)), yticks=range(len(cm)), xlabel='Predicted', ylabel='Label (mass)', title='Expected confusion')
-    ax.set_xticklabels(self.vocab, rotation=90); ax.set_yticklabels(self.vocab)
+    for i, j in np.argwhere(cm > .005*cm.max()) if len(cm) <= most else ():
+        ax.text(j, i, f'{cm[i, j]:.2f}' if normalize else f'{cm[i, j]:.1f}', ha='center', va='center', fontsize='small', color='white' if cm[i, j] > cm.max()/2 else 'black')
+    at = range(0, len(cm), -(-len(cm)//most))
+    ax.set(xticks=at, yticks=at, xlabel='Predicted', ylabel='Label (mass)', title='Expected confusion')
+    ax.set_xticklabels([self.vocab[i] for i in at], rotation=90); ax.set_yticklabels([self.vocab[i] for i in at])
     return ax
 
 @patch
 def most_confused(self: SoftInterpretation, min_val: float = 1.) -> list: # (label class, predicted class, mass), largest first
     "Where most mass is off the diagonal"
+    _check_number(min_val, 'min_val', 'a number: the mass from which on a pair is listed', lambda v: v == v + 0)
     cm = self.confusion_matrix()
     pairs = [(self.vocab[i], self.vocab[j], float(cm[i, j])) for i, j in np.ndindex(*cm.shape) if i != j and cm[i, j] >= min_val]
     return sorted(pairs, key=lambda o: -o[2])
@@ -72,6 +83,7 @@ def plot_reliability(self: SoftInterpretation,
     equal_mass: bool = False, # Bins with equally many items, instead of equal width?
 ) -> pd.DataFrame:            # By bin: `confidence`, `votes` (mean share), `n`
     "Reliability against the share of votes, with the number of items in each bin; for independent classes over all of them"
+    _check_count(n_bins, 'n_bins')
     if self.multi: conf, right = (t[~self.targets.isnan()] for t in (self.probs, self.targets))
     else:
         top = self.probs[self.labelled].argmax(-1, keepdim=True)
@@ -106,6 +118,7 @@ def show_disagreements(self: SoftInterpretation,
     **kwargs,   # For `show_results`, like `figsize`
 ):
     "The images with the largest KL divergence, with the annotators' and the model's distribution as bars"
+    _check_count(k, 'k')
     self.show_results(self.losses.topk(min(k, len(self.losses))).indices.tolist(), **{'bars': True, **kwargs})
 
 @patch
@@ -113,6 +126,7 @@ def suspicious_labels(self: SoftInterpretation,
     k: int = 10, # How many items
 ) -> pd.DataFrame: # item, label, prediction, `js` (nats), largest first
     "Label quality: the items whose votes the model contradicts most"
+    _check_count(k, 'k')
     values, labelled = js_divergence.items(self.probs, self.targets, self.multi)
     if self.multi: values = values.sum(-1)/labelled.sum(-1).clamp_min(1)
     idx = values.topk(min(k, len(values))).indices.tolist()
@@ -141,7 +155,9 @@ def scores(self: SoftInterpretation,
 ) -> pd.DataFrame:      # By metric: `value`, `low`, `high`
     "All metrics with bootstrap intervals over items"
     if not isinstance(metrics, (list, tuple)): metrics = [metrics]
-    if n < 0 or not 0 < level < 1: raise SoftLabelError(f'n is {n} and level is {level}; expected 0 or more resamples, and a level between 0 and 1.')
+    if not metrics: raise SoftLabelError('There are no metrics: give those of the `metrics` module, like `kl_divergence` or `SoftECE()`.')
+    _check_count(n, 'n', 0)
+    _check_number(level, 'level', 'a number between 0 and 1', lambda v: 0 < v < 1)
     rows = {}
     for m in metrics:
         if not isinstance(m, SoftMetric): raise SoftLabelError(f'{m!r} is no metric for soft labels: give those of the `metrics` module, like `kl_divergence` or `SoftECE()`.')

@@ -4,6 +4,7 @@
 
 # %% ../nbs/01_losses.ipynb #dfeec233
 from __future__ import annotations
+import operator
 from typing import Sequence
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn, Tensor
 
 from fastcore.all import L, getcallable, patch
 from fastai.torch_core import TensorBase
-from .core import SoftLabelError, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory, soft_targets
+from .core import SoftLabelError, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory, _check_number, _short, soft_targets
 from .kernels import _compiled, _smoothed, fast_bce, fast_cross_entropy, plain_bce, plain_cross_entropy, takes
 
 # %% auto #0
@@ -21,6 +22,13 @@ __all__ = ['SoftLoss', 'SoftCrossEntropyLossFlat', 'SoftBCEWithLogitsLossFlat', 
 def _plain(x): return x.as_subclass(Tensor) if isinstance(x, TensorBase) else x
 
 def _at_least_float32(x): return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+def _weights(w, name: str, remedy: str = 'give a number for each class, in vocab order, as `class_weights(dls)` does') -> Tensor:
+    "Weights as a tensor of floats; raise `SoftLabelError` for what is none"
+    try: res = torch.as_tensor(w)
+    except (TypeError, ValueError, RuntimeError) as e: raise SoftLabelError(f'`{name}` is {_short(w)}; expected numbers: {remedy}.') from e
+    if res.is_complex(): raise SoftLabelError(f'`{name}` is {res.tolist()}; expected real numbers: {remedy}.')
+    return res if res.is_floating_point() else res.float()
 
 # %% ../nbs/01_losses.ipynb #e9396a44
 class SoftLoss(nn.Module):
@@ -34,12 +42,12 @@ class SoftLoss(nn.Module):
         **weights,      # Class weights by name, each None or (C,), finite and not negative
     ):
         super().__init__()
+        _check_number(axis, 'axis', 'a whole number other than 0, where the items are', lambda a: operator.index(a) != 0)
         self.axis, self.reduction, self.compiled = axis, reduction, compile
         for name, w in weights.items():
             if w is not None:
-                w = torch.as_tensor(w)
-                if not w.is_floating_point(): w = w.float()
-                if not (w.isfinite() & (w >= 0)).all(): raise ValueError(f'`{name}` is {w.tolist()}; expected finite weights, 0 or more')
+                w = _weights(w, name)
+                if not (w.isfinite() & (w >= 0)).all() or not w.any(): raise SoftLabelError(f'`{name}` is {w.tolist()}; expected finite weights, 0 or more, and not all 0')
             self.register_buffer(name, w)
 
     @property
@@ -74,9 +82,16 @@ class SoftLoss(nn.Module):
 # %% ../nbs/01_losses.ipynb #75e250c3
 def _prepare(loss: SoftLoss, logits: Tensor, targets: Tensor, unlabelled: float) -> tuple:
     "Plain float32 (or float64) logits, and targets of their shape"
+    _check_logits(loss, logits)
     logits, targets = _at_least_float32(_plain(logits)), _plain(targets)
-    if logits.ndim < 2: raise SoftLabelError(f'Expected logits (N,C) or, with `axis=1`, (N,C,H,W); got logits of shape {tuple(logits.shape)}.')
     return logits, soft_targets(logits, targets, loss.axis, unlabelled)
+
+def _check_logits(loss: SoftLoss, logits: Tensor):
+    "Raise `SoftLabelError` for what are no logits, or have no such axis"
+    name = type(loss).__name__
+    if not isinstance(logits, Tensor) or not logits.is_floating_point(): raise SoftLabelError(f'{name}: the logits are {f"{logits.dtype}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"}; expected one tensor of floats. With several outputs, give the loss the one it is for.')
+    if logits.ndim < 2: raise SoftLabelError(f'Expected logits (N,C) or, with `axis=1`, (N,C,H,W); got logits of shape {tuple(logits.shape)}.')
+    if not -logits.ndim < loss.axis < logits.ndim: raise SoftLabelError(f'{name}: with `axis={loss.axis}` there are no classes in logits of shape {tuple(logits.shape)}: say `axis=1`.')
 
 def _check_softmax(loss: SoftLoss, logits: Tensor):
     "Raise `SoftLabelError` where softmax would compare nothing, or the columns of an image"
@@ -94,7 +109,7 @@ class SoftCrossEntropyLossFlat(SoftLoss):
         kl: bool = False,                          # Subtract the least value that any prediction can reach, so that the floor is 0?
         compile: bool = False,                     # Compile the plain formula? The first call takes 12 to 20 seconds
     ):
-        if not 0 <= label_smoothing <= 1: raise ValueError(f'label_smoothing is {label_smoothing}; expected a number in [0,1]')
+        _check_number(label_smoothing, 'label_smoothing', 'a number in [0,1]', lambda e: 0 <= e <= 1)
         super().__init__(axis, reduction, compile, weight=weight)
         self.label_smoothing, self.kl = label_smoothing, kl
 
@@ -153,7 +168,7 @@ class SoftBCEWithLogitsLossFlat(SoftLoss):
     def thresh(self) -> float: return self._thresh
     @thresh.setter
     def thresh(self, v: float):
-        if not 0 <= v <= 1: raise ValueError(f'thresh is {v}; expected a probability in [0,1]')
+        _check_number(v, 'thresh', 'a probability in [0,1]', lambda t: 0 <= t <= 1)
         self._thresh = v
 
     def forward(self,
@@ -187,6 +202,8 @@ class SumOfLosses(nn.Module):
     ):
         super().__init__()
         self.losses, self.sizes = list(losses), [int(s) for s in sizes]
+        if len(self.losses) != len(self.sizes) or not self.losses: raise SoftLabelError(f'There are {len(self.losses)} losses and {len(self.sizes)} sizes: give one of each for each target.')
+        if odd := [f for f in self.losses if not callable(f)]: raise SoftLabelError(f'{_short(odd[0])} is given for a loss; expected a loss for each target.')
 
     def split(self, preds) -> tuple:
         "`preds` for each target"
@@ -200,7 +217,10 @@ class SumOfLosses(nn.Module):
         preds,    # One tensor of logits for each target, or one tensor whose columns (N,C) or channels (N,C,H,W) are split by `sizes`
         *targets, # What each loss takes
     ) -> Tensor:  # A scalar; for 'none' (N,)
-        values = [f(p, t) for f, p, t in zip(self.losses, self.split(preds), targets, strict=True)]
+        preds = self.split(preds)
+        for o, what in ((preds, 'predictions'), (targets, 'targets')):
+            if len(o) != len(self.losses): raise SoftLabelError(f'There are {len(o)} {what} for {len(self.losses)} losses: give one for each.')
+        values = [f(p, t) for f, p, t in zip(self.losses, preds, targets)]
         if self.reduction == 'none': values = [v.reshape(len(t), -1).mean(1) for v, t in zip(values, targets)]
         return sum(values)
 

@@ -74,6 +74,7 @@ def mask_array(
     elif isinstance(o, Image.Image):
         name = name or getattr(o, 'filename', '') or 'the mask image'
         a, palette = _image_array(o, name), o.mode == 'P'
+    elif isinstance(o, Tensor) and o.layout != torch.strided: raise SoftLabelError(f'{name or "the mask"} is a sparse tensor; expected a number for each pixel (`.to_dense()`).')
     elif isinstance(o, Tensor): a = (o.float() if o.is_floating_point() else o).detach().cpu().numpy()
     elif isinstance(o, np.ndarray) and not np.ma.is_masked(o): a = np.asarray(o)
     elif isinstance(o, np.ndarray): raise SoftLabelError(f'{name or "the mask"} is a masked array, and what is masked has no value. Make it a code of its own (`.filled(…)`) and name that in `ignore=`.')
@@ -137,7 +138,7 @@ def _distributions(a: np.ndarray, name: str) -> np.ndarray:
     votes = a.dtype.kind in 'biu'
     if not votes: _check_floats(a, name)
     if votes and (bad := a < 0).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative number of votes.')
-    total = a.sum(0, dtype=np.float32 if not votes else np.int64)
+    total = a.sum(0, dtype=np.float32 if not votes else np.float64) # which no number of votes overflows
     bad = total == 0 if votes else abs(total - 1) > 1e-3
     if bad.any():
         r, c = np.unravel_index(int(bad.argmax()), bad.shape)
@@ -174,6 +175,7 @@ class PILSoftMask(PILBase):
         name: str = 'the mask',  # How messages name it
     ):
         super().__init__()
+        if len(planes) != len(codes) + bool(labelled): raise SoftLabelError(f'{name} has {len(planes)} planes for the {len(codes)} classes {_short(list(codes))}{", and one that says what is labelled" if labelled else ""}: give one for each.')
         self.planes = [p if isinstance(p, Image.Image) else Image.fromarray(np.ascontiguousarray(p, dtype=np.float32)) for p in planes]
         self.about = dict(codes=codes, exclusive=exclusive, labelled=labelled, name=name)
         self._mode, self._size = 'F', self.planes[0].size
@@ -216,6 +218,7 @@ def like(self: PILSoftMask,
     a: np.ndarray, # Planes (H,W,K), as `np.asarray` gives them
 ) -> PILSoftMask:
     "A mask of the same classes with other values, for transforms of your own"
+    if np.ndim(a) != 3: raise SoftLabelError(f'{self.about["name"]}: the new values have shape {np.shape(a)}; expected planes (H,W,K), as `np.asarray(mask)` gives them.')
     return PILSoftMask(list(np.moveaxis(np.asarray(a, dtype=np.float32), -1, 0)), **self.about)
 
 @patch
@@ -263,7 +266,8 @@ class OpenSoftMask(DisplayedTransform):
         self.vocab = L(c for c in self.codes if c not in self.ignore)
         self.c = len(self.vocab)
         if not self.c: raise SoftLabelError(f'No code is left of {_short(self.codes)} when {_short(self.ignore)} are ignored: name at least one class.')
-        self.exclusive = self.c > 1 if exclusive is None else exclusive
+        if exclusive not in (None, True, False): raise SoftLabelError(f'exclusive is {exclusive!r}; expected True, False or None.')
+        self.exclusive = self.c > 1 if exclusive is None else bool(exclusive)
         if self.exclusive and self.c == 1: raise SoftLabelError(f'One class, {self.vocab[0]!r}, has nothing to exclude: leave `exclusive` out, or add its background to `codes`.')
         self._loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
         self._check_loss()
@@ -419,6 +423,7 @@ def mask_overlay(
     cmap: str = 'inferno', # Heat of one class
 ) -> np.ndarray:           # Colours and opacity (H,W,4) in [0,1]
     "One class as heat, several in their colours; opaque where certain, transparent where unlabelled or absent"
+    if probs.ndim != 3: raise SoftLabelError(f'Can show one mask (K,H,W), got shape {tuple(probs.shape)}: pick one item.')
     p = probs.as_subclass(Tensor).detach().cpu().float().nan_to_num().clamp(0, 1).numpy()
     k, total = len(p), p.sum(0)
     if k == 1: return np.concatenate([plt.get_cmap(cmap)(.15 + .85*p[0])[..., :3], alpha*np.sqrt(p[0])[..., None]], -1)
@@ -502,6 +507,8 @@ class SoftMaskCutMix(CutMix):
         return self.box
 
     def before_batch(self):
+        if len(self.learn.yb) != 1: raise SoftLabelError(f'`SoftMaskCutMix` pastes one mask with its image, but there are {len(self.learn.yb)} targets. Mix them in a callback of your own.')
+        if self.y.ndim < 3 or self.y.shape[-2:] != self.x.shape[-2:]: raise SoftLabelError(f'The targets have shape {tuple(self.y.shape)}, which are no masks of the images {tuple(self.x.shape)}. For labels of whole images use fastai\'s `CutMix`.')
         masks = self.y.clone()
         super().before_batch()
         x1, y1, x2, y2 = self.box

@@ -7,13 +7,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Callable
 
-import torch
+import numpy as np, torch
 from torch import Tensor
 
 from fastcore.all import patch
 from fastai.learner import Metric
 from fastai.losses import BCEWithLogitsLossFlat
-from .core import SoftLabelError, entropy, soft_targets
+from .core import SoftLabelError, _check_count, _check_number, entropy, soft_targets
 from .kernels import dice_values
 
 # %% auto #0
@@ -29,20 +29,42 @@ def _comparable(
     multi: bool,     # A probability of its own for each class?
 ) -> tuple:          # Both as distributions (N,K), for `multi` (N,K,2); and which are labelled (N,), for `multi` (N,K)
     "Predictions and targets as distributions along the last axis; raise `SoftLabelError` for other shapes"
+    probs, targets = _tensor(probs, 'predictions'), _tensor(targets, 'targets')
     if probs.ndim != 2: raise SoftLabelError(f'Expected predictions (N,K), got shape {tuple(probs.shape)}.{" For masks use `SoftDice` or `DiceAt`." if probs.ndim == 4 else ""}')
-    probs = probs.as_subclass(Tensor).float()
-    y = soft_targets(probs, targets.as_subclass(Tensor), -1, torch.nan)
+    probs = probs.float()
+    y = soft_targets(probs, targets, -1, torch.nan)
     if multi: return torch.stack([probs, 1-probs], -1), torch.stack([y, 1-y], -1), ~y.isnan()
     return probs, y, ~y.isnan().any(-1) & (y.sum(-1) > 0)
 
-def _check_probs(probs: Tensor, multi: bool):
-    "Raise `SoftLabelError` where `probs` are none"
-    off = (probs < 0) | (probs > 1) | probs.isnan()
-    if not multi: off = off | ((probs.sum(-1, keepdim=True) - 1).abs() > 1e-2)
+def _tensor(o, what: str) -> Tensor:
+    "A plain tensor, also from an array or a list"
+    if isinstance(o, Tensor): return o.as_subclass(Tensor)
+    if isinstance(o, (np.ndarray, list)):
+        try: return torch.as_tensor(np.asarray(o))
+        except TypeError: pass
+    raise SoftLabelError(f'The {what} are {"None" if o is None else f"a {type(o).__name__}"}; expected a tensor or an array (N,K), as `learn.get_preds()` gives them'
+                         f'{" (of items that have labels: `test_dl(…, with_labels=True)`)" if o is None else ""}.')
+
+def _refuse_row(rows: Tensor, off: Tensor, what: str, multi: bool, remedy: str):
+    "Raise for the first of `rows` where anything is `off`"
     if off.any():
         i = int(off.any(-1).int().argmax())
-        raise SoftLabelError(f'Row {i} of the predictions is not {"probabilities" if multi else "a distribution"}: {[round(v, 4) for v in probs[i].tolist()[:8]]}. '
-                             f'Give what `learn.get_preds()` returns{"" if multi else "; for independent classes say `multi=True`"}.')
+        raise SoftLabelError(f'Row {i} of the {what} is not {"probabilities" if multi else "a distribution"}: {[round(v, 4) for v in rows[i].tolist()[:8]]}. {remedy}')
+
+def _check_probs(probs: Tensor, multi: bool):
+    "Raise `SoftLabelError` where `probs` are none"
+    probs = _tensor(probs, 'predictions')
+    off = (probs < 0) | (probs > 1) | probs.isnan()
+    if not multi: off = off | ((probs.sum(-1, keepdim=True) - 1).abs() > 1e-2)
+    _refuse_row(probs, off, 'predictions', multi, f'Give what `learn.get_preds()` returns{"" if multi else "; for independent classes say `multi=True`"}.')
+
+def _check_labels(targets: Tensor, multi: bool):
+    "Raise `SoftLabelError` where labelled rows of soft `targets` are no probabilities"
+    targets = _tensor(targets, 'targets')
+    if targets.ndim != 2: return # indices
+    off, sums = (targets < 0) | (targets > 1), targets.sum(-1, keepdim=True)
+    if not multi: off = off | ((sums != 0) & ((sums - 1).abs() > 1e-2))
+    _refuse_row(targets, off, 'targets', multi, f'Divide votes by {"the number of annotators" if multi else "their sum; for independent classes say `multi=True`"}.')
 
 # %% ../nbs/03_metrics.ipynb #82cddd0f
 def is_multi(
@@ -91,6 +113,7 @@ class ItemMetric(SoftMetric):
     def __call__(self, probs: Tensor, targets: Tensor, multi: bool = False) -> Tensor:
         values, labelled = self.items(probs, targets, multi)
         _check_probs(probs, multi)
+        _check_labels(targets, multi)
         return values.sum() / labelled.sum()
 
     def reset(self): self.total, self.count = 0., 0
@@ -153,6 +176,7 @@ class CollectedMetric(SoftMetric):
     def __call__(self, probs: Tensor, targets: Tensor, multi: bool = False) -> Tensor:
         p, y, labelled = _comparable(probs, targets, multi)
         _check_probs(probs, multi)
+        _check_labels(targets, multi)
         return self.func(*(o[labelled] for o in self.collect(p, y)))
 
     def reset(self): self.kept = []
@@ -198,6 +222,9 @@ def calibration_error(
     equal_mass: bool = False, # Bins with equally many items, instead of equal width?
 ) -> Tensor:               # Σ_b n_b/N · |mean confidence − mean correctness|, in [0,1]
     "Expected calibration error over bins of confidence"
+    _check_count(n_bins, 'n_bins')
+    if conf.ndim != 1 or conf.shape != correct.shape: raise SoftLabelError(f'The confidences have shape {tuple(conf.shape)}, what is correct {tuple(correct.shape)}; expected one number for each item, (N,) both.')
+    if (off := ~((conf >= 0) & (conf <= 1))).any(): raise SoftLabelError(f'The confidence of item {int(off.int().argmax())} is {conf[off][0].item()}; expected numbers in [0,1].')
     bins = calibration_bins(conf, n_bins, equal_mass)
     gaps = torch.zeros(n_bins, dtype=torch.float64).index_add_(0, bins, (conf - correct).double())
     return (gaps.abs().sum()/len(conf)).float()
@@ -209,7 +236,7 @@ class SoftECE(CollectedMetric):
         equal_mass: bool = False, # Bins with equally many items, instead of equal width?
         classwise: bool = False,  # The mean over classes of each class's own error, instead of the error of the top class?
     ):
-        if n_bins < 1: raise ValueError(f'n_bins is {n_bins}; expected 1 or more')
+        _check_count(n_bins, 'n_bins')
         self.n_bins, self.equal_mass, self.classwise = n_bins, equal_mass, classwise
         self.reset()
 
@@ -244,11 +271,15 @@ def bootstrap_interval(
     seed: int = 0,        # Seed of the resampling
 ) -> tuple:               # (lower, upper), without resamples in which the metric is NaN, like a correlation where nothing varies
     "Percentile bootstrap interval of a metric over items"
-    if not 0 < level < 1: raise ValueError(f'level is {level}; expected a number between 0 and 1')
-    if n < 1: raise ValueError(f'n is {n}; expected 1 resample or more')
+    _check_number(level, 'level', 'a number between 0 and 1', lambda v: 0 < v < 1)
+    _check_count(n, 'n')
+    _check_count(seed, 'seed', 0)
     if not isinstance(metric, SoftMetric): raise SoftLabelError(f'{metric!r} is no metric of this module, like `kl_divergence` or `SoftECE()`.')
+    probs, targets = _tensor(probs, 'predictions'), _tensor(targets, 'targets')
     _check_probs(probs, multi)
+    _check_labels(targets, multi)
     rng, size = torch.Generator().manual_seed(seed), len(probs)
+    if not size: raise SoftLabelError('There are no items to resample.')
     values, labelled = metric.items(probs, targets, multi) if isinstance(metric, ItemMetric) else (None, None)
     draws = []
     for _ in range(n):
@@ -262,7 +293,10 @@ class SoftDice(SoftMetric):
     "Mean, over images and classes, of 1 − Σ|p − y|/(Σp + Σy + smooth); in `metrics=[SoftDice()]`, or called with probabilities (N,K,H,W) and masks"
     def __init__(self,
         smooth: float = 1., # In pixels, as in `SoftDiceLoss`
-    ): self.smooth = smooth; self.reset()
+    ):
+        _check_number(smooth, 'smooth', 'a finite number of pixels, 0 or more', lambda s: 0 <= s < float('inf'))
+        self.smooth = smooth
+        self.reset()
 
     __reduce__ = object.__reduce__
     name = property(lambda self: 'soft_dice')
@@ -273,9 +307,10 @@ class SoftDice(SoftMetric):
         multi: bool = False, # A probability of its own for each class? (One class always has.)
     ) -> tuple:              # Values (N,K), and which of them have labelled pixels
         "The metric for each class of each image, 0 where unlabelled"
+        probs, targets = _tensor(probs, 'predictions'), _tensor(targets, 'targets')
         if probs.ndim < 3: raise SoftLabelError(f'Expected probabilities of masks (N,K,H,W), got shape {tuple(probs.shape)}.')
-        probs, exclusive = probs.as_subclass(Tensor).float(), not multi and probs.shape[1] > 1
-        y = soft_targets(probs, targets.as_subclass(Tensor), 1, 0. if exclusive else torch.nan)
+        probs, exclusive = probs.float(), not multi and probs.shape[1] > 1
+        y = soft_targets(probs, targets, 1, 0. if exclusive else torch.nan)
         values, size = self.of(probs, y, exclusive)
         return torch.where(size > 0, values, 0.), size > 0
 
@@ -285,6 +320,8 @@ class SoftDice(SoftMetric):
 
     def __call__(self, probs: Tensor, targets: Tensor, multi: bool = False) -> Tensor:
         values, labelled = self.items(probs, targets, multi)
+        probs = _tensor(probs, 'predictions')
+        if (off := ~((probs >= 0) & (probs <= 1))).any(): raise SoftLabelError(f'The predictions hold {probs[off][0].item():.4g}, which is no probability. Give what `learn.get_preds()` returns.')
         return values.sum()/labelled.sum()
 
     def reset(self): self.total, self.count = 0., 0
@@ -308,7 +345,7 @@ class DiceAt(SoftDice):
     def __init__(self,
         thresh: float = .5, # In [0,1)
     ):
-        if not 0 <= thresh < 1: raise ValueError(f'thresh is {thresh}; expected a probability in [0,1)')
+        _check_number(thresh, 'thresh', 'a probability in [0,1)', lambda t: 0 <= t < 1)
         self.thresh = thresh
         super().__init__()
 

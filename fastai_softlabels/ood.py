@@ -12,7 +12,7 @@ import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
 
 from fastai.torch_core import num_distrib
-from .core import SoftLabelError
+from .core import SoftLabelError, _check_count, _check_number, _short
 
 # %% auto #0
 __all__ = ['SHARES', 'softmax_score', 'sigmoid_score', 'softmax_confidence', 'sigmoid_confidence', 'energy_score',
@@ -22,7 +22,9 @@ __all__ = ['SHARES', 'softmax_score', 'sigmoid_score', 'softmax_confidence', 'si
 # %% ../nbs/06_ood.ipynb #082b54f5
 def _logits(logits: Tensor, fewest: int = 1) -> Tensor:
     "Plain float32 logits (N,C); raise `SoftLabelError` for another shape"
-    logits = torch.as_tensor(logits)
+    try: logits = torch.as_tensor(None if isinstance(logits, tuple) else logits)
+    except (TypeError, ValueError, RuntimeError) as e: raise SoftLabelError(f'What the model says is a {type(logits).__name__}; expected logits (N,C), one tensor.') from e
+    if logits.is_complex(): raise SoftLabelError(f'Expected logits (N,C) of real numbers, got {logits.dtype}.')
     if logits.ndim != 2 or logits.shape[1] < fewest:
         raise SoftLabelError(f'Expected logits (N,C) for at least {fewest} classes, got shape {tuple(logits.shape)}.' + (' With one class softmax is always 1; use the sigmoid reading.' if logits.ndim == 2 else ''))
     return logits.as_subclass(Tensor).float()
@@ -91,6 +93,7 @@ def _scores(scores, which: str) -> Tensor:
     "A column of finite scores; raise `SoftLabelError` for what is none"
     try: scores = (scores if isinstance(scores, Tensor) else torch.as_tensor(np.asarray(scores, dtype=float))).as_subclass(Tensor)
     except (TypeError, ValueError) as e: raise SoftLabelError(f'The {which} scores are a {type(scores).__name__} that is no array of numbers ({e}); expected one score for each item, like `softmax_score(logits)`.') from e
+    if scores.is_complex(): raise SoftLabelError(f'The {which} scores are {scores.dtype}; expected real numbers.')
     if scores.ndim != 1: raise SoftLabelError(f'The {which} scores have shape {tuple(scores.shape)}; expected one score for each item, (N,), like `softmax_score(logits)`.')
     if not len(scores): raise SoftLabelError(f'There are no {which} scores: a ranking needs items of both kinds.')
     if scores.isnan().any(): raise SoftLabelError(f'The {which} score of item {int(scores.isnan().int().argmax())} is NaN ({int(scores.isnan().sum())} of {len(scores)}). Did the model give NaN logits?')
@@ -146,6 +149,7 @@ class ScoreHistogram:
     ):
         "Count `scores`, without waiting for the device"
         scores = scores.as_subclass(Tensor)
+        if scores.ndim != 1: raise SoftLabelError(f'The scores have shape {tuple(scores.shape)}; expected one score for each item, (N,).')
         bins = score_bins(scores)
         self.n_nan += scores.isnan().sum()
         self.counts.index_add_(0, bins, torch.ones_like(bins))
@@ -205,6 +209,9 @@ class ConfidenceMeter:
         k: int = 9,                                  # How many of the surest items to remember
         temperature: float = 1.,                     # Logits are divided by it
     ):
+        if isinstance(readings, str) or not len(readings) or not set(readings) <= set(_READINGS): raise SoftLabelError(f"readings is {_short(readings)}; expected a list of {list(_READINGS)}, or of one of them.")
+        _check_number(temperature, 'temperature', 'a finite number above 0', lambda t: 0 < t < float('inf'))
+        _check_count(k, 'k', 0)
         self.temperature, self.seen = temperature, 0
         self.parts = {r: _Part(torch.device(device), k) for r in readings}
 
@@ -213,8 +220,7 @@ class ConfidenceMeter:
         first: int | None = None,  # Number of the first of these items; by default they follow the ones seen
     ):
         "Take in one batch"
-        first = self.seen if first is None else first
-        logits = logits/self.temperature
+        first, logits = self.seen if first is None else first, _logits(logits)/self.temperature
         for r, part in self.parts.items():
             confidence, score = _READINGS[r]
             part.add(confidence(logits), score(logits), first)

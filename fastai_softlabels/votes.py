@@ -5,68 +5,105 @@
 # %% ../nbs/05_votes.ipynb #cd0c4413
 from __future__ import annotations
 import json
-from collections.abc import Mapping
-from numbers import Real
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Sequence
 from warnings import warn
 
 import krippendorff, numpy as np, pandas as pd
 
-from .core import SoftLabelError, UnknownNameError, entropy
+from .core import SoftLabelError, UnknownNameError, _as_table, _check_classes, _check_columns, _check_count, _check_learner, _check_number, _read_numbers, _short, entropy
 
 # %% auto #0
 __all__ = ['votes_to_soft', 'krippendorff_alpha', 'item_weights', 'dawid_skene', 'read_label_studio', 'preds_to_soft']
 
 # %% ../nbs/05_votes.ipynb #a85b2ea8
-def _columns(df, *names):
-    "See that `df` is a table and has these columns (None is skipped)"
-    if not isinstance(df, pd.DataFrame): raise SoftLabelError(f'The table is a {type(df).__name__}; expected a pandas DataFrame (from elsewhere: `.to_pandas()`).')
-    for n in names:
-        if n is not None and n not in df.columns: raise UnknownNameError(f'The table has no column {n!r}; its columns are {list(df.columns)}.')
-
 def _first(df, bad, what):
     "Raise `SoftLabelError` for the first row where `bad` holds"
     bad = np.asarray(bad)
     if bad.any(): raise SoftLabelError(f'Row {df.index[int(bad.argmax())]}: {what(int(bad.argmax()))}' + (f' ({int(bad.sum())} rows have this fault.)' if bad.sum() > 1 else ''))
 
+def _plain_index(o) -> pd.Index:
+    "`o` as an index of one of the types that pandas chooses by itself"
+    index = pd.Index(o, name=None)
+    return index if isinstance(index.dtype, np.dtype) or index.dtype == 'str' else pd.Index(np.asarray(index))
+
+def _items(df, item):
+    "What names each row, once"
+    items, where = (df.index, 'the index') if item is None else (df[item], f'column {item!r}')
+    _first(df, items.isna(), lambda i: f'the item in {where} is missing. Fill it in, or drop the row.')
+    _first(df, items.duplicated(), lambda i: f'the item {items.tolist()[i]!r} stands in the table before. Expected a row for each item.')
+    return _plain_index(items)
+
+def _codes(df, column) -> tuple:
+    "Which of the names each cell of a column holds, −1 where none; and the names"
+    try: codes, names = pd.factorize(df[column])
+    except (TypeError, NotImplementedError): # lists have no hash
+        _first(df, [not isinstance(v, Hashable) for v in df[column]], lambda i: f'{_short(df[column].iloc[i])} in column {column!r} is not one vote. For a column of lists say `lists=`.')
+        raise
+    return codes, list(np.asarray(names, dtype=object))
+
+def _count(rows, codes, n, k, weights=None): return np.bincount(rows*k + codes, weights, minlength=n*k).reshape(n, k).astype(float)
+
+# %% ../nbs/05_votes.ipynb #02fdd6f0
 def _long(df, item, label, annotator, weight):
     "The long form: a row for each vote"
-    _columns(df, item, label, annotator, weight)
+    _check_columns(df, item, label, annotator, weight)
+    named = [n for n in (item, label, annotator) if n is not None]
+    if twice := [n for n in named if named.count(n) > 1]: raise SoftLabelError(f'The columns of item, label and annotator name {twice[0]!r} twice. Each needs a column of its own.')
     _first(df, df[item].isna(), lambda i: f'the item in column {item!r} is missing. Fill it in, or drop the row.')
     _first(df, df[label].isna(), lambda i: f'the label in column {label!r} is missing. Drop the row: who did not vote has no row.')
     if annotator is not None:
+        _first(df, df[annotator].isna(), lambda i: f'the annotator in column {annotator!r} is missing. Fill it in, or leave `annotator=` out.')
         _first(df, df.duplicated([item, annotator]), lambda i: f'annotator {df[annotator].iloc[i]} voted on item {df[item].iloc[i]!r} before. Keep one vote of each annotator for each item (`df.drop_duplicates`).')
-    if weight is None: w = np.ones(len(df))
-    else:
-        w = pd.to_numeric(df[weight], errors='coerce').to_numpy(float)
+    w = None
+    if weight is not None:
+        w = pd.to_numeric(df[weight].astype(object), errors='coerce').to_numpy(float)
         _first(df, ~(np.isfinite(w) & (w >= 0)), lambda i: f'the weight is {df[weight].iloc[i]!r}. Expected a finite number, 0 or more.')
-    return df[item], df[label], w
+    (rows, items), (codes, names) = pd.factorize(df[item]), _codes(df, label)
+    return _plain_index(items), names, _count(rows, codes, len(items), len(names), w)
 
 def _wide(df, item, annotators):
     "One column for each annotator, gaps where nobody voted"
-    _columns(df, item, *annotators)
-    cells = df[list(annotators)]
-    voted = cells.notna().to_numpy()
-    items = df.index if item is None else df[item]
-    return pd.Series(np.repeat(np.asarray(items), voted.sum(1))), pd.Series(cells.to_numpy(dtype=object)[voted]), np.ones(voted.sum())
+    _check_columns(df, item, *annotators)
+    items, at, columns = _items(df, item), {}, []
+    for a in annotators:
+        codes, names = _codes(df, a)
+        columns.append(np.append([at.setdefault(n, len(at)) for n in names], -1).astype(int)[codes]) # the last one, −1, is a gap
+    tally = np.zeros((len(df), len(at)))
+    for codes in columns: tally[codes >= 0, codes[codes >= 0]] += 1
+    return items, list(at), tally
 
 # %% ../nbs/05_votes.ipynb #a99e7146
 def _listed(df, item, lists):
     "One column that holds a list of votes for each item"
-    _columns(df, item, lists)
-    _first(df, [isinstance(v, str) or not hasattr(v, '__len__') for v in df[lists]], lambda i: f'{df[lists].iloc[i]!r} in column {lists!r} is no list of votes. One vote is a list of one.')
-    lengths = df[lists].map(len).to_numpy()
-    items = df.index if item is None else df[item]
-    return pd.Series(np.repeat(np.asarray(items), lengths)), pd.Series([v for votes in df[lists] for v in votes], dtype=object), np.ones(lengths.sum())
+    _check_columns(df, item, lists)
+    _first(df, [isinstance(v, (str, Mapping)) or not np.iterable(v) for v in df[lists]], lambda i: f'{df[lists].iloc[i]!r} in column {lists!r} is no list of votes. One vote is a list of one; counts need a column for each class (`counts=`).')
+    def no_vote(v): return not isinstance(v, Hashable) or v is None or v is pd.NA or v != v
+    _first(df, [any(map(no_vote, votes)) for votes in df[lists]], lambda i: f'{_short(next(filter(no_vote, df[lists].iloc[i])))} stands among the votes {_short(df[lists].iloc[i])}. Each vote is a name; a missing one: leave it out.')
+    at, items = {}, _items(df, item)
+    codes = np.array([at.setdefault(v, len(at)) for votes in df[lists] for v in votes], dtype=int)
+    return items, list(at), _count(np.repeat(np.arange(len(df)), [len(v) for v in df[lists]]), codes, len(df), len(at))
 
 def _counted(df, item, counts):
     "One column of counts for each class"
-    _columns(df, item, *counts)
-    n = df[list(counts)].apply(pd.to_numeric, errors='coerce').to_numpy(float)
-    _first(df, ~((n >= 0) & (n == np.round(n))).all(1), lambda i: f'the counts are {df[list(counts)].iloc[i].tolist()}. Expected whole numbers, 0 or more (0 where nobody chose the class).')
-    items = df.index if item is None else df[item]
-    return pd.Series(np.repeat(np.asarray(items), len(counts))), pd.Series(np.tile(np.asarray(counts, dtype=object), len(df))), n.ravel()
+    n = _read_numbers(df, counts, lambda i: f'Row {df.index[i]}').astype(float)
+    _first(df, ~((n >= 0) & np.isfinite(n) & (n == np.round(n))).all(1), lambda i: f'the counts are {df[list(counts)].iloc[i].tolist()}. Expected whole numbers, 0 or more (0 where nobody chose the class).')
+    return _items(df, item), list(counts), n
+
+# %% ../nbs/05_votes.ipynb #b29f1d2f
+def _read_form(df, item, label, counts, annotators, lists, annotator, weight) -> tuple:
+    "Items, names, and the votes of each item for each name, from the form that is given"
+    if not len(df): raise SoftLabelError('The table has no rows, so there are no votes.')
+    if label is None:
+        for name, value in (('annotator', annotator), ('weight', weight)):
+            if value is not None: raise SoftLabelError(f'`{name}=` is for the long form, which has a row for each vote (`label=`).')
+    for name, columns in (('counts', counts), ('annotators', annotators)):
+        if columns is not None and not _check_classes(columns, f'`{name}`'): raise SoftLabelError(f'`{name}` names no column.')
+    _check_columns(df, item, what='`item`')
+    if label is not None: return _long(df, item, label, annotator, weight)
+    if annotators is not None: return _wide(df, item, list(annotators))
+    return _listed(df, item, lists) if lists is not None else _counted(df, item, list(counts))
 
 # %% ../nbs/05_votes.ipynb #c0292f37
 def votes_to_soft(
@@ -91,51 +128,47 @@ def votes_to_soft(
     given = [n for n, v in dict(label=label, counts=counts, annotators=annotators, lists=lists).items() if v is not None]
     if len(given) != 1: raise SoftLabelError(f'Say in which form the votes are: one of `label=`, `counts=`, `annotators=`, `lists=`; given: {given or "none"}.')
     if unsure_as not in ('drop', 'spread', 'class'): raise SoftLabelError(f"unsure_as is {unsure_as!r}; expected 'drop', 'spread' or 'class'.")
-    if isinstance(unsure, str): unsure = [unsure]
-    if not prior >= 0: raise SoftLabelError(f'prior is {prior}; expected a number, 0 or more.')
+    unsure = [unsure] if isinstance(unsure, str) else _check_classes(list(unsure) if isinstance(unsure, (set, frozenset)) else unsure, '`unsure`')
+    _check_number(prior, 'prior', 'a finite number, 0 or more', lambda a: 0 <= a < float('inf'))
+    if min_votes is not None: _check_number(min_votes, 'min_votes', 'a number above 0', lambda n: n > 0)
     if label is not None and item is None: raise SoftLabelError('The long form has a row for each vote: name the column of the item in `item=`.')
-    items, labels, w = _long(df, item, label, annotator, weight) if label else _wide(df, item, annotators) if annotators else _listed(df, item, lists) if lists else _counted(df, item, counts)
-    all_items = df.index if item is None else df[item] # also those without any vote
-    if label is None: _first(df, pd.Index(all_items).duplicated(), lambda i: f'the item {np.asarray(all_items)[i]!r} stands in the table before. Expected a row for each item.')
-    votes, named = _tally(items, labels, w, pd.unique(np.asarray(all_items)), _vocab(labels, vocab, counts, unsure, unsure_as), unsure, unsure_as)
-    return _finish(votes, named, prior, min_votes)
+    df, vocab = _as_table(df), None if vocab is None else _check_classes(vocab, '`vocab`')
+    items, names, tally = _read_form(df, item, label, counts, annotators, lists, annotator, weight)
+    classes = _vocab(names, vocab, counts is None, unsure, unsure_as)
+    return _finish(items, classes, *_votes_by_class(items, names, tally, classes, unsure, unsure_as), prior, min_votes)
 
 # %% ../nbs/05_votes.ipynb #a1f0a840
-def _vocab(labels, vocab, counts, unsure, unsure_as) -> list:
+def _vocab(names, vocab, sort, unsure, unsure_as) -> list:
     "The classes, in order"
-    seen = list(pd.unique(np.asarray(labels, dtype=object))) if counts is None else list(counts)
-    classes = [c for c in seen if c not in set(unsure)]
-    if counts is None: classes = sorted(classes)
-    if vocab is not None: classes = [c for c in vocab if c not in set(unsure)]
-    if len(set(classes)) < len(classes): raise SoftLabelError(f'A class stands more than once among {classes}. Name each class once.')
+    classes = [c for c in (names if vocab is None else vocab) if c not in unsure]
+    if vocab is None and sort:
+        try: classes = sorted(classes)
+        except TypeError as e: raise SoftLabelError(f'The class names {_short(classes)} cannot be sorted ({e}): give `vocab=`.') from e
+    if taken := {'n_votes', 'entropy', 'agreement'}.intersection(classes): raise SoftLabelError(f'A class is named {taken.pop()!r}, as one of the columns of the result. Rename the class.')
     return classes + (list(unsure) if unsure_as == 'class' else [])
 
-def _tally(items, labels, w, all_items, classes, unsure, unsure_as) -> tuple:
+def _votes_by_class(items, names, tally, classes, unsure, unsure_as) -> tuple:
     "Votes by item and class, with and without those that are spread"
-    taken = set(classes) & {'n_votes', 'entropy', 'agreement'}
-    if taken: raise SoftLabelError(f'A class is named {taken.pop()!r}, as one of the columns of the result. Rename the class.')
-    row, col = pd.Index(all_items).get_indexer(np.asarray(items)), pd.Index(classes, dtype=object).get_indexer(np.asarray(labels, dtype=object))
-    blank = np.asarray(pd.Series(labels).isin(list(unsure))) & (unsure_as != 'class')
-    wrong = (col < 0) & ~blank & (w > 0)
-    if wrong.any():
-        i = int(wrong.argmax())
-        raise UnknownNameError(f'Item {np.asarray(items)[i]!r}: the class {np.asarray(labels, dtype=object)[i]!r} is not in the vocab {classes}. Correct the vote, add the class to `vocab=`, or name it in `unsure=`.')
-    n, k, known = len(all_items), len(classes), col >= 0
-    table = np.bincount(row[known]*k + col[known], weights=w[known], minlength=n*k).reshape(n, k)
-    spread = np.bincount(row[blank], weights=w[blank], minlength=n)[:, None]/k if unsure_as == 'spread' else 0.
-    return tuple(pd.DataFrame(t, index=pd.Index(all_items), columns=classes) for t in (table + spread, table))
+    at, known = {n: j for j, n in enumerate(names)}, {*classes, *unsure}
+    for j in (j for n, j in at.items() if n not in known):
+        if (voted := tally[:, j] > 0).any(): raise UnknownNameError(f'Item {items[voted.argmax()]!r}: the class {names[j]!r} is not in the vocab {classes}. Correct the vote, add the class to `vocab=`, or name it in `unsure=`.')
+    named = tally if names == classes else np.stack([tally[:, at[c]] if c in at else np.zeros(len(items)) for c in classes] or [np.zeros(len(items))], 1)
+    spread = [at[n] for n in unsure if n in at and unsure_as == 'spread']
+    return (named + tally[:, spread].sum(1, keepdims=True)/named.shape[1] if spread else named), named
 
-def _finish(votes, named, prior, min_votes) -> pd.DataFrame:
+def _finish(items, classes, votes, named, prior, min_votes) -> pd.DataFrame:
     "Shares, and what the votes say about themselves"
-    n = votes.sum(axis=1)
-    few = n < (min_votes or 1e-12)
-    if few.any() and min_votes is None: raise SoftLabelError(f'Item {votes.index[few.argmax()]!r} has no votes ({int(few.sum())} of {len(votes)} items). Leave such items out with `min_votes=1`, or choose another `unsure_as=`.')
-    if few.any(): warn(f'{int(few.sum())} of {len(votes)} items have fewer than {min_votes} votes and are left out, the first is {votes.index[few.argmax()]!r}.')
-    votes, named, n = votes[~few], named[~few], n[~few]
-    soft = (votes + prior).div(n + prior*votes.shape[1], axis=0)
-    m = named.sum(axis=1)
-    pairs = (m*(m-1)).where((m > 1) & (named == named.round()).all(axis=1))
-    return soft.assign(n_votes=n, entropy=entropy(soft.to_numpy()).numpy(), agreement=(named*(named-1)).sum(axis=1)/pairs)
+    few = votes.sum(1) < (min_votes or 1e-12)
+    if few.all() and min_votes is not None: raise SoftLabelError(f'All {len(items)} items have fewer than {min_votes} votes: with `min_votes={min_votes}` none is left.')
+    if few.any() and min_votes is None: raise SoftLabelError(f'Item {items[few.argmax()]!r} has no votes ({int(few.sum())} of {len(items)} items). Leave such items out with `min_votes=1`, or choose another `unsure_as=`.')
+    if few.any():
+        warn(f'{int(few.sum())} of {len(items)} items have fewer than {min_votes} votes and are left out, the first is {items[few.argmax()]!r}.')
+        items, votes, named = items[~few], votes[~few], named[~few]
+    n, m, whole = votes.sum(1), named.sum(1), (named == np.round(named)).all(1)
+    pairs = np.where((m > 1) & whole, m*(m - 1), np.nan)
+    soft = votes + prior if prior else votes
+    soft = soft/(n + prior*len(classes))[:, None]
+    return pd.DataFrame(soft, items, classes, copy=False).assign(n_votes=n, entropy=entropy(soft).numpy(), agreement=(np.einsum('ij,ij->i', named, named) - m)/pairs)
 
 # %% ../nbs/05_votes.ipynb #1ccc308f
 def krippendorff_alpha(
@@ -144,16 +177,18 @@ def krippendorff_alpha(
 ) -> float:                 # At most 1; 0 for agreement by chance
     "Krippendorff's α of the votes behind a table of soft labels"
     if level not in ('nominal', 'ordinal'): raise SoftLabelError(f"level is {level!r}; expected 'nominal' or 'ordinal'.")
-    _columns(soft, 'n_votes', 'entropy', 'agreement')
-    classes = soft.drop(columns=['n_votes', 'entropy', 'agreement'])
-    if not all(map(pd.api.types.is_numeric_dtype, classes.dtypes)) or abs(classes.sum(axis=1) - 1).gt(1e-6).any(): raise SoftLabelError(f'The columns {list(classes)} are no shares that sum to 1. Give the table as `votes_to_soft` made it, without columns beside it and unrounded.')
-    shares = classes.to_numpy(float)
-    n = soft.n_votes.to_numpy(float)[:, None]
-    counts = np.round(shares*n)
-    pairs = np.where(n > 1, n*(n-1), np.nan)[:, 0]
-    if not (np.allclose(counts, shares*n, atol=1e-6) and np.allclose((counts*(counts-1)).sum(1)/pairs, soft.agreement, equal_nan=True)):
+    soft = _as_table(soft)
+    _check_columns(soft, 'n_votes', 'entropy', 'agreement')
+    classes, name = soft.drop(columns=['n_votes', 'entropy', 'agreement']), lambda i: f'Row {soft.index[i]}'
+    try: shares = _read_numbers(classes, list(classes), name).astype(float)
+    except ValueError: shares = np.zeros((1, 1)) # other columns, or none
+    if not (abs(shares.sum(1) - 1) <= 1e-6).all(): raise SoftLabelError(f'The columns {list(classes)} are no shares that sum to 1. Give the table as `votes_to_soft` made it, without columns beside it and unrounded.')
+    n, agreement = _read_numbers(soft, ['n_votes', 'agreement'], name).astype(float).T
+    counts = np.round(shares*n[:, None])
+    pairs = np.where(n > 1, n*(n-1), np.nan)
+    if not (np.allclose(counts, shares*n[:, None], atol=1e-6) and np.allclose((counts*(counts-1)).sum(1)/pairs, agreement, equal_nan=True)):
         raise SoftLabelError('These shares are no shares of whole votes: made with `prior=`, `weight=` or `unsure_as=\'spread\'`? Agreement is about votes as they were cast.')
-    paired = counts[n[:, 0] > 1]
+    paired = counts[n > 1]
     if (paired.sum(0) > 0).sum() < 2: raise SoftLabelError(f'{len(paired)} items have two votes or more, and {"all of them are for one class" if len(paired) else "agreement takes two"}: α compares with chance, so it needs pairs of votes and two classes.')
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))
 
@@ -166,7 +201,7 @@ def item_weights(
     if isinstance(n_votes, (str, Mapping)) or np.ndim(n_votes) != 1: raise SoftLabelError(f'n_votes is a {type(n_votes).__name__} of {np.ndim(n_votes)} dimensions; expected one number for each item, like the column `n_votes`.')
     n = pd.to_numeric(pd.Series(n_votes), errors='coerce').to_numpy(float)
     if not len(n): raise SoftLabelError('There are no items to weigh.')
-    if cap is not None and not (isinstance(cap, Real) and cap > 0): raise SoftLabelError(f'cap is {cap!r}; expected a number above 0.')
+    if cap is not None: _check_number(cap, 'cap', 'a number above 0', lambda c: c > 0)
     bad = ~(np.isfinite(n) & (n > 0))
     if bad.any(): raise SoftLabelError(f'Item {int(bad.argmax())} has {list(n_votes)[int(bad.argmax())]!r} votes. Expected a number above 0; leave such items out.')
     n = n if cap is None else np.minimum(n, cap)
@@ -187,43 +222,59 @@ def dawid_skene(
     it does not measure their disagreement: train on `votes_to_soft` for that. Needs the extra `[crowd]`."""
     try: from crowdkit.aggregation import DawidSkene
     except ImportError as e: raise ImportError("`dawid_skene` needs crowd-kit: pip install 'fastai_softlabels[crowd]'") from e
-    if n_iter < 1: raise SoftLabelError(f'n_iter is {n_iter}; expected 1 or more.')
-    _columns(df, item, label, annotator)
-    if not len(df): raise SoftLabelError('The table has no votes.')
-    _first(df, df[annotator].isna(), lambda i: f'the annotator in column {annotator!r} is missing. Fill it in: Dawid-Skene estimates how each annotator errs.')
+    _check_count(n_iter, 'n_iter')
+    for name, column in (('item', item), ('label', label), ('annotator', annotator)):
+        if column is None: raise SoftLabelError(f'`{name}` is None: name the column.')
+    df = _as_table(df)
     shares = votes_to_soft(df, item, label=label, annotator=annotator, vocab=vocab)
     classes = list(shares.columns[:-3])
-    votes = pd.DataFrame(dict(task=df[item], worker=df[annotator], label=df[label]))
-    res = DawidSkene(n_iter=n_iter).fit_predict_proba(votes).reindex(index=shares.index, columns=classes, fill_value=0.)
+    label_codes = pd.Index(classes, dtype=object).get_indexer(np.asarray(df[label], dtype=object)) # plain integers, as crowd-kit does not take every type
+    votes = pd.DataFrame(dict(task=shares.index.get_indexer(np.asarray(df[item])), worker=pd.factorize(df[annotator])[0], label=label_codes))
+    res = DawidSkene(n_iter=n_iter).fit_predict_proba(votes).reindex(index=range(len(shares)), columns=range(len(classes)), fill_value=0.)
+    res.index, res.columns = shares.index, classes
     warn(f'The posterior of Dawid-Skene has a mean entropy of {entropy(res.to_numpy()).mean():.4f} nats, the votes {shares.entropy.mean():.4f}: it estimates one true class, not how much annotators disagree. To train on disagreement use `votes_to_soft`.')
     return res
 
 # %% ../nbs/05_votes.ipynb #974dcdd7
+def _tasks(path) -> list:
+    "The tasks in an export"
+    remedy = 'Export the project as "JSON", not "JSON-MIN"'
+    try: tasks = json.loads(Path(path).read_text(encoding='utf-8'))
+    except FileNotFoundError as e: raise FileNotFoundError(f'The file {path} does not exist. {remedy}, and name the file.') from e
+    except OSError as e: raise type(e)(f'{path} cannot be read as a file: {e.strerror}. Name the exported file.') from e
+    except ValueError as e: raise SoftLabelError(f'{path} is no JSON export of Label Studio: {e}. {remedy}.') from e
+    if not isinstance(tasks, list): raise SoftLabelError(f'{path} holds a {type(tasks).__name__}; expected a list of tasks. {remedy}.')
+    if odd := [t for t in tasks if not isinstance(t, dict)]: raise SoftLabelError(f'Task {_short(odd[0])} in {path} is a {type(odd[0]).__name__}; expected a dict. {remedy}.')
+    return tasks
+
 def read_label_studio(
     path: str | Path,      # JSON export of a project with choices
     key: str = 'image',    # Which of a task's data names the item
 ) -> pd.DataFrame:         # item, label, annotator: a row for each vote
     "The votes in a Label Studio export, as a long table for `votes_to_soft`"
-    try: tasks = json.loads(Path(path).read_text(encoding='utf-8'))
-    except json.JSONDecodeError as e: raise SoftLabelError(f'{path} is no JSON export of Label Studio: {e}.') from e
-    if not isinstance(tasks, list): raise SoftLabelError(f'{path} holds a {type(tasks).__name__}; expected a list of tasks. Export as "JSON", not "JSON-MIN".')
-    rows = []
+    rows, tasks = [], _tasks(path)
     for t in tasks:
-        if key not in t.get('data', {}): raise UnknownNameError(f'Task {t.get("id")} in {path} has no {key!r} in its data, which has {list(t.get("data", {}))}. Name another `key=`.')
-        done = [a for a in t.get('annotations', []) if not a.get('was_cancelled')]
-        rows += [(t['data'][key], c, a.get('completed_by')) for a in done for r in a.get('result', []) if r.get('type') == 'choices' for c in r['value']['choices']]
+        data = t.get('data') or {}
+        if key not in data: raise UnknownNameError(f'Task {t.get("id")} in {path} has no {key!r} in its data, which has {list(data)}. Name another `key=`.')
+        for a in t.get('annotations') or []:
+            if a.get('was_cancelled'): continue
+            try: rows += [(data[key], c, a.get('completed_by')) for r in a.get('result') or [] if r.get('type') == 'choices' for c in r['value']['choices']]
+            except (KeyError, TypeError) as e: raise SoftLabelError(f"Task {t.get('id')} in {path} has choices in a form that is not known (no {e}). Export it anew as \"JSON\".") from e
     if not rows: raise SoftLabelError(f'{path} holds {len(tasks)} tasks, but no choices in any annotation.')
     return pd.DataFrame(rows, columns=['item', 'label', 'annotator'])
 
 # %% ../nbs/05_votes.ipynb #16190494
 def preds_to_soft(
     learn,                   # The teacher, a `Learner` whose loss has an `activation`
-    files: Sequence,         # Items as `learn.dls.test_dl` takes them, for instance image files
+    files: Sequence,         # Items as `learn.dls.test_dl` takes them: image files, or a table, whose index then names them
     temperature: float = 1., # Logits are divided by it: above 1 softer, below 1 sharper
 ) -> pd.DataFrame:           # By item: a probability for each class, ready for `SoftLabelReader(df, None, classes)`
     "A teacher's predictions as a table of soft labels"
-    if not temperature > 0: raise SoftLabelError(f'temperature is {temperature}; expected a number above 0.')
+    _check_number(temperature, 'temperature', 'a finite number above 0', lambda t: 0 < t < float('inf'))
+    _check_learner(learn)
+    if isinstance(files, (str, Path)) or not hasattr(files, '__len__'): raise SoftLabelError(f'`files` is a {type(files).__name__}; expected a list of items. For a folder: `get_image_files(folder)`.')
+    if not len(files): raise SoftLabelError('There are no items to predict.')
     if not hasattr(learn.loss_func, 'activation'): raise SoftLabelError(f'The loss {learn.loss_func} has no `activation`, so its logits cannot become probabilities.')
     logits = learn.get_preds(dl=learn.dls.test_dl(files), act=lambda x: x)[0]
-    names = [f.as_posix() if isinstance(f, Path) else str(f) for f in files]
+    names = files.index if hasattr(files, 'iloc') else [f.as_posix() if isinstance(f, Path) else str(f) for f in files]
     return pd.DataFrame(learn.loss_func.activation(logits/temperature).double().numpy(), index=names, columns=list(learn.dls.vocab))

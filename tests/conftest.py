@@ -12,6 +12,14 @@ from hypothesis import HealthCheck, settings
 from fastai_softlabels.datasets import digits_votes
 
 DIGITS = [str(c) for c in range(10)]
+TABLES = {} # title → text of the matrices that suites have filled
+
+
+def pytest_terminal_summary(terminalreporter):
+    "Print the matrices, so that a test run shows what was tried"
+    for title, text in TABLES.items():
+        terminalreporter.section(title)
+        terminalreporter.write_line(text)
 
 # how hard test_properties.py searches: `ci` draws the same examples each time, `nightly` others; no time is measured
 _UNTIMED = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -399,8 +399,6 @@ class batches_of:
 
 def test_pictures(digits, known, strange):
     learn, cb = learner(digits, known), OODConfidence({'near': strange, 'twice': strange*2}, k=4)
-    for f in (cb.plot_history, cb.plot_histograms, cb.show_surest):
-        with pytest.raises(SoftLabelError, match='Nothing was measured yet'): f()
     learn.fit(2, 1e-2, cbs=cb)
     left, right = cb.plot_history()
     by = cb.history.set_index(['set', 'head'])
@@ -414,13 +412,6 @@ def test_pictures(digits, known, strange):
     cb.show_surest('near')
     p = softmax_confidence(learn.get_preds(dl=learn.dls.test_dl(strange), act=noop)[0]).sort(descending=True).values[:4]
     assert [ax.get_title() for ax in plt.gcf().axes] == [f'{v:.3f}' for v in p] and all(len(ax.images) for ax in plt.gcf().axes)
-    with pytest.raises(SoftLabelError, match=r"no OOD set 'far'; there are \['near', 'twice'\]"): cb.show_surest('far')
-
-
-@pytest.mark.parametrize('ood, words', [([], "'ood' is empty"), ({}, 'names no set'), ({'a': []}, "'a' is empty"), ({'valid': ['x.png']}, "named 'valid'"), ({1: ['x.png']}, 'named 1'), ('folder', 'is a str; expected a list of files'),
-                                        ({'a': 'folder'}, "'a' is a str"), (pd.DataFrame(dict(fname=[])), "'ood' is empty"), (3, 'is a int'), ({'a', 'b'}, 'is a set')])
-def test_says_what_is_no_set(ood, words):
-    with pytest.raises(SoftLabelError, match=words): OODConfidence(ood)
 
 
 def test_says_before_training_what_is_wrong(digits, known, strange, tmp_path):
@@ -433,20 +424,14 @@ def test_says_before_training_what_is_wrong(digits, known, strange, tmp_path):
         learn = learn or learner(digits, known)
         with pytest.raises(SoftLabelError, match=words): learn.fit(1, 1e-2, cbs=[cb, type('Seen', (Callback,), dict(before_batch=lambda self: trained.append(1)))()])
     refused(OODConfidence(faulty), r"3 of 5 items of the OOD set 'ood' cannot be read: .*text\.png, .*cut\.png, .*gone\.png .*Remove them, or say `skip_unreadable=True`")
-    refused(OODConfidence(faulty[3:], skip_unreadable=True), '2 of 2 items .*None is left')
     learn = learner(digits, known)
     learn.loss_func = MSELossFlat()
     refused(OODConfidence(strange), 'neither a softmax nor a sigmoid loss', learn)
     refused(OODConfidence(strange), 'no validation images', learner(digits, known, splitter=lambda items: (range(len(items)), [])))
-    refused(OODConfidence([1, 2]), "'ood' cannot be read as the training items are")
-    for kw in (dict(shuffle=True), dict(drop_last=True)):
-        refused(OODConfidence(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, **kw)), "shuffles or drops items; make it with `shuffle=False`")
     assert trained == []
     cb, learn = OODConfidence(faulty, skip_unreadable=True), learner(digits, known)
     with pytest.warns(UserWarning, match='3 of 5 items .*text.png.* They are left out'): learn.fit(1, 1e-2, cbs=cb)
     assert cb.history.set_index('set').n['ood'].tolist() == [2, 2]
-    for kw in (dict(every=0), dict(k=0)):
-        with pytest.raises(ValueError, match='expected 1 or more'): OODConfidence(strange, **kw)
 
 
 def test_a_column_that_is_there_already(digits, known, strange):
@@ -455,7 +440,6 @@ def test_a_column_that_is_there_already(digits, known, strange):
     learn.metrics = [ood_auroc]
     with pytest.raises(SoftLabelError, match="column 'ood_auroc' already. Give the OOD set another name"): learn.fit(1, 1e-2, cbs=OODConfidence(strange))
     learn.fit(1, 1e-2, cbs=OODConfidence({'strange': strange}))
-    with pytest.raises(SoftLabelError, match='Use one `OODConfidence` for all sets, by name'): learn.fit(1, 1e-2, cbs=[OODConfidence({'a': strange}), OODConfidence({'b': strange})])
 
 
 def test_a_model_that_gives_nan_is_named_and_the_training_goes_on(digits, known, strange):

@@ -4,7 +4,7 @@ from pytorch_ood.metrics import OODMetrics
 from scipy.special import expit
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
-from fastai_softlabels.all import (ConfidenceMeter, ScoreHistogram, SoftLabelError, energy_score, entropy_score, ood_metrics, score_bins, sigmoid_confidence, sigmoid_score, softmax_confidence,
+from fastai_softlabels.all import (ConfidenceMeter, ScoreHistogram, energy_score, entropy_score, ood_metrics, score_bins, sigmoid_confidence, sigmoid_score, softmax_confidence,
                                    softmax_score, streamed_ood_metrics)
 from fastai_softlabels.ood import _bin_centres, _bin_confidences
 
@@ -62,10 +62,6 @@ def test_masked_classes_and_one_class():
     one = torch.tensor([[-3.], [2.]])
     assert sigmoid_score(one).tolist() == [3, 2]
     torch.testing.assert_close(sigmoid_confidence(one), torch.tensor([3., 2.]).sigmoid())
-    for f in (softmax_score, softmax_confidence, entropy_score):
-        with pytest.raises(SoftLabelError, match='With one class softmax is always 1; use the sigmoid reading'): f(one)
-    for f in (softmax_score, sigmoid_score, energy_score):
-        with pytest.raises(SoftLabelError, match=r'Expected logits \(N,C\).*\(3,\)'): f(torch.ones(3))
 
 
 def draws(kind, n, shift, rng):
@@ -136,15 +132,6 @@ def test_memory_does_not_grow():
     before = h.counts.numel()*h.counts.element_size()
     for _ in range(20): h.add(torch.randn(10_000))
     assert h.counts.numel()*h.counts.element_size() == before < 2.1e6 and h.counts.sum() == 200_000
-
-
-def test_says_what_is_wrong():
-    nan = torch.tensor([1., np.nan, 2.])
-    for call, words in ((lambda: ood_metrics([], [1.]), 'There are no in-domain scores'), (lambda: ood_metrics([1.], []), 'There are no OOD scores'), (lambda: ood_metrics([1.], nan), r'The OOD score of item 1 is NaN \(1 of 3\)'),
-                        (lambda: ood_metrics(torch.rand(3, 2), [1.]), r'in-domain scores have shape \(3, 2\)'), (lambda: streamed_ood_metrics(ScoreHistogram(), ScoreHistogram().add(torch.ones(2))), 'no in-domain scores'),
-                        (lambda: streamed_ood_metrics(ScoreHistogram().add(torch.ones(2)), ScoreHistogram()), 'no OOD scores'), (lambda: streamed_ood_metrics(ScoreHistogram().add(nan), ScoreHistogram().add(nan)), '1 of the in-domain scores are NaN'),
-                        (lambda: ood_metrics(None, [1.]), r'in-domain scores have shape \(\)|NoneType'), (lambda: ood_metrics('scores', [1.]), 'in-domain scores are a str'), (lambda: ood_metrics([1.], ScoreHistogram()), 'OOD scores are a ScoreHistogram')):
-        with pytest.raises(SoftLabelError, match=words): call()
 
 
 @pytest.mark.parametrize('n', [1, 2, 99, 100])

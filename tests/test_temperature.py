@@ -1,7 +1,7 @@
 "Temperature: against other optimisers, kept by the learner, honest about what it cannot do."
 import numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
 from PIL import Image
-from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, MSELossFlat, Resize, get_image_files, load_learner, noop
+from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, Resize, get_image_files, load_learner, noop
 from torch import nn
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftMaskBlock, SoftMultiCategoryBlock, ellipses_masks,
@@ -108,43 +108,17 @@ def test_passes_on_what_the_loss_says():
     assert loss.loss.reduction == loss.reduction == 'none' and loss(torch.zeros(2, 3), torch.zeros(2, 3)).shape == (2, 3)
 
 
-def test_no_temperature_is_best():
-    z = torch.tensor([[3., 0], [0, 3]])
-    with pytest.raises(SoftLabelError, match='2 labels: the model is right about all of them'): best_temperature(z, torch.tensor([0, 1]))
-    with pytest.raises(SoftLabelError, match='its logits say nothing about them'): best_temperature(z, torch.tensor([1, 0]))
-    with pytest.raises(SoftLabelError, match='right about all'): best_temperature(z, torch.tensor([[1., 0], [0, 1]]), multi=True)
-
-
-def test_fitting_says_what_is_wrong():
-    y = torch.tensor([[.5, .5]]*4)
-    for z, words in ((torch.zeros(4, 2), '4 labels: its logits say nothing about them'), (torch.zeros(0, 2), 'no labels to fit'), (torch.tensor([[0., 1.]]*3 + [[torch.nan, 1.]]), 'A logit is nan, of item 3')):
-        with pytest.raises(SoftLabelError, match=words): best_temperature(z, y[:len(z)])
+def test_takes_arrays():
     z = torch.randn(50, 3)
-    assert best_temperature((2*z).numpy(), z.softmax(-1)) == pytest.approx(2, rel=1e-3), 'arrays will do'
+    assert best_temperature((2*z).numpy(), z.softmax(-1)) == pytest.approx(2, rel=1e-3)
 
 
-def failing(digits, votes, **kw):
+def test_what_cannot_be_scaled_stays_as_it_was(digits, votes):
     learn = learner(digits, votes)
     loss = learn.loss_func
-    with pytest.raises((SoftLabelError, ValueError)) as e: kw['do'](learn)
-    assert learn.loss_func is loss, 'the learner is as it was'
-    return str(e.value)
-
-
-def test_says_what_is_wrong(digits, votes):
-    def spoil(learn):
-        learn.model[1].weight.data[:] = torch.nan
-        temperature_scale(learn)
-    assert 'gives nan for some item. Did the training diverge?' in failing(digits, votes, do=spoil)
-    assert 'no labels' in failing(digits, votes, do=lambda l: temperature_scale(l, dl=l.dls.test_dl(l.dls.valid.items)))
-    assert '3 labelled items are too few' in failing(digits, votes, do=lambda l: temperature_scale(l, dl=l.dls.test_dl(l.dls.valid.items.head(3), with_labels=True)))
-    learn = learner(digits, votes)
-    learn.loss_func = MSELossFlat()
-    with pytest.raises(SoftLabelError, match='has no `activation`|neither a softmax nor a sigmoid'): temperature_scale(learn)
-    learn.loss_func = nn.CrossEntropyLoss()
-    with pytest.raises(SoftLabelError, match=r'CrossEntropyLoss\(\) has no `activation`'): temperature_scale(learn)
-    for t in (0, -1, float('nan'), float('inf')):
-        with pytest.raises(ValueError, match=f'temperature is {t}; expected a finite number above 0'): TemperatureScaled(SoftCrossEntropyLossFlat(), t)
+    learn.model[1].weight.data[:] = torch.nan
+    with pytest.raises(SoftLabelError, match='gives nan for some item'): temperature_scale(learn)
+    assert learn.loss_func is loss
 
 
 def test_masks_have_no_temperature():
