@@ -68,6 +68,7 @@ def committee_votes(
 ) -> np.ndarray:        # Votes (N,10), 30 in each row
     "Out-of-fold votes of each of the `committee` under each of the `degraded_views`"
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from threadpoolctl import threadpool_limits
     images, labels = np.asarray(images), np.asarray(labels)
     if images.shape[1:] != (8, 8) or len(images) != len(labels): raise ValueError(f'There are {len(images)} images in an array of shape {images.shape}, and {len(labels)} labels: expected images (N,8,8), and a label for each.')
     classes, n = np.unique(labels, return_counts=True)
@@ -76,7 +77,9 @@ def committee_votes(
     for view in degraded_views().values():
         for member in committee():
             folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-            votes[np.arange(len(labels)), cross_val_predict(member, view(images).reshape(len(images), -1), labels, cv=folds)] += 1
+            with threadpool_limits(2): # how many there are decides the last bits, and with them a vote now and then
+                chosen = cross_val_predict(member, view(images).reshape(len(images), -1), labels, cv=folds)
+            votes[np.arange(len(labels)), chosen] += 1
             seed += 1
     return votes
 

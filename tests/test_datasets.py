@@ -48,6 +48,15 @@ def test_votes_are_reproducible_and_out_of_fold():
     assert votes[np.arange(200), labels].mean() < 30*.25, 'on noise, who has not seen the answer cannot know it'
 
 
+def test_votes_do_not_depend_on_the_number_of_threads():
+    from sklearn.datasets import load_digits
+    from threadpoolctl import threadpool_limits
+    digits, found = load_digits(), []
+    for n in (1, 4):
+        with threadpool_limits(n): found.append(committee_votes(digits.images/16, digits.target))
+    assert (found[0] == found[1]).all()
+
+
 def test_interrupted_building_leaves_nothing(empty_cache, monkeypatch):
     def interrupt(*args, **kwargs): raise KeyboardInterrupt
     monkeypatch.setattr(datasets.Image, 'fromarray', interrupt)
