@@ -21,9 +21,10 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section(title)
         terminalreporter.write_line(text)
 
-# how hard test_properties.py searches: `ci` draws the same examples each time, `nightly` others; no time is measured
+# how hard test_properties.py searches: `ci` draws the same examples each time, `quick` the first of them, `nightly` others; no time is measured
 _UNTIMED = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile('ci', max_examples=100, derandomize=True, database=None, **_UNTIMED)
+settings.register_profile('quick', settings.get_profile('ci'), max_examples=20)
 settings.register_profile('nightly', max_examples=1000, print_blob=True, **_UNTIMED)
 settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 

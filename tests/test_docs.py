@@ -36,7 +36,7 @@ class Pair:
 def small(tmp_path) -> Path:
     "A repository with an index, an API notebook, a tutorial, and the three files"
     for folder in ('nbs/tutorials', 'benchmarks', 'results'): (tmp_path/folder).mkdir(parents=True)
-    for name in ('benchmarks/README.md', 'CHANGELOG.md', 'CONTRIBUTING.md'): (tmp_path/name).write_text('# Some page\n\nSee [index](nbs/index.ipynb).\n')
+    for name in ('benchmarks/README.md', 'VERSIONS.md', 'CHANGELOG.md', 'CONTRIBUTING.md'): (tmp_path/name).write_text('# Some page\n\nSee [index](nbs/index.ipynb).\n')
     (tmp_path/'benchmarks/README.md').write_text('# Benchmarks\n\nOf `double`, see [index](../nbs/index.ipynb).\n')
     (tmp_path/'results/runs.csv').write_text('a\n1\n')
     shutil.copy(ROOT/'settings.ini', tmp_path)
