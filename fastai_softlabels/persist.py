@@ -29,7 +29,7 @@ from fastai.vision.data import ImageBlock
 from fastai.vision.learner import create_timm_model, create_unet_model, create_vision_model, default_split, model_meta
 from fastai.vision.models import xresnet
 from fastai.vision.models.unet import DynamicUnet
-from .core import SoftLabelError
+from .core import SoftLabelError, _check_learner
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat
 from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
 from .data import InferSumOfLosses, SoftCategorize, SoftCategoryBlock, SoftMultiCategorize, SoftMultiCategoryBlock
@@ -50,9 +50,13 @@ def whole_file(
 ):
     "A temporary path beside `dest` that becomes `dest` when all went well, and vanishes otherwise; raise `OSError` naming `dest`"
     dest = Path(dest)
+    if dest.is_dir(): raise IsADirectoryError(f'Cannot write {dest}: it is a folder. Give the name of a file in it.')
     part = dest.with_name(f'.{dest.name}.{os.getpid()}.part')
     try:
+        part.touch()
+        mode = (dest if dest.exists() else part).stat().st_mode # who may read it: as before, else as any new file
         yield part
+        part.chmod(mode)
         part.replace(dest)
     except (OSError, RuntimeError, SafetensorError) as e:
         if not _no_place(e): raise
@@ -198,13 +202,14 @@ def _describe_arch(learn: Learner, model: nn.Module) -> dict | None:
         return None # built in a way of its own; what stands in our way would stand in the way of whoever loads the file
 
 # %% ../nbs/10_persist.ipynb #9a018043
-def _target_of(dls: DataLoaders):
+def _target_of(dls: DataLoaders, remedy: str):
     "The soft-label transform of the only target; raise `SoftLabelError` where there is none"
+    if not isinstance(dls, DataLoaders): raise SoftLabelError(f'`dls` is a {type(dls).__name__}; expected `DataLoaders`. {remedy}')
     tls = list(getattr(dls.valid_ds, 'tls', []))
     targets = tls[getattr(dls.valid_ds, 'n_inp', 1):]
     found = [t for tl in targets for t in tl.tfms if type(t) in _BLOCKS]
     if len(targets) != 1 or len(found) != 1:
-        raise SoftLabelError(f'These DataLoaders have {len(targets)} targets, {len(found)} of them with soft labels; expected one `SoftCategoryBlock`, `SoftMultiCategoryBlock` or `SoftMaskBlock`. For others there is fastai\'s `learn.export`.')
+        raise SoftLabelError(f'Of the targets of these DataLoaders ({len(targets)}) {len(found)} have soft labels; expected one target, of `SoftCategoryBlock`, `SoftMultiCategoryBlock` or `SoftMaskBlock`. {remedy}')
     return found[0]
 
 def _describe_loss(loss) -> tuple:
@@ -244,7 +249,8 @@ def save_soft_learner(
 
     Not kept: optimizer, callbacks, metrics, `get_x`, `get_y`, and transforms of training images alone. Raises `SoftLabelError`
     for a learner without a soft-label target, `OSError` where the file cannot be written (a file that was there stays as it was)."""
-    tfm, model = _target_of(learn.dls), getattr(learn.model, 'module', learn.model) if isinstance(learn.model, nn.parallel.DistributedDataParallel) else learn.model
+    _check_learner(learn)
+    tfm, model = _target_of(learn.dls, 'For others there is fastai\'s `learn.export`.'), getattr(learn.model, 'module', learn.model) if isinstance(learn.model, nn.parallel.DistributedDataParallel) else learn.model
     block, args = _BLOCKS[type(tfm)]
     loss, temperature, thresh = _describe_loss(learn.loss_func)
     images, strange = _describe_images(learn.dls)
@@ -262,7 +268,9 @@ def about_soft_learner(
     path, # A file that `save_soft_learner` wrote
 ) -> dict: # What it says about the learner
     "Read the description alone, without weights; raise `SoftLabelError` for a file that holds none, or one of a newer version"
+    if not isinstance(path, (str, os.PathLike)): raise TypeError(f'`path` is a {type(path).__name__}; expected the path of a file that `save_soft_learner` wrote.')
     path = Path(path)
+    if path.is_dir(): raise IsADirectoryError(f'{path} is a folder. Give the file in it that `save_soft_learner` wrote.')
     if not path.is_file(): raise FileNotFoundError(f'There is no file {path}. Expected one that `save_soft_learner` wrote.')
     try:
         with safe_open(path, 'pt') as f: text = (f.metadata() or {}).get(_KEY)
@@ -315,7 +323,7 @@ def _load_weights(model: nn.Module, path):
 
 def _check_dls(dls: DataLoaders, about: dict, path):
     "See that these `DataLoaders` have the block and the classes of the file"
-    tfm, wanted = _target_of(dls), about.get('block') or {}
+    tfm, wanted = _target_of(dls, 'Give them as they were when the learner was saved.'), about.get('block') or {}
     block, args = _BLOCKS[type(tfm)]
     ours = _describe(tfm, block.__name__, args)
     for what, a, b in (('block', ours['name'], wanted.get('name')), ('classes', *(list(d.get('args', {}).get('vocab' if 'vocab' in args else 'codes', [])) for d in (ours, wanted)))):
@@ -330,9 +338,11 @@ def load_soft_learner(
 ) -> Learner:                      # Predicts as the saved one; with `dls=` it can be trained further
     """A learner from a file of which no code is run: names in it are looked up in lists, everything else is numbers and texts
 
-    Raises `SoftLabelError` where the file is damaged, altered or of a newer version, where weights and model differ, and where
-    it takes `model=` or `dls=`; `FileNotFoundError` where there is no file."""
+    Without `dls=` it has no items of its own, like an exported one, and predicts from files and images, as `get_x` and `get_y`
+    are not kept. Raises `SoftLabelError` where the file is damaged, altered or of a newer version, where weights and model
+    differ, and where it takes `model=` or `dls=`; `FileNotFoundError` where there is no file."""
     about = about_soft_learner(path)
+    if model is not None and not isinstance(model, nn.Module): raise TypeError(f'`model` is a {type(model).__name__}; expected an `nn.Module`, built (of a learner: `learn.model`).')
     loss, arch = about.get('loss'), about.get('arch')
     if loss is not None: loss = _make(loss, {c.__name__: (c, args) for c, args in _LOSSES.items()}, 'loss', path)
     if dls is not None: _check_dls(dls, about, path)

@@ -170,7 +170,7 @@ def test_folders_that_cannot_be_written_to(tmp_path):
         with pytest.raises(OSError, match=f'Cannot write {dest}: .*choose another folder'):
             with whole_file(dest) as part: part.write_text('x')
     (tmp_path/'folder').mkdir()
-    with pytest.raises(OSError, match='Cannot write .*folder: Is a directory'):
+    with pytest.raises(OSError, match='Cannot write .*folder: it is a folder. Give the name of a file in it'):
         with whole_file(tmp_path/'folder') as part: part.write_text('x')
     assert sorted(p.name for p in tmp_path.iterdir()) == ['file', 'folder']
 

@@ -173,7 +173,7 @@ def test_only_one_soft_target(files, tmp_path, block, get_y):
     blocks = (ImageBlock, *block) if isinstance(block, tuple) else (ImageBlock, block)
     y = [LABELS['category']]*2 if get_y is None else get_y
     dls = DataBlock(blocks=blocks, get_y=y, n_inp=1, splitter=EndSplitter(), item_tfms=Resize(32)).dataloaders(files, bs=8, num_workers=0, device='cpu')
-    with pytest.raises(SoftLabelError, match=r'expected one `SoftCategoryBlock`.*`learn\.export`'): save_soft_learner(Learner(dls, nn.Linear(2, 2), loss_func=noop), tmp_path/'m.safetensors')
+    with pytest.raises(SoftLabelError, match=r'expected one target, of `SoftCategoryBlock`.*`learn\.export`'): save_soft_learner(Learner(dls, nn.Linear(2, 2), loss_func=noop), tmp_path/'m.safetensors')
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,8 +231,8 @@ def test_damaged_files(saved, tmp_path):
     with pytest.raises(SoftLabelError, match='no soft-label learner'): load_soft_learner(path)
     safetensors.torch.save_file({'a': torch.ones(1)}, path, {'fastai_softlabels': '{"version": 1'})
     with pytest.raises(SoftLabelError, match='description in .* is damaged'): load_soft_learner(path)
-    for missing in (tmp_path/'none.safetensors', tmp_path):
-        with pytest.raises(FileNotFoundError, match='There is no file'): load_soft_learner(missing)
+    with pytest.raises(FileNotFoundError, match='There is no file'): load_soft_learner(tmp_path/'none.safetensors')
+    with pytest.raises(IsADirectoryError, match='is a folder. Give the file in it'): load_soft_learner(tmp_path)
 
 
 AUDIT = """
@@ -275,3 +275,23 @@ def test_state_that_is_no_tensor(files, tmp_path):
         def set_extra_state(self, s): pass
     with pytest.raises(SoftLabelError, match="keeps a str in its state .*`learn.export`"): save_soft_learner(Learner(loaders(files), Remembers(2, 2)), tmp_path/'m.safetensors')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_may_read_the_file(files, saved, tmp_path):
+    "As of any new file, or as of the one that it replaces"
+    (tmp_path/'any').touch()
+    assert saved.stat().st_mode == (tmp_path/'any').stat().st_mode
+    learn, path = load_soft_learner(saved), tmp_path/'m.safetensors'
+    path.touch(); path.chmod(0o640)
+    save_soft_learner(learn, path)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_things_in_the_wrong_place(files, saved, tmp_path):
+    learn = load_soft_learner(saved)
+    for call, error, words in ((lambda: save_soft_learner(tmp_path/'m.safetensors', learn), SoftLabelError, 'expected a `Learner`'), (lambda: save_soft_learner(learn.dls, tmp_path/'m.safetensors'), SoftLabelError, 'expected a `Learner`'),
+                               (lambda: save_soft_learner(learn, tmp_path), OSError, 'it is a folder. Give the name of a file'), (lambda: save_soft_learner(learn, tmp_path/'none'/'m.safetensors'), OSError, 'No such file or directory'),
+                               (lambda: load_soft_learner(learn), TypeError, '`path` is a Learner'), (lambda: load_soft_learner(saved, model=learn), TypeError, r'`model` is a Learner; expected an `nn.Module`, built \(of a learner: `learn.model`\)'),
+                               (lambda: load_soft_learner(saved, model=resnet18), TypeError, '`model` is a function'), (lambda: load_soft_learner(saved, dls=files), SoftLabelError, '`dls` is a list; expected `DataLoaders`'),
+                               (lambda: load_soft_learner(saved, dls=loaders(files, CategoryBlock, lambda f: f.stem[-1])), SoftLabelError, r'targets of these DataLoaders \(1\) 0 have soft labels.*as they were when the learner was saved')):
+        with pytest.raises(error, match=words): call()
