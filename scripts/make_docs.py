@@ -28,7 +28,8 @@ def pages(root: Path = ROOT) -> dict:
     books = [p for p in sorted((root/'nbs').rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
     books.sort(key=lambda p: (p.stem != 'index', 'tutorials' not in p.parts, p.stem))
     found = {str(p.relative_to(root)): str(p.relative_to(root/'nbs')) for p in books}
-    return {**found, 'benchmarks/README.md': 'benchmarks.md', 'VERSIONS.md': 'versions.md', 'CHANGELOG.md': 'changelog.md', 'CONTRIBUTING.md': 'contributing.md'}
+    texts = {'benchmarks/README.md': 'benchmarks.md', 'VERSIONS.md': 'versions.md', 'CHANGELOG.md': 'changelog.md', 'CONTRIBUTING.md': 'contributing.md'}
+    return {**found, **{f: page for f, page in texts.items() if (root/f).exists()}}
 
 
 def heading(text: str) -> tuple:

@@ -80,9 +80,13 @@ def main():
     parser.add_argument('--modules', nargs='+', default=list(SUITES), choices=list(SUITES))
     parser.add_argument('--limit', type=float, default=600, help='seconds after which a mutant counts as hanging')
     parser.add_argument('--part', type=int, nargs=2, default=(0, 1), metavar=('I', 'N'), help='only each N-th of the sample, from the I-th on')
+    parser.add_argument('--again', type=Path, nargs='+', metavar='LOG', help='only those that survived in what an earlier run on the same sample printed')
     args = parser.parse_args()
     everything = [m for module in args.modules for m in candidates(module)]
     sample = sorted(random.Random(args.seed).sample(everything, min(args.sample, len(everything))))[args.part[0]::args.part[1]]
+    if args.again:
+        lived = {tuple(l.split()[1:]) for log in args.again for l in log.read_text().splitlines() if l.startswith('survived')}
+        sample = [m for m in sample if (f'{m[0]}:{m[3]}', m[1].split('/')[-1]) in lived]
     print(f'{len(everything)} mutants of {", ".join(args.modules)}; a sample of {len(sample)}', flush=True)
     import matplotlib; matplotlib.use('Agg')
     os.environ['HYPOTHESIS_PROFILE'] = 'quick'
