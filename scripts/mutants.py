@@ -8,7 +8,7 @@ import argparse, ast, collections, difflib, os, random, shutil, signal, sys, tem
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SUITES = {'core': 'data tables bad_input votes properties', 'losses': 'losses properties kernels dice heads', 'votes': 'votes tables bad_input properties',
+SUITES = {'core': 'core data tables bad_input votes properties', 'losses': 'core losses properties kernels dice heads', 'votes': 'votes tables bad_input properties',
           'metrics': 'metrics temperature interpret bad_input properties'} # what is quick comes first
 
 

@@ -1,0 +1,86 @@
+"Edges of labels, their display and their messages that a lesson would be bored by."
+import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
+
+from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategory, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader, bootstrap_interval, check_distributions, check_probabilities,
+                                   draw_bars, soft_cross_entropy, soft_targets)
+
+
+@pytest.mark.parametrize('n', [1, 2, 3])
+def test_bars_stand_side_by_side(n):
+    probs = torch.tensor([.1, .2, .7])
+    ax = draw_bars(plt.figure().gca(), {f'label {i}': SoftCategory(probs.roll(i), 'abc') for i in range(n)})
+    assert len(ax.containers) == n and (ax.get_legend() is not None) == (n > 1)
+    for i, bars in enumerate(ax.containers):
+        assert [b.get_width() for b in bars] == pytest.approx(probs.roll(i).tolist())
+        assert [b.get_height() for b in bars] == pytest.approx([.8/n]*3), 'all bars of a class fill .8'
+        assert [b.get_y() for b in bars] == pytest.approx([k - .4 + i*.8/n for k in range(3)]), 'around the tick, without overlap'
+    assert [t.get_text() for t in ax.get_yticklabels()] == list('abc') and ax.get_xlim() == (0, 1) and ax.yaxis_inverted()
+
+
+def test_bars_of_the_largest_classes():
+    ax = draw_bars(plt.figure().gca(), {'a': SoftCategory([.1, .5, .05, .35], 'wxyz'), 'b': SoftCategory([0, .2, .8, 0], 'wxyz')}, max_classes=2)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ['x', 'y']
+
+
+@pytest.mark.parametrize('k,shown', [(11, 11), (12, 12), (13, 11), (40, 11)])
+def test_messages_show_up_to_twelve_values(k, shown):
+    row = np.full((1, k), .25)
+    with pytest.raises(SoftLabelError) as e: check_distributions(row)
+    text = str([.25]*shown) + (f'… ({k} values)' if k > 12 else '')
+    assert f'the probabilities {text} sum to {k/4:.6g}, expected 1' in str(e.value) and ('…' in str(e.value)) == (k > 12)
+
+
+def test_items_unlabelled_classes_come_last():
+    cat = SoftCategory([torch.nan, 0., .5], 'abc', multi=True)
+    assert [c for c, _ in cat.items()] == ['c', 'b', 'a']
+
+
+@pytest.mark.parametrize('p,fine', [(-5e-4, True), (1.0005, True), (-2e-3, False), (1.002, False)])
+def test_rounding_is_let_pass(p, fine):
+    if fine: return SoftCategory([p, 0.], 'ab')
+    with pytest.raises(SoftLabelError, match='are not probabilities'): SoftCategory([p, 0.], 'ab')
+
+
+def test_indices():
+    logits = torch.zeros(3, 4)
+    assert soft_targets(logits, torch.tensor([1, -100, 3]), -1, 0.).tolist() == [[0, 1, 0, 0], [0]*4, [0, 0, 0, 1]]
+    assert soft_targets(logits, torch.tensor([1, -100, 3]), -1, torch.nan).isnan().sum(1).tolist() == [0, 4, 0]
+    for bad in (-1, 4, 9):
+        with pytest.raises(SoftLabelError, match=f'hold the class index {bad}, but 4 classes have the indices 0 to 3'): soft_targets(logits, torch.tensor([0, bad, -100]), -1, 0.)
+
+
+def test_annotators_asked():
+    assert check_probabilities(np.array([[1., 2.], [0., 0.]]), n_votes=np.array([4, 0]), ignore=True)[0].tolist() == [.25, .5]
+    for n in (-1, -4):
+        with pytest.raises(SoftLabelError, match='n_votes is not a finite number above 0'): check_probabilities(np.array([[0., 0.]]), n_votes=np.array([n]), ignore=True)
+    with pytest.raises(SoftLabelError, match='n_votes is not a finite number above 0'): check_probabilities(np.array([[0., 0.]]), n_votes=0)
+
+
+@pytest.mark.parametrize('dtype', ['int64', 'int32', 'uint64', 'Int64'])
+def test_many_votes(dtype):
+    "Counts beyond any committee are votes all the same"
+    df = pd.DataFrame({'item': ['x', 'y'], 'a': [3_000_000, 61], 'b': [1_000_000, 183]}).astype({'a': dtype, 'b': dtype})
+    assert SoftLabelReader(df, 'item', ['a', 'b']).table.tolist() == [[.75, .25], [.25, .75]]
+
+
+def test_decoded_masks_know_whether_classes_exclude_each_other():
+    z = torch.randn(2, 3, 4, 4)
+    for loss, exclusive in ((SoftCrossEntropyLossFlat(axis=1), True), (SoftBCEWithLogitsLossFlat(axis=1), False)):
+        decoded = loss.decodes(loss.activation(z))
+        assert decoded.exclusive is exclusive and torch.equal(decoded.probs, loss.activation(z))
+    assert not hasattr(SoftCrossEntropyLossFlat().decodes(torch.rand(2, 3)), 'exclusive') and not hasattr(SoftCrossEntropyLossFlat().decodes(torch.rand(2, 5, 3)), 'probs')
+
+
+def test_what_a_loss_is_set_to():
+    loss = SoftCrossEntropyLossFlat()
+    with pytest.raises(ValueError, match="reduction is 'median'"): loss.reduction = 'median'
+    assert loss.reduction == 'mean'
+    loss.reduction = 'sum'
+    assert loss.reduction == 'sum'
+    for w in ([object()], 'heavy', [[1.], [1., 2.]]):
+        with pytest.raises(SoftLabelError, match='`weight` is'): SoftCrossEntropyLossFlat(weight=w)
+
+
+@pytest.mark.parametrize('level', [0, 1, -.5, 1.5, torch.nan])
+def test_levels(level):
+    with pytest.raises((ValueError, SoftLabelError), match='level is'): bootstrap_interval(soft_cross_entropy, torch.tensor([[.5, .5]]), torch.tensor([[.5, .5]]), level=level)
