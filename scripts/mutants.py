@@ -8,8 +8,8 @@ import argparse, ast, collections, difflib, os, random, shutil, signal, sys, tem
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SUITES = {'core': 'core data tables bad_input votes properties', 'losses': 'core losses properties kernels dice heads', 'votes': 'votes tables bad_input properties',
-          'metrics': 'metrics temperature interpret bad_input properties'} # what is quick comes first
+SUITES = {'core': 'core data tables bad_input votes losses interpret properties', 'losses': 'core losses dice properties kernels heads', 'votes': 'votes core tables bad_input properties',
+          'metrics': 'metrics core temperature interpret dice bad_input properties'} # what is quick comes first
 
 
 def annotations(code: str) -> list:

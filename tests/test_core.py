@@ -1,8 +1,10 @@
 "Edges of labels, their display and their messages that a lesson would be bored by."
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
+from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resize
 
-from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategory, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader, bootstrap_interval, check_distributions, check_probabilities,
-                                   draw_bars, soft_cross_entropy, soft_targets)
+from fastai_softlabels.all import (DiceAt, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftECE, SoftLabelError, SoftLabelReader, bootstrap_interval,
+                                   calibration_error, check_distributions, check_probabilities, draw_bars, preds_to_soft, soft_cross_entropy, soft_targets)
+from conftest import DIGITS
 
 
 @pytest.mark.parametrize('n', [1, 2, 3])
@@ -84,3 +86,40 @@ def test_what_a_loss_is_set_to():
 @pytest.mark.parametrize('level', [0, 1, -.5, 1.5, torch.nan])
 def test_levels(level):
     with pytest.raises((ValueError, SoftLabelError), match='level is'): bootstrap_interval(soft_cross_entropy, torch.tensor([[.5, .5]]), torch.tensor([[.5, .5]]), level=level)
+
+
+def test_confidences_that_are_none():
+    for conf, correct, words in ((torch.tensor([.5, 1.2, -3.]), torch.zeros(3), r'The confidence of item 1 is 1\.2'), (torch.tensor([.5, -.25]), torch.zeros(2), r'item 1 is -0\.25'),
+                                 (torch.rand(3), torch.rand(2), r'shape \(3,\), what is correct \(2,\)'), (torch.rand(2), torch.rand(3), r'shape \(2,\), what is correct \(3,\)'), (torch.rand(2, 2), torch.rand(2, 2), r'shape \(2, 2\)')):
+        with pytest.raises(SoftLabelError, match=words): calibration_error(conf, correct)
+    assert calibration_error(torch.tensor([0., 1.]), torch.tensor([0., 1.])) == 0, 'the ends are confidences'
+
+
+def test_names_of_calibration_errors():
+    assert [SoftECE(n).name for n in (15, 10, 20)] == ['soft_ece', 'soft_ece_10', 'soft_ece_20'] and SoftECE(20, True, True).name == 'soft_ece_equal_mass_classwise_20'
+
+
+def test_certain_masks():
+    y = torch.zeros(1, 1, 2, 2)
+    y[..., 0] = 1
+    assert SoftDice()(y, y) == 1 and DiceAt()(y, y) == 1 and DiceAt()(1 - y, y) == 0 and DiceAt()(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)) == 1
+    one = torch.zeros(1, 1, 2, 2)
+    one[..., 0, 0] = 1
+    assert DiceAt()(one, y).item() == pytest.approx(2/3) and DiceAt()(one, torch.zeros(1, 1, 2, 2)) == 0
+    for p in (1.5, -.5):
+        with pytest.raises(SoftLabelError, match=f'The predictions hold {p}, which is no probability'): SoftDice()(torch.full((1, 1, 2, 2), p), y)
+
+
+def test_messages_show_eight_probabilities():
+    p = torch.full((2, 9), 1/9)
+    p[1] = .2
+    with pytest.raises(SoftLabelError, match=r'Row 1 of the .* is not a distribution: \[0\.2, 0\.2, 0\.2, 0\.2, 0\.2, 0\.2, 0\.2, 0\.2\]\.'): soft_cross_entropy(p, torch.full((2, 9), 1/9))
+
+
+def test_a_teachers_temperature(digits, votes):
+    net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(12, 10))
+    dls = DataBlock(blocks=(ImageBlock, SoftCategoryBlock(DIGITS)), get_y=lambda f: '1', splitter=EndSplitter(), item_tfms=Resize(16)).dataloaders(sorted((digits/'images').iterdir())[:8], bs=4, num_workers=0, device='cpu')
+    learn, files = Learner(dls, net), dls.valid.items
+    with learn.no_bar():
+        logits = learn.get_preds(act=lambda x: x)[0]
+        for t in (1., 2.5): assert torch.from_numpy(preds_to_soft(learn, files, temperature=t).to_numpy()).allclose(torch.softmax(logits/t, 1).double(), atol=1e-6)
