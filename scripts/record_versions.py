@@ -16,11 +16,11 @@ TEXT = """<!-- Generated from results/versions.csv by scripts/record_versions.py
 
 # Versions
 
-`make test-versions` runs all suites under pytest on the oldest versions that `settings.ini` allows and on the newest that pip finds, on each Python that the machine has. This is what the last run of each came to, failures included:
+`make test-versions` runs all suites under pytest on the oldest versions that `settings.ini` allows and on the newest that pip finds, on each Python that the machine has. `pinned` is what `constraints.txt` has and `make test` uses. This is what the last run of each came to, failures included; an environment without a column has not been run to its end:
 
 {table}
 
-An older Python than 3.11, and older versions than those in the first column, are not supported. The newest ones are what `constraints.txt` pins for `make test`, or later.
+An older Python than 3.11, and older versions than those in the first column, are not supported. The notebooks run on the pinned versions alone.
 """
 
 
