@@ -20,7 +20,7 @@ TEXT = """<!-- Generated from results/versions.csv by scripts/record_versions.py
 
 {table}
 
-An older Python than 3.11, and older versions than those in the first column, are not supported. The notebooks run on the pinned versions alone.
+An older Python than 3.11, and older versions than the bounds in `settings.ini`, are not supported. The notebooks run on the pinned versions alone.
 """
 
 
