@@ -3,7 +3,7 @@ import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
 from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resize
 
 from fastai_softlabels.all import (DiceAt, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftECE, SoftLabelError, SoftLabelReader, bootstrap_interval,
-                                   calibration_error, check_distributions, check_probabilities, draw_bars, preds_to_soft, soft_cross_entropy, soft_targets)
+                                   calibration_error, check_distributions, check_probabilities, draw_bars, preds_to_soft, soft_cross_entropy, soft_targets, votes_to_soft)
 from conftest import DIGITS
 
 
@@ -123,3 +123,10 @@ def test_a_teachers_temperature(digits, votes):
     with learn.no_bar():
         logits = learn.get_preds(act=lambda x: x)[0]
         for t in (1., 2.5): assert torch.from_numpy(preds_to_soft(learn, files, temperature=t).to_numpy()).allclose(torch.softmax(logits/t, 1).double(), atol=1e-6)
+
+
+@pytest.mark.parametrize('n', [1, 3])
+def test_messages_count_the_rows(n):
+    votes = pd.DataFrame({'item': ['x']*3 + [None]*n, 'label': list('aab') + ['a']*n})
+    with pytest.raises(SoftLabelError) as e: votes_to_soft(votes, item='item', label='label')
+    assert 'Row 3: ' in str(e.value) and (f'({n} rows have this fault.)' in str(e.value)) == (n > 1) and ('rows have' in str(e.value)) == (n > 1)
