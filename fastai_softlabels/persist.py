@@ -42,7 +42,7 @@ __all__ = ['whole_file', 'save_soft_learner', 'about_soft_learner', 'load_soft_l
 # %% ../nbs/10_persist.ipynb #e7cb0afd
 def _no_place(e: Exception) -> bool:
     "Is this how the system, safetensors or torch say that a file cannot be written?"
-    return isinstance(e, (OSError, SafetensorError)) or (isinstance(e, RuntimeError) and 'iostream error' in f'{e} {e.__context__}')
+    return isinstance(e, (OSError, SafetensorError)) or (isinstance(e, RuntimeError) and 'inline_container' in str(e))
 
 @contextmanager
 def whole_file(
