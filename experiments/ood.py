@@ -50,10 +50,16 @@ def compare_heads(path: Path, known: pd.DataFrame, classes: list, ood: dict, see
     return pd.concat(rows, ignore_index=True)
 
 
-if __name__ == '__main__':
-    args, path, archive = arguments(__doc__, 'ood.csv'), cifar10h(), Path(os.environ['FASTAI_SOFTLABELS_DATA'])/'camvid_small.zip'
+def animals() -> tuple:
+    "CIFAR-10H's folder, the rows of its animals, the images near to them and far from them, and what all that was made of"
+    path, archive = cifar10h(), Path(os.environ['FASTAI_SOFTLABELS_DATA'])/'camvid_small.zip'
     votes = pd.read_csv(path/'votes.csv')
     known = votes[votes.label.isin(ANIMALS) & (votes[ANIMALS].sum(axis=1) > 0)]
     near = [path/f for f in votes[votes.label.isin(VEHICLES)].fname]
-    res = compare_heads(path, known, ANIMALS, {'near': near, 'far': squares(archive)}, args.seeds, args.epochs, verbose=True)
-    write_runs(res, args.out, data='CIFAR-10H animals; near: vehicles, far: CamVid', votes_sha256=file_checksum(path/'votes.csv'), camvid_sha256=file_checksum(archive))
+    sources = dict(data='CIFAR-10H animals; near: vehicles, far: CamVid', votes_sha256=file_checksum(path/'votes.csv'), camvid_sha256=file_checksum(archive))
+    return path, known, {'near': near, 'far': squares(archive)}, sources
+
+
+if __name__ == '__main__':
+    args, (path, known, ood, sources) = arguments(__doc__, 'ood.csv'), animals()
+    write_runs(compare_heads(path, known, ANIMALS, ood, args.seeds, args.epochs, verbose=True), args.out, **sources)

@@ -7,14 +7,13 @@ and far images as in ood.py. The runs on shares are the softmax ones of results/
 seeds and batches), so only those on labels are made here: a row for each seed and set of images in results/ood_labels.csv.
 `compare_labels` works on any table of items with votes, so the tutorial runs the same code on the embedded digits.
 """
-import os
 from pathlib import Path
 
 import pandas as pd
 from fastai.vision.all import *
 
 from fastai_softlabels.all import *
-from ood import ANIMALS, VEHICLES, squares
+from ood import ANIMALS, animals
 from runs import arguments, plain_net, write_runs
 
 
@@ -38,9 +37,5 @@ def compare_labels(path: Path, known: pd.DataFrame, classes: list, ood: dict, ki
 
 
 if __name__ == '__main__':
-    args, path, archive = arguments(__doc__, 'ood_labels.csv'), cifar10h(), Path(os.environ['FASTAI_SOFTLABELS_DATA'])/'camvid_small.zip'
-    votes = pd.read_csv(path/'votes.csv')
-    known = votes[votes.label.isin(ANIMALS) & (votes[ANIMALS].sum(axis=1) > 0)]
-    near = [path/f for f in votes[votes.label.isin(VEHICLES)].fname]
-    res = compare_labels(path, known, ANIMALS, {'near': near, 'far': squares(archive)}, ['hard'], args.seeds, args.epochs, verbose=True)
-    write_runs(res, args.out, data='CIFAR-10H animals; near: vehicles, far: CamVid', votes_sha256=file_checksum(path/'votes.csv'), camvid_sha256=file_checksum(archive))
+    args, (path, known, ood, sources) = arguments(__doc__, 'ood_labels.csv'), animals()
+    write_runs(compare_labels(path, known, ANIMALS, ood, ['hard'], args.seeds, args.epochs, verbose=True), args.out, **sources)

@@ -108,7 +108,7 @@ def plot_ambiguity(self: SoftInterpretation, ax=None):
     top = float(max(people.max(), model.max()))
     ax.plot([0, top], [0, top], color='grey', ls=':')
     ax.scatter(people, model, s=8, alpha=.5)
-    ax.set(xlabel="annotators' entropy (nats)", ylabel="model's entropy (nats)", title=f'Ambiguity, r = {np.corrcoef(people, model)[0, 1]:.2f}')
+    ax.set(xlabel="annotators' entropy (nats)", ylabel="model's entropy (nats)", title=f'Ambiguity, r = {entropy_correlation(self.probs, self.targets):.2f}')
     return ax
 
 # %% ../nbs/07_interpret.ipynb #799ec91d

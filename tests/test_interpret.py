@@ -54,7 +54,13 @@ def test_unlabelled_items_stay_out(digits, votes):
     df.loc[100:104, DIGITS] = 0
     interp = interpretation(SoftCategoryBlock, digits, df, ignore=True)
     assert interp.labelled.sum() == 25 and interp.confusion_matrix().sum() == pytest.approx(25) and (interp.losses[10:15] == 0).all()
-    assert interp.plot_reliability().n.sum() == 25 and len(interp.plot_ambiguity().collections[0].get_offsets()) == 25
+    assert interp.plot_reliability().n.sum() == 25
+    ax = interp.plot_ambiguity()
+    p, y = interp.probs[interp.labelled].double().numpy(), interp.targets[interp.labelled].double().numpy()
+    h = [-(q*np.log(np.where(q > 0, q, 1.))).sum(1) for q in (p, y)]
+    assert len(ax.collections[0].get_offsets()) == 25 and ax.get_title() == f'Ambiguity, r = {np.corrcoef(*h)[0, 1]:.2f}'
+    interp.probs = torch.full_like(interp.probs, .1)
+    assert interp.plot_ambiguity().get_title() == 'Ambiguity, r = nan' # nothing varies, so no number is shown
 
 
 def test_reliability(soft):
