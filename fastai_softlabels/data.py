@@ -23,9 +23,11 @@ from fastai.imports import dispatch
 from fastai.torch_core import TensorCategory, TensorImage, TensorMultiCategory
 from fastai.data.block import TransformBlock
 from fastai.data.core import DataLoaders, show_batch, show_results
+from fastai.data.load import SkipItemException
 from fastai.data.transforms import CategoryMap, ColReader
 from fastai.interpret import plot_top_losses
 from fastai.losses import BaseLoss
+from fastai.vision.core import PILBase
 from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .core import *
@@ -33,9 +35,9 @@ from .core import _as_table, _check_classes, _check_columns, _check_number, _rea
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
 
 # %% auto #0
-__all__ = ['SoftLabelReader', 'label_names', 'SoftCategorize', 'SoftMultiCategorize', 'FreshTransforms', 'InferSumOfLosses',
-           'SoftCategoryBlock', 'SoftMultiCategoryBlock', 'class_weights', 'show_batch', 'agrees', 'show_results',
-           'plot_top_losses']
+__all__ = ['SoftLabelReader', 'label_names', 'SoftCategorize', 'SoftMultiCategorize', 'UnreadableImageError', 'OpenImage',
+           'NameUnreadable', 'FreshTransforms', 'InferSumOfLosses', 'SoftCategoryBlock', 'SoftMultiCategoryBlock',
+           'class_weights', 'show_batch', 'agrees', 'show_results', 'plot_top_losses']
 
 # %% ../nbs/02_data.ipynb #7dc4cac3
 def _is_missing(o) -> bool: return o is None or (not isinstance(o, (str, Tensor, np.ndarray)) and np.isscalar(o) and pd.isna(o)) or o is pd.NA or o is pd.NaT
@@ -493,6 +495,30 @@ def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
     thresh = getattr(self._loss, 'thresh', .5)
     return SoftCategory(o, label=L(c for c, p in zip(self.vocab, o) if p > thresh) if thresh != .5 and self.multi and not o.isnan().all() else None, **kw)
 
+# %% ../nbs/02_data.ipynb #5e0d91c3
+class UnreadableImageError(SoftLabelError, OSError):
+    "An image file that is cut short or damaged in another way; the message names it"
+
+class OpenImage(Transform):
+    "fastai's transform that opens image files (`PILImage.create`), but a file that cannot be read is named"
+    def __call__(self, o, *args, **kwargs):
+        try: return super().__call__(o, *args, **kwargs)
+        except (SkipItemException, MemoryError): raise
+        except Exception as e:
+            if not isinstance(o, (str, PurePath)) or getattr(e, 'filename', None) is not None: raise # has no name, or is named already
+            raise UnreadableImageError(f'{o} cannot be read as an image ({type(e).__name__}: {e}). Make the file anew, or leave it out; fastai\'s `verify_images` finds all such files.') from e
+
+class NameUnreadable(Transform):
+    "Makes the inputs of `DataLoaders` name an image file that cannot be read"
+    def setup(self, items=None, train_setup=False):
+        dset = getattr(items, 'dataset', None)
+        for inputs in list(getattr(dset, 'tls', []))[:getattr(dset, 'n_inp', 1)]:
+            tfms, kind = inputs.tfms.fs, L(getattr(inputs, 'types', None))[-1:]
+            if kind and issubclass(kind[0], PILBase) and type(tfms[-1]) is Transform:
+                opener = OpenImage()
+                vars(opener).update(vars(tfms[-1]))
+                tfms[-1] = opener # all data sets that come of this one share the list
+
 # %% ../nbs/02_data.ipynb #a644dedc
 class FreshTransforms(L):
     "Transforms that are copied whenever a `DataBlock` takes them, so that no two `Datasets` share a vocab or a loss"
@@ -508,7 +534,7 @@ class InferSumOfLosses(Transform):
             dset.loss_func, dset.c = SumOfLosses(losses, sizes), sum(sizes)
 
 def _soft_block(tfm: SoftCategorize) -> TransformBlock:
-    block = TransformBlock(batch_tfms=InferSumOfLosses)
+    block = TransformBlock(batch_tfms=[InferSumOfLosses, NameUnreadable])
     block.type_tfms = FreshTransforms([tfm])
     return block
 

@@ -32,7 +32,7 @@ from PIL.Image import Resampling
 from .core import *
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat
 from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
-from .data import FreshTransforms, InferSumOfLosses, _check_classes, _check_loss_weights, _is_list, _is_missing, _item_name, _make_loss, _short
+from .data import FreshTransforms, InferSumOfLosses, NameUnreadable, _check_classes, _check_loss_weights, _is_list, _is_missing, _item_name, _make_loss, _short
 
 # %% auto #0
 __all__ = ['mask_array', 'probabilities_of', 'mask_planes', 'PILSoftMask', 'encodes', 'OpenSoftMask', 'SameSize', 'NameCodes',
@@ -406,7 +406,7 @@ def SoftMaskBlock(
 ) -> TransformBlock:
     "`TransformBlock` for masks with a probability of each class at each pixel"
     tfm = OpenSoftMask(codes, exclusive=exclusive, ignore=ignore, loss_func=loss_func)
-    block = TransformBlock(item_tfms=SameSize, batch_tfms=[IntToFloatTensor, InferSumOfLosses, NameCodes(tfm.vocab, tfm.exclusive)])
+    block = TransformBlock(item_tfms=SameSize, batch_tfms=[IntToFloatTensor, InferSumOfLosses, NameUnreadable, NameCodes(tfm.vocab, tfm.exclusive)])
     block.type_tfms = FreshTransforms([tfm])
     return block
 

@@ -32,7 +32,7 @@ from fastai.vision.models.unet import DynamicUnet
 from .core import SoftLabelError, _check_learner
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat
 from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
-from .data import InferSumOfLosses, SoftCategorize, SoftCategoryBlock, SoftMultiCategorize, SoftMultiCategoryBlock
+from .data import InferSumOfLosses, NameUnreadable, SoftCategorize, SoftCategoryBlock, SoftMultiCategorize, SoftMultiCategoryBlock
 from .masks import NameCodes, OpenSoftMask, SameSize, SoftMaskBlock
 from .confidence import Abstaining, TemperatureScaled, _randomness_kept
 
@@ -83,7 +83,7 @@ _TRANSFORMS = {ToTensor: (), IntToFloatTensor: ('div', 'div_mask'), Normalize: (
                AffineCoordTfm: ('size', 'mode', 'pad_mode', 'mode_mask', 'align_corners'),
                RandomResizedCropGPU: ('size', 'min_scale', 'ratio', 'mode', 'valid_scale', 'max_scale', 'mode_mask')}
 _SIZED, _AUGMENTS = (Resize, CropPad, RandomCrop, RandomResizedCrop), (Dihedral, Flip, Rotate, Warp, Zoom)
-_INPUTS, _OURS = (PILImage, PILImageBW), (SameSize, NameCodes, InferSumOfLosses) # the latter come with the block
+_INPUTS, _OURS = (PILImage, PILImageBW), (SameSize, NameCodes, InferSumOfLosses, NameUnreadable) # the latter come with the block
 
 # %% ../nbs/10_persist.ipynb #ced06752
 def _plain_value(v, what: str):

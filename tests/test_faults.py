@@ -3,11 +3,14 @@ import subprocess, sys, textwrap
 from pathlib import Path
 
 import numpy as np, pytest, torch
-from fastai.vision.all import Callback, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, Resize, SaveModelCallback, get_image_files, set_seed, verify_images
+from fastai.data.load import SkipItemException
+from fastai.vision.all import (Callback, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, PILImage, Resize, SaveModelCallback, TensorBase, Transform, TransformBlock, get_image_files,
+                               set_seed, verify_images)
 from PIL import Image
 from torch import nn
 
-from fastai_softlabels.all import OODConfidence, SoftCategoryBlock, SoftECE, SoftLabelError, SoftLabelReader, SoftMaskBlock, photo_squares, soft_cross_entropy, top1_agreement, whole_file
+from fastai_softlabels.all import (OODConfidence, OpenImage, SoftCategoryBlock, SoftECE, SoftLabelError, SoftLabelReader, SoftMaskBlock, SoftMultiCategoryBlock, UnreadableImageError,
+                                   photo_squares, soft_cross_entropy, top1_agreement, whole_file)
 from conftest import DIGITS
 
 ROOT = Path(__file__).parents[1]
@@ -209,6 +212,53 @@ def test_a_broken_mask_is_named(tmp_path):
 def test_a_broken_ood_image_is_named(dls, broken):
     learn = Learner(dls, nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10)), cbs=OODConfidence({'strange': broken}))
     with pytest.raises(SoftLabelError, match=r"1 of 4 items of the OOD set 'strange' cannot be read: .*2\.png .*truncated.*Remove them"): fit(learn, 1)
+
+
+NAMED = r'2\.png cannot be read as an image \(OSError: image file is truncated.*Make the file anew, or leave it out.*`verify_images`'
+
+
+MASK = np.zeros((64, 64), np.uint8)
+
+
+@pytest.mark.parametrize('blocks', [[SoftCategoryBlock], [SoftMultiCategoryBlock], [SoftMaskBlock], [SoftCategoryBlock, SoftMultiCategoryBlock]], ids=lambda b: ' '.join(f.__name__ for f in b))
+@pytest.mark.parametrize('n_images', [1, 2])
+def test_a_broken_training_image_is_named(broken, blocks, n_images):
+    "Of one or two images for each item, the last one is broken: of the second training item and of the second validation item"
+    items, label = [[broken[0], broken[i]] for i in (0, 2, 1, 2)], MASK if SoftMaskBlock in blocks else {'a': 1, 'b': 0}
+    getters = [lambda o: o[0], lambda o: o[1]][-n_images:] + [lambda o: label]*len(blocks)
+    dls = DataBlock(blocks=[ImageBlock]*n_images + blocks, n_inp=n_images, getters=getters, splitter=EndSplitter(.5)).dataloaders(items, bs=2, num_workers=0, device='cpu')
+    for dl in (dls.train, dls.valid, dls.test_dl(items), dls.new_empty().test_dl(items)):
+        with pytest.raises(UnreadableImageError, match=NAMED) as e: list(dl)
+        assert isinstance(e.value, OSError) and isinstance(e.value.__cause__, OSError)
+
+
+def test_a_broken_training_image_is_named_by_the_learner(broken, tmp_path):
+    dls = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_y=lambda f: {'a': 1, 'b': 3}, splitter=EndSplitter(.25)).dataloaders(broken, bs=3, num_workers=0, device='cpu')
+    learn = Learner(dls, nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 2)), path=tmp_path)
+    with pytest.raises(UnreadableImageError, match=NAMED): fit(learn, 1)
+    with pytest.raises(UnreadableImageError, match=NAMED): learn.predict(broken[2])
+    assert learn.predict(broken[1])[1].item() in (0, 1)
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*none\.png'$"): learn.predict(tmp_path/'none.png')
+    with pytest.raises(OSError, match='truncated') as e: learn.predict(broken[2].read_bytes()) # has no name
+    assert type(e.value) is OSError
+
+
+@pytest.mark.parametrize('error', [SkipItemException(), MemoryError('all of it')])
+def test_what_is_no_fault_of_an_image_is_left_alone(error):
+    def create(o): raise error
+    with pytest.raises(type(error)) as e: OpenImage(create)('a.png')
+    assert e.value is error
+
+
+def test_other_inputs_are_opened_as_before():
+    class Own(Transform):
+        def encodes(self, o: str): return PILImage.create(np.zeros((8, 8, 3), np.uint8))
+    kw = dict(get_y=lambda o: {'a': 1, 'b': 3}, splitter=EndSplitter(.5))
+    own, numbers = Own(), TransformBlock(type_tfms=[lambda o: TensorBase([float(o)])])
+    dls = DataBlock(blocks=(TransformBlock(type_tfms=own), SoftCategoryBlock), **kw).dataloaders(['1', '2'], bs=1, num_workers=0)
+    assert dls.train_ds.tls[0].tfms.fs[-1] is own and dls.one_batch()[0].shape == (1, 3, 8, 8)
+    dls = DataBlock(blocks=(numbers, SoftCategoryBlock), **kw).dataloaders(['1', '2'], bs=1, num_workers=0)
+    assert type(dls.train_ds.tls[0].tfms.fs[-1]) is Transform and dls.one_batch()[0].tolist() == [[1.]]
 
 
 def test_broken_training_images_are_found_by_fastai(broken):
