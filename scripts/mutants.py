@@ -8,7 +8,7 @@ import argparse, ast, collections, difflib, os, random, shutil, signal, sys, tem
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SUITES = {'core': 'core data tables bad_input votes losses interpret properties', 'losses': 'core losses dice properties kernels heads', 'votes': 'votes core tables bad_input properties',
+SUITES = {'core': 'core data tables bad_input votes losses interpret properties', 'losses': 'core losses dice bad_input properties kernels heads', 'votes': 'votes core tables bad_input properties',
           'metrics': 'metrics core temperature interpret dice bad_input properties'} # what is quick comes first
 
 

@@ -1,4 +1,6 @@
 "Edges of labels, their display and their messages that a lesson would be bored by."
+import re
+
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
 from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resize
 
@@ -58,6 +60,47 @@ def test_annotators_asked():
     with pytest.raises(SoftLabelError, match='n_votes is not a finite number above 0'): check_probabilities(np.array([[0., 0.]]), n_votes=0)
 
 
+@pytest.mark.parametrize('axis,shape', [(-1, (2, 5)), (1, (2, 5)), (-1, (2, 3, 5)), (2, (2, 3, 5)), (-2, (2, 5, 3)), (1, (2, 5, 3, 4)), (-1, (2, 3, 4, 5)), (-3, (2, 5, 3, 4)), (0, (5, 2))])
+def test_indices_along_any_axis(axis, shape):
+    logits = torch.zeros(shape)
+    without = [n for i, n in enumerate(shape) if i != axis % len(shape)]
+    index = torch.arange(int(np.prod(without))).reshape(without) % 6 - 1
+    index[index == -1] = -100
+    got = soft_targets(logits, index, axis, torch.nan).movedim(axis, -1)
+    for i in np.ndindex(*without):
+        assert got[i].isnan().all() if index[i] == -100 else got[i].tolist() == [float(k == index[i]) for k in range(5)]
+
+
+def test_unlabelled_classes_are_equal_to_each_other_alone():
+    a, b = (SoftCategory([torch.nan, .25, x], 'abc', multi=True) for x in (.5, .75))
+    assert a == SoftCategory([torch.nan, .25, .5], 'abc', multi=True) and a != b
+    assert a != SoftCategory([0., .25, .5], 'abc', multi=True) and SoftCategory([0., .25, .5], 'abc', multi=True) != a
+
+
+@pytest.mark.parametrize('n', [1, 2, 4])
+def test_messages_count_the_labels(n):
+    rows = np.array([[.5, .5]]*2 + [[.5, .25]]*n)
+    with pytest.raises(SoftLabelError, match='row 2: ') as e: check_distributions(rows)
+    assert (f'({n} rows have this fault.)' in str(e.value)) == ('rows have' in str(e.value)) == (n > 1)
+    with pytest.raises(SoftLabelError, match=r'row 2: a count exceeds n_votes: \[4\.0, 0\.0, 3\.0\]'): check_probabilities(np.array([[1, 3], [0, 2]] + [[4, 0]]*n), n_votes=np.array([3]*(n + 2)))
+
+
+def test_numbers_as_categories():
+    "pandas makes categories of the numbers themselves, with or without gaps"
+    df = pd.DataFrame({'item': list('xyz'), 'a': pd.Categorical([3, 1, 2]), 'b': pd.Categorical([1, 3, None])})
+    assert SoftLabelReader(df[:2], 'item', ['a', 'b']).table.tolist() == [[.75, .25], [.25, .75]]
+    with pytest.raises(SoftLabelError, match=r"row 2 \(item 'z'\): the label \[2\.0, nan\]"): SoftLabelReader(df, 'item', ['a', 'b'])
+    shares = df.assign(a=pd.Categorical([.75, .25, None]), b=pd.Categorical([.25, .75, None]))
+    assert SoftLabelReader(shares, 'item', ['a', 'b'], ignore=True).table.nan_to_num(-1).tolist() == [[.75, .25], [.25, .75], [0, 0]]
+
+
+@pytest.mark.parametrize('dtype,votes,fine', [('int64', 2**62, True), ('uint64', 2**62, True), ('uint64', 2**63, False), ('uint64', 2**64 - 2**11, False)])
+def test_more_votes_than_an_integer_holds(dtype, votes, fine):
+    df = pd.DataFrame({'item': ['x'], 'a': np.array([votes], dtype), 'b': np.array([0], dtype)})
+    if fine: return SoftLabelReader(df, 'item', ['a', 'b']).table.tolist() == [[1., 0.]]
+    with pytest.raises(SoftLabelError, match=re.escape(f'[{float(f"{float(votes):.4g}")}, 0.0]')): SoftLabelReader(df, 'item', ['a', 'b']) # no number of votes, so a share
+
+
 @pytest.mark.parametrize('dtype', ['int64', 'int32', 'uint64', 'Int64'])
 def test_many_votes(dtype):
     "Counts beyond any committee are votes all the same"
@@ -107,7 +150,7 @@ def test_certain_masks():
     one[..., 0, 0] = 1
     assert DiceAt()(one, y).item() == pytest.approx(2/3) and DiceAt()(one, torch.zeros(1, 1, 2, 2)) == 0
     for p in (1.5, -.5):
-        with pytest.raises(SoftLabelError, match=f'The predictions hold {p}, which is no probability'): SoftDice()(torch.full((1, 1, 2, 2), p), y)
+        with pytest.raises(SoftLabelError, match=f'The predictions hold {p}, which is no probability'): SoftDice()(torch.tensor([[[[.5, p], [p + 3, -3 - p]]]]), y)
 
 
 def test_messages_show_eight_probabilities():

@@ -210,3 +210,12 @@ def test_sum_of_losses(logits, soft):
     assert both.decodes(probs)[1].tolist() == z[:, 3:].argmax(-1).tolist()
     both.reduction = 'none'
     torch.testing.assert_close(both(z, y, index).as_subclass(torch.Tensor).mean(), expected)
+
+
+def test_sum_of_losses_of_each_item(logits, soft):
+    "a loss for each class, or each pixel, is averaged over the item first"
+    both = SumOfLosses([SoftCrossEntropyLossFlat(reduction='none'), SoftBCEWithLogitsLossFlat(reduction='none'), SoftCrossEntropyLossFlat(axis=1, reduction='none')], [3, 2, 4])
+    z, classes, maps = torch.randn(6, 3), torch.randn(6, 2), torch.randn(6, 4, 5, 7)
+    y, present, mask = torch.randn(6, 3).softmax(-1), torch.rand(6, 2), torch.randint(4, (6, 5, 7))
+    expected = F.cross_entropy(z, y, reduction='none') + F.binary_cross_entropy_with_logits(classes, present, reduction='none').mean(1) + F.cross_entropy(maps, mask, reduction='none').mean((1, 2))
+    torch.testing.assert_close(both((z, classes, maps), y, present, mask).as_subclass(torch.Tensor), expected)

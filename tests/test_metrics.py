@@ -153,6 +153,16 @@ def test_soft_ece(logits, soft, equal_mass, classwise, n_bins):
     assert in_batches(metric, logits, soft, SoftCrossEntropyLossFlat(), [0, 9, 50]) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize('equal_mass', [False, True])
+@pytest.mark.parametrize('n_bins', [1, 4, 15])
+def test_soft_ece_of_independent_classes(logits, multi, equal_mass, n_bins):
+    "each labelled class of an item counts by itself, with the probability that it is present"
+    metric, p, keep = SoftECE(n_bins, equal_mass), logits.sigmoid(), ~multi.isnan()
+    expected = ece_loop(p[keep].numpy(), multi[keep].numpy(), n_bins, equal_mass)
+    assert metric(p, multi, multi=True).item() == pytest.approx(expected, abs=1e-6)
+    assert in_batches(metric, logits, multi, SoftBCEWithLogitsLossFlat(), [0, 9, 50]) == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize('n_bins', [1, 2, 4, 15])
 def test_ties_share_a_bin_of_equal_mass(n_bins):
     "so that the order of items does not matter; the bin is that of their middle rank"
