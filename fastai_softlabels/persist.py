@@ -16,6 +16,7 @@ from PIL.Image import Resampling
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
 
 from fastcore.all import L, first
 from fastai.data.core import DataLoaders, Datasets, TfmdLists
@@ -29,12 +30,12 @@ from fastai.vision.data import ImageBlock
 from fastai.vision.learner import create_timm_model, create_unet_model, create_vision_model, default_split, model_meta
 from fastai.vision.models import xresnet
 from fastai.vision.models.unet import DynamicUnet
-from .core import SoftLabelError, _check_learner
+from .core import SoftLabelError, _check_learner, _short
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat
 from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
 from .data import InferSumOfLosses, NameUnreadable, SoftCategorize, SoftCategoryBlock, SoftMultiCategorize, SoftMultiCategoryBlock
 from .masks import NameCodes, OpenSoftMask, SameSize, SoftMaskBlock
-from .confidence import Abstaining, TemperatureScaled, _randomness_kept
+from .confidence import Abstaining, TemperatureScaled, innermost, _randomness_kept
 
 # %% auto #0
 __all__ = ['whole_file', 'save_soft_learner', 'about_soft_learner', 'load_soft_learner']
@@ -44,12 +45,18 @@ def _no_place(e: Exception) -> bool:
     "Is this how the system, safetensors or torch say that a file cannot be written?"
     return isinstance(e, (OSError, SafetensorError)) or (isinstance(e, RuntimeError) and 'inline_container' in str(e))
 
+def _path(path) -> Path:
+    "`path` as one; raise `TypeError` for what is none"
+    if not isinstance(path, (str, os.PathLike)): raise TypeError(f'`path` is a {type(path).__name__}; expected the path of a file.')
+    return Path(path)
+
 @contextmanager
 def whole_file(
     dest: Path, # The file to write
 ):
     "A temporary path beside `dest` that becomes `dest` when all went well, and vanishes otherwise; raise `OSError` naming `dest`"
-    dest = Path(dest)
+    dest = _path(dest)
+    if dest.is_symlink(): dest = dest.resolve() # the link stays, and what it points to is replaced
     if dest.is_dir(): raise IsADirectoryError(f'Cannot write {dest}: it is a folder. Give the name of a file in it.')
     part = dest.with_name(f'.{dest.name}.{os.getpid()}.part')
     try:
@@ -106,6 +113,7 @@ def _describe(o, cls_name: str, places: dict) -> dict:
 def _describe_tfm(t) -> dict | None:
     "What a transform of `_TRANSFORMS` does to validation images; None for another one, or one that was altered"
     cls = AffineCoordTfm if type(t) in _AUGMENTS else type(t)
+    if isinstance(t, (Resize, RandomResizedCrop)) and (t.mode, t.mode_mask) != tuple(t.resamples): return None
     if cls not in _TRANSFORMS or t.order != type(t).order or 'before_call' in vars(t) or (cls is type(t) and getattr(t, 'p', 1.) != 1.): return None
     res = _describe(t, cls.__name__, {k: k for k in _TRANSFORMS[cls]})
     if isinstance(t, _SIZED): res['args']['size'] = _height_width(t)
@@ -119,8 +127,8 @@ def _make(what, names: dict, kind: str, path):
     make, known = names[name]
     if unknown := set(args) - set(known): raise SoftLabelError(f'{path} gives the {kind} {name!r} an argument {sorted(unknown)[0][:80]!r}; known are {sorted(known)}. Was it altered, or written by another version?')
     try: return make(**args)
-    except SoftLabelError: raise
-    except (RuntimeError, TypeError, ValueError) as e: raise SoftLabelError(f'{path}: the {kind} {name!r} cannot be made from what the file says ({e}). Was it altered?') from e
+    except SoftLabelError as e: raise SoftLabelError(f'{path}: {e}') from e
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, StopIteration, TypeError, ValueError) as e: raise SoftLabelError(f'{path}: the {kind} {name!r} cannot be made from what the file says ({type(e).__name__}: {str(e)[:200]}). Was it altered?') from e
 
 # %% ../nbs/10_persist.ipynb #feb74274
 _XRESNETS = {f.__name__: f for f in model_meta if f.__module__ == xresnet.__name__}
@@ -136,7 +144,7 @@ def _builder(source: str, name: str):
     "What `vision_learner` and `unet_learner` take; raise `SoftLabelError` for a name that is not listed"
     if source == 'fastai' and name in _XRESNETS: return _XRESNETS[name]
     if source == 'torchvision' and name in torchvision.models.list_models(torchvision.models): return torchvision.models.get_model_builder(name)
-    if source == 'timm':
+    if source == 'timm' and isinstance(name, str):
         try: import timm
         except ImportError as e: raise ImportError(f'The architecture {name!r} is one of timm\'s: `pip install timm`.') from e
         if timm.is_model(name): return name # a text with another meaning, like the address of a hub, is none
@@ -174,12 +182,16 @@ def _build(arch: dict, n_out: int, where='this learner') -> nn.Module:
     return _make(arch, {k: (partial(f, n_out), args) for k, (f, args) in _MODELS.items()}, 'model', where)
 
 # %% ../nbs/10_persist.ipynb #1f884b2a
-def _settings(m: nn.Module) -> dict: return {k: v for k, v in vars(m).items() if isinstance(v, (bool, int, float, str, tuple, type(None))) and k != 'training'}
+def _settings(m: nn.Module) -> dict: return {k: v for k, v in vars(m).items() if isinstance(v, (bool, int, float, str, tuple, type(None))) and k not in ('training', '_is_torch_compile')}
+
+def _changes(m: nn.Module) -> tuple:
+    "What makes a module do something else than its class: hooks (a U-Net has some), and methods of its own"
+    return len(m._forward_hooks), len(m._forward_pre_hooks), 'forward' in vars(m)
 
 def _same_model(a: nn.Module, b: nn.Module) -> bool:
-    "Are these the same modules with the same settings, and tensors of the same sizes?"
+    "Are these the same modules with the same settings and hooks, and tensors of the same sizes?"
     ours, others = list(a.named_modules()), list(b.named_modules())
-    return ([(n, type(m), _settings(m)) for n, m in ours] == [(n, type(m), _settings(m)) for n, m in others]
+    return ([(n, type(m), _settings(m), _changes(m)) for n, m in ours] == [(n, type(m), _settings(m), _changes(m)) for n, m in others]
             and {k: v.shape for k, v in a.state_dict().items()} == {k: v.shape for k, v in b.state_dict().items()})
 
 @_randomness_kept()
@@ -198,7 +210,7 @@ def _describe_arch(learn: Learner, model: nn.Module) -> dict | None:
         args = {'source': found[0], 'arch': found[1], 'n_in': n_in, **args}
         arch = {'name': name, 'args': {k: _plain_value(v, f'`{k}`') for k, v in args.items()}}
         return arch if _same_model(_build(arch, learn.dls.c), model) else None
-    except (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, StopIteration, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, StopIteration, TypeError, ValueError):
         return None # built in a way of its own; what stands in our way would stand in the way of whoever loads the file
 
 # %% ../nbs/10_persist.ipynb #9a018043
@@ -213,17 +225,19 @@ def _target_of(dls: DataLoaders, remedy: str):
     return found[0]
 
 def _describe_loss(loss) -> tuple:
-    "The loss that the model was trained with (None if it is not ours), the temperature and the threshold"
+    "The loss that the model was trained with (None if it is not ours), the temperature and the threshold, and its name"
     thresh = temperature = None
-    if type(loss) is Abstaining: thresh, loss = loss.thresh, loss.loss
-    if type(loss) is TemperatureScaled: temperature, loss = loss.temperature, loss.loss
-    return _describe(loss, type(loss).__name__, _LOSSES[type(loss)]) if type(loss) in _LOSSES else None, temperature, thresh
+    while type(loss) in (Abstaining, TemperatureScaled): # one around the other, in either order, or twice
+        if type(loss) is Abstaining: thresh = max(float(loss.thresh), thresh or 0.)
+        else: temperature = float(loss.temperature)*(temperature or 1.)
+        loss = loss.loss
+    return _describe(loss, type(loss).__name__, _LOSSES[type(loss)]) if type(loss) in _LOSSES else None, temperature, thresh, type(loss).__name__
 
 def _describe_images(dls: DataLoaders) -> tuple:
     "The kind of image and the transforms on the way to the model; names of transforms that are not listed"
     inputs = list(dls.valid_ds.tls)[:dls.valid_ds.n_inp]
     kind, opener = inputs[0].types[-1], inputs[0].tfms.fs[-1].name
-    strange = [] if len(inputs) == 1 and kind in _INPUTS and opener.endswith('.create') else ['the inputs']
+    strange = [] if len(inputs) == 1 and kind in _INPUTS and opener == kind.create.__qualname__ else ['the inputs']
     res = {'input': getattr(kind, '__name__', str(kind))}
     for when in ('after_item', 'before_batch', 'after_batch'):
         tfms = [t for t in getattr(dls.valid, when).fs if (t.split_idx != 0 or isinstance(t, AffineCoordTfm)) and not isinstance(t, _OURS)] # fastai sets this one's `split_idx` at each call
@@ -234,10 +248,16 @@ def _describe_images(dls: DataLoaders) -> tuple:
 # %% ../nbs/10_persist.ipynb #67a06f54
 _KEY, _VERSION = 'fastai_softlabels', 1 # a change of the format that older versions cannot read takes a new number
 
+def _bare(model: nn.Module) -> nn.Module:
+    "The model in what `torch.compile` and PyTorch's parallel wrappers put around it"
+    inner = model.module if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else getattr(model, '_orig_mod', None)
+    return model if inner is None else _bare(inner)
+
 def _state(model: nn.Module) -> dict:
     "The model's tensors on the CPU, each with memory of its own"
     res = {k: v for k, v in model.state_dict().items()}
     for k, v in res.items():
+        if isinstance(v, Tensor) and (v.is_meta or v.layout != torch.strided or isinstance(v, UninitializedTensorMixin)): raise SoftLabelError(f'The weights {k!r} of the model have no numbers yet, or are sparse. Let it see a batch first, or make them dense.')
         if not isinstance(v, Tensor): raise SoftLabelError(f'The model keeps a {type(v).__name__} in its state ({k!r}), which is no tensor. Use `learn.export` for it.')
     return {k: v.detach().to('cpu', copy=True).as_subclass(Tensor).contiguous() for k, v in res.items()}
 
@@ -250,43 +270,51 @@ def save_soft_learner(
     Not kept: optimizer, callbacks, metrics, `get_x`, `get_y`, and transforms of training images alone. Raises `SoftLabelError`
     for a learner without a soft-label target, `OSError` where the file cannot be written (a file that was there stays as it was)."""
     _check_learner(learn)
-    tfm, model = _target_of(learn.dls, 'For others there is fastai\'s `learn.export`.'), getattr(learn.model, 'module', learn.model) if isinstance(learn.model, nn.parallel.DistributedDataParallel) else learn.model
+    path, tfm, model = _path(path), _target_of(learn.dls, 'For others there is fastai\'s `learn.export`.'), _bare(learn.model)
     block, args = _BLOCKS[type(tfm)]
-    loss, temperature, thresh = _describe_loss(learn.loss_func)
+    loss, temperature, thresh, loss_name = _describe_loss(learn.loss_func)
     images, strange = _describe_images(learn.dls)
     arch = _describe_arch(learn, model)
     needs = {'model': arch is None, 'dls': images is None or loss is None}
-    about = dict(version=_VERSION, block=_describe(tfm, block.__name__, args), loss=loss, temperature=temperature, threshold=thresh, arch=arch, images=images,
+    about = dict(version=_VERSION, block=_describe(tfm, block.__name__, args), loss=loss, loss_name=loss_name, temperature=temperature, threshold=thresh, arch=arch, images=images,
                  needs=[k for k, v in needs.items() if v])
     with whole_file(path) as part: save_file(_state(model), part, metadata={_KEY: json.dumps(about, allow_nan=False)})
     if needs['model']: warn(f'{path}: the model ({type(model).__name__}) is not what `vision_learner` or `unet_learner` make of a listed architecture. Whoever loads it must give it: `load_soft_learner(path, model=…)`.')
-    if needs['dls']: warn(f'{path}: {", ".join(strange) or "the loss " + type(learn.loss_func).__name__} cannot be written as text. Whoever loads it must give DataLoaders: `load_soft_learner(path, dls=…)`.')
+    if needs['dls']: warn(f'{path}: {", ".join(strange) or "the loss " + loss_name} cannot be written as text. Whoever loads it must give DataLoaders: `load_soft_learner(path, dls=…)`.')
     return about
 
 # %% ../nbs/10_persist.ipynb #d4c4a9fa
+def _no_number(text): raise ValueError(f'{text} is no number')
+
 def about_soft_learner(
     path, # A file that `save_soft_learner` wrote
 ) -> dict: # What it says about the learner
     "Read the description alone, without weights; raise `SoftLabelError` for a file that holds none, or one of a newer version"
-    if not isinstance(path, (str, os.PathLike)): raise TypeError(f'`path` is a {type(path).__name__}; expected the path of a file that `save_soft_learner` wrote.')
-    path = Path(path)
+    path = _path(path)
     if path.is_dir(): raise IsADirectoryError(f'{path} is a folder. Give the file in it that `save_soft_learner` wrote.')
     if not path.is_file(): raise FileNotFoundError(f'There is no file {path}. Expected one that `save_soft_learner` wrote.')
     try:
         with safe_open(path, 'pt') as f: text = (f.metadata() or {}).get(_KEY)
     except SafetensorError as e: raise SoftLabelError(f'{path} is damaged, or not a safetensors file ({e}). Copy or save it again; a pickle of `learn.export` is read by `load_learner`.') from e
     if text is None: raise SoftLabelError(f'{path} holds tensors, but no soft-label learner. Expected a file that `save_soft_learner` wrote.')
-    try: about = json.loads(text)
-    except ValueError as e: raise SoftLabelError(f'The description in {path} is damaged ({e}). Save it again.') from e
-    if not isinstance(about, dict) or not isinstance(about.get('version'), int): raise SoftLabelError(f'The description in {path} has no version. Save it again.')
+    try: about = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as e: raise SoftLabelError(f'The description in {path} is damaged ({e}). Save it again.') from e
+    if not isinstance(about, dict) or type(about.get('version')) is not int or about['version'] < 1: raise SoftLabelError(f'The description in {path} has no version. Save it again.')
     if about['version'] > _VERSION: raise SoftLabelError(f'{path} was written in version {about["version"]} of the format; this fastai_softlabels reads up to {_VERSION}. Upgrade it.')
     return about
 
 # %% ../nbs/10_persist.ipynb #8026b690
+@contextmanager
+def _named(path):
+    "Whatever a description leads to that nobody thought of: the file is named"
+    try: yield
+    except (SoftLabelError, ImportError): raise
+    except Exception as e: raise SoftLabelError(f'{path} cannot be loaded as it describes itself ({type(e).__name__}: {str(e)[:200]}). Was it altered, or written by another version?') from e
+
 def _around(loss, about: dict, path):
     "`loss` with the temperature and the threshold of the file"
     for key, cls, arg in (('temperature', TemperatureScaled, 'temperature'), ('threshold', Abstaining, 'thresh')):
-        if about.get(key) is not None: loss = _make({'name': key, 'args': {arg: about[key]}}, {key: (partial(cls, loss), (arg,))}, 'number', path)
+        if about.get(key) is not None: loss = _make({'name': key, 'args': {arg: float(v) if isinstance(v := about[key], int) else v}}, {key: (partial(cls, loss), (arg,))}, 'number', path)
     return loss
 
 def _make_tfm(cls, **args):
@@ -300,26 +328,31 @@ def _empty_dls(about: dict, loss, path) -> DataLoaders:
     "`DataLoaders` without items, as `learn.export` leaves them"
     block = _make(about.get('block'), {b.__name__: (partial(b, loss_func=loss), args) for b, args in _BLOCKS.values()}, 'block', path)
     images, listed = about['images'], {c.__name__: (partial(_make_tfm, c), args) for c, args in _TRANSFORMS.items()}
+    if isinstance(images, dict) and not all(isinstance(images.get(when, []), list) for when in ('after_item', 'before_batch', 'after_batch')): raise SoftLabelError(f'{path} lists no transforms. Give `dls=`.')
     image_cls = next((c for c in _INPUTS if isinstance(images, dict) and c.__name__ == images.get('input')), None)
     if image_cls is None: raise SoftLabelError(f'{path} does not say how images are read. Give `dls=`.')
     tfms = {when: [_make(t, listed, 'transform', path) for t in images.get(when, [])] for when in ('after_item', 'before_batch', 'after_batch')}
     tfm, = block.type_tfms
+    if not tfm.vocab: raise SoftLabelError(f'{path} names no classes. Was it altered?')
     label = np.zeros((64, 64), np.uint8) if isinstance(tfm, OpenSoftMask) else {tfm.vocab[0]: 1}
     both = [TfmdLists([item], t, splits=[[0], [0]]) for item, t in ((np.zeros((64, 64, 3), np.uint8), [image_cls.create]), (label, [tfm]))]
     for when, from_block in (('after_item', block.item_tfms), ('after_batch', block.batch_tfms)): tfms[when] += [t for t in from_block if t in _OURS or isinstance(t, _OURS)]
     try: return Datasets(tls=both, n_inp=1).dataloaders(bs=64, num_workers=0, device='cpu', shuffle=False, drop_last=False, **tfms).new_empty()
-    except (RuntimeError, TypeError, ValueError) as e: raise SoftLabelError(f'{path}: the transforms that it lists cannot be applied to an image ({e}). Was it altered?') from e
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as e: raise SoftLabelError(f'{path}: the transforms that it lists cannot be applied to an image ({type(e).__name__}: {str(e)[:200]}). Was it altered?') from e
 
 # %% ../nbs/10_persist.ipynb #b236a6af
-def _load_weights(model: nn.Module, path):
-    "Put the file's tensors into `model`; raise `SoftLabelError` where names or sizes differ, the model is then as it was"
+def _check_weights(model: nn.Module, path):
+    "See that the file's tensors have the model's names and sizes; raise `SoftLabelError` where they differ"
     state = model.state_dict()
-    with safe_open(path, 'pt') as f:
-        sizes = {k: tuple(f.get_slice(k).get_shape()) for k in f.keys()}
-        faults = [f'{k!r} is only in the {w}' for a, b, w in ((sizes, state, 'file'), (state, sizes, 'model')) for k in a if k not in b]
-        faults += [f'{k!r} has the size {s} in the file and {tuple(state[k].shape)} in the model' for k, s in sizes.items() if k in state and s != tuple(state[k].shape)]
-        if faults: raise SoftLabelError(f'The weights in {path} do not fit this {type(model).__name__}: {faults[0]}{f", and {len(faults) - 1} more differences" if len(faults) > 1 else ""}. Give the `model=` that was saved.')
-        model.load_state_dict({k: f.get_tensor(k) for k in f.keys()})
+    with safe_open(path, 'pt') as f: sizes = {k: tuple(f.get_slice(k).get_shape()) for k in f.keys()}
+    faults = [f'{_short(k)} is only in the {w}' for a, b, w in ((sizes, state, 'file'), (state, sizes, 'model')) for k in a if k not in b]
+    faults += [f'{k!r} has the size {s} in the file and {tuple(state[k].shape)} in the model' for k, s in sizes.items() if k in state and s != tuple(state[k].shape)]
+    if faults: raise SoftLabelError(f'The weights in {path} do not fit this {type(model).__name__}: {faults[0]}{f", and {len(faults) - 1} more differences" if len(faults) > 1 else ""}. Give the `model=` that was saved.')
+
+def _load_weights(model: nn.Module, path):
+    "Put the file's tensors into `model`, which stays as it was where they do not fit"
+    _check_weights(model, path)
+    with safe_open(path, 'pt') as f: model.load_state_dict({k: f.get_tensor(k) for k in f.keys()})
 
 def _check_dls(dls: DataLoaders, about: dict, path):
     "See that these `DataLoaders` have the block and the classes of the file"
@@ -327,7 +360,9 @@ def _check_dls(dls: DataLoaders, about: dict, path):
     block, args = _BLOCKS[type(tfm)]
     ours = _describe(tfm, block.__name__, args)
     for what, a, b in (('block', ours['name'], wanted.get('name')), ('classes', *(list(d.get('args', {}).get('vocab' if 'vocab' in args else 'codes', [])) for d in (ours, wanted)))):
-        if a != b: raise SoftLabelError(f'The {what} of these DataLoaders, {a}, are not those in {path}, {b}. Give `dls=` as they were when the learner was saved.')
+        if a != b: raise SoftLabelError(f'The {what} of these DataLoaders, {_short(a)}, are not those in {path}, {_short(b)}. Give `dls=` as they were when the learner was saved.')
+    made, wanted = type(innermost(dls.train_ds.loss_func)).__name__, about.get('loss_name')
+    if about.get('loss') is None and made != wanted: raise SoftLabelError(f'The model in {path} was trained with the loss {_short(wanted)}, but these DataLoaders infer {made}. Build their block with it: `loss_func=`.')
 
 # %% ../nbs/10_persist.ipynb #7db2efa1
 def load_soft_learner(
@@ -345,14 +380,20 @@ def load_soft_learner(
     if model is not None and not isinstance(model, nn.Module): raise TypeError(f'`model` is a {type(model).__name__}; expected an `nn.Module`, built (of a learner: `learn.model`).')
     loss, arch = about.get('loss'), about.get('arch')
     if loss is not None: loss = _make(loss, {c.__name__: (c, args) for c, args in _LOSSES.items()}, 'loss', path)
-    if dls is not None: _check_dls(dls, about, path)
+    if dls is not None:
+        with _named(path): _check_dls(dls, about, path)
     elif loss is None or about.get('images') is None: raise SoftLabelError(f'{path} holds {"a loss" if loss is None else "transforms"} of somebody\'s own making, which cannot be made by name. Build the `DataLoaders` as they were, and give them: `dls=`.')
-    else: dls = _empty_dls(about, loss, path).to(torch.device('cpu') if cpu else default_device())
+    else:
+        with _named(path): dls = _empty_dls(about, loss, path).to(torch.device('cpu') if cpu else default_device())
     if model is None and arch is None: raise SoftLabelError(f'{path} holds a model of somebody\'s own making, which cannot be made by name. Build it, and give it: `model=`.')
     made = model is None
-    if made: model = _build(arch, dls.c, path)
-    _load_weights(model, path)
-    learn = Learner(dls, model.eval().to(dls.device), loss_func=_around(loss or dls.train_ds.loss_func, about, path))
+    with _named(path):
+        if made:
+            with torch.device('meta'): _check_weights(_build(arch, dls.c, path), path) # sizes without memory: the file may ask for anything
+            model = _build(arch, dls.c, path)
+        _load_weights(model, path)
+    with _named(path): loss = _around(loss or dls.train_ds.loss_func, about, path)
+    learn = Learner(dls, model.eval().to(dls.device), loss_func=loss)
     if made: _remember(learn, arch['args'])
     return learn
 

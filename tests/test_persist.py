@@ -3,7 +3,7 @@ import json, pickle, random, subprocess, sys
 
 import numpy as np, pytest, safetensors.torch, torch, torch.nn.functional as F, torchvision
 from fastai.vision.all import (CategoryBlock, CropPad, DataBlock, DihedralItem, DisplayedTransform, EndSplitter, FlipItem, ImageBlock, IntToFloatTensor, Learner, Normalize, PadMode, PILImageBW,
-                               RandomCrop, RandomErasing, RandomResizedCrop, RandomResizedCropGPU, RatioResize, Resize, ResizeMethod, TensorImage, aug_transforms, get_image_files, noop,
+                               RandomCrop, RandomErasing, RandomResizedCrop, RandomResizedCropGPU, RatioResize, Resize, ResizeMethod, TensorImage, TransformBlock, aug_transforms, get_image_files, noop,
                                resnet18, squeezenet1_1, unet_learner, vision_learner, xresnet18)
 from PIL import Image
 from safetensors import safe_open
@@ -165,7 +165,7 @@ def test_other_classes(files, tmp_path):
     path = tmp_path/'m.safetensors'
     save_soft_learner(vision_learner(loaders(files), resnet18, pretrained=False), path)
     with pytest.raises(SoftLabelError, match=r"The classes of these DataLoaders, \['9', .*, are not those in"): load_soft_learner(path, dls=loaders(files, SoftCategoryBlock(DIGITS[::-1])))
-    with pytest.raises(SoftLabelError, match='The block of these DataLoaders, SoftMultiCategoryBlock'): load_soft_learner(path, dls=loaders(files, SoftMultiCategoryBlock(DIGITS), LABELS['multi']))
+    with pytest.raises(SoftLabelError, match="The block of these DataLoaders, 'SoftMultiCategoryBlock', are not those in .*, 'SoftCategoryBlock'"): load_soft_learner(path, dls=loaders(files, SoftMultiCategoryBlock(DIGITS), LABELS['multi']))
 
 
 @pytest.mark.parametrize('block,get_y', [(CategoryBlock, lambda f: f.stem[-1]), ((SoftCategoryBlock, SoftCategoryBlock), None)], ids=['hard', 'two targets'])
@@ -214,12 +214,100 @@ ALTERED = {'newer': (dict(version=99), 'version 99 of the format.*reads up to 1.
            'module path': (dict(arch__args__source='torchvision', arch__args__arch='os.system'), "'os.system' is not listed by torchvision"), 'unknown source': (dict(arch__args__source='builtins', arch__args__arch='eval'), 'not listed by builtins'),
            'another builder': (dict(arch__name='exec'), "the model 'exec', which is not one of"), 'another width': (dict(arch__args__lin_ftrs=[7]), 'do not fit this Sequential.*Give the `model=`'), 'text for a number': (dict(arch__args__lin_ftrs='many'), "the model 'vision_learner' cannot be made"),
            'fewer classes': (dict(block__args__vocab=['a', 'b']), 'do not fit this Sequential'), 'class twice': (dict(block__args__vocab=['a', 'a']), 'names the class'), 'temperature': (dict(temperature=-1), 'temperature is -1'), 'temperature is a text': (dict(temperature='hot'), "temperature is 'hot'"), 'threshold': (dict(threshold=7), 'thresh is 7'),
-           'images': (dict(images='none'), 'does not say how images are read'), 'another opener': (dict(images__input='PILMask'), 'does not say how images are read'), 'tfms no list': (dict(images__after_item='Resize'), 'transform'), 'size': (dict(images__after_item__0__args__size='big'), 'the transforms that it lists cannot be applied')}
+           'images': (dict(images='none'), 'does not say how images are read'), 'another opener': (dict(images__input='PILMask'), 'does not say how images are read'), 'tfms no list': (dict(images__after_item='Resize'), 'transform'), 'size': (dict(images__after_item__0__args__size='big'), 'the transforms that it lists cannot be applied'),
+           'no size': (dict(images__after_item__0__args__size=[]), "the transform 'Resize' cannot be made"), 'size 0': (dict(images__after_item__0__args__size=[0, 0]), 'm.safetensors: the transforms that it lists cannot be applied'), 'endless size': (dict(images__after_item__0__args__size=[10**12]*2), 'm.safetensors: the transforms'),
+           'version 0': (dict(version=0), 'has no version'), 'version is true': (dict(version=True), 'has no version'), 'no number': (dict(temperature=float('nan')), 'description in .*m.safetensors is damaged .NaN is no number'), 'endless temperature': (dict(temperature=10**400), r'm.safetensors cannot be loaded as it describes itself \(OverflowError'),
+           'tfms missing': (dict(images__after_item=None), 'm.safetensors lists no transforms'), 'classes missing': (dict(block__args__vocab=None), 'm.safetensors names no classes'), 'arch is a number': (dict(arch__args__source='timm', arch__args__arch=5), 'm.safetensors.*is not listed by timm'),
+           'endless layer': (dict(arch__args__lin_ftrs=[10**9]), 'do not fit this Sequential'), 'endless classes': (dict(block__args__vocab=[f'c{i}' for i in range(50000)]), 'do not fit this Sequential'), 'three bounds': (dict(arch__args__y_range=[1, 2, 3]), "m.safetensors: the model 'vision_learner' cannot be made"),
+           'another size of image': (dict(arch__args__source='torchvision', arch__args__arch='vit_b_16'), "m.safetensors: the model 'vision_learner' cannot be made"), 'temperature, named': (dict(temperature=-1), 'm.safetensors: temperature is -1')}
 
 @pytest.mark.parametrize('name', ALTERED)
 def test_altered_files(saved, tmp_path, name):
     changes, words = ALTERED[name]
     with pytest.raises(SoftLabelError, match=words): load_soft_learner(altered(saved, tmp_path/'m.safetensors', **changes))
+
+
+@pytest.mark.parametrize('changes,words', [(dict(block='x'), 'cannot be loaded as it describes itself'), (dict(block={'name': 'SoftCategoryBlock', 'args': []}), 'cannot be loaded as it describes itself'), (dict(block__args__vocab=5), 'cannot be loaded as it describes itself'), (dict(block__args__vocab=['c']*99999), r"The classes .* in .*m\.safetensors, \['c', 'c', .{,150}… Give `dls=`|….*Give `dls=`")])
+def test_altered_files_with_dls(saved, files, tmp_path, changes, words):
+    with pytest.raises(SoftLabelError, match=words) as e: load_soft_learner(altered(saved, tmp_path/'m.safetensors', **changes), dls=loaders(files))
+    assert 'm.safetensors' in str(e.value) and len(str(e.value)) < 1000
+
+
+def test_deep_descriptions(saved, tmp_path):
+    for text in ('['*100_000, '{"a":'*100_000):
+        safetensors.torch.save_file({'a': torch.ones(1)}, tmp_path/'m.safetensors', {'fastai_softlabels': text})
+        with pytest.raises(SoftLabelError, match=r'description in .*m\.safetensors is damaged'): load_soft_learner(tmp_path/'m.safetensors')
+
+
+AROUND = {'twice': (lambda f: TemperatureScaled(TemperatureScaled(f, 3.), 2.), 6., None), 'threshold inside': (lambda f: TemperatureScaled(Abstaining(f, .3), 2.), 2., .3),
+          'two thresholds': (lambda f: Abstaining(TemperatureScaled(Abstaining(f, .3), np.float32(2)), .4), 2., .4)}
+
+@pytest.mark.parametrize('name', AROUND)
+def test_losses_around_losses(files, tmp_path, name):
+    around, temperature, threshold = AROUND[name]
+    loss, path = around(SoftCrossEntropyLossFlat()), tmp_path/'m.safetensors'
+    about = save_soft_learner(vision_learner(loaders(files), resnet18, pretrained=False, loss_func=loss), path)
+    assert (about['temperature'], about['threshold']) == (temperature, threshold)
+    loaded, logits = load_soft_learner(path).loss_func, torch.randn(50, 10)
+    probs = loss.activation(logits)
+    torch.testing.assert_close(loaded.activation(logits), probs)
+    assert torch.equal(loaded.decodes(probs), loss.decodes(probs)) and (threshold is None or (loaded.decodes(probs) == -1).any())
+
+
+class OwnCrossEntropy(SoftCrossEntropyLossFlat):
+    def activation(self, x): return x.sigmoid()
+
+@pytest.mark.parametrize('loss', [OwnCrossEntropy(), nn.CrossEntropyLoss(), TemperatureScaled(OwnCrossEntropy(), 2.)], ids=lambda f: type(f).__name__)
+def test_a_loss_of_the_learner_alone_has_to_come_with_dls(files, tmp_path, loss):
+    "fastai's `loss_func=` of a learner is not in its `DataLoaders`, which would infer another one"
+    path, learn = tmp_path/'m.safetensors', vision_learner(loaders(files), resnet18, pretrained=False, loss_func=loss)
+    name = 'CrossEntropyLoss' if isinstance(loss, nn.CrossEntropyLoss) else 'OwnCrossEntropy'
+    with pytest.warns(UserWarning, match=f'the loss {name} cannot be written as text'): save_soft_learner(learn, path)
+    with pytest.raises(SoftLabelError, match=f"was trained with the loss '{name}', but these DataLoaders infer SoftCrossEntropyLossFlat. Build their block with it: `loss_func=`"): load_soft_learner(path, dls=learn.dls)
+    loaded = load_soft_learner(path, dls=loaders(files, SoftCategoryBlock(DIGITS, loss_func=getattr(loss, 'loss', loss))))
+    with learn.no_bar(), loaded.no_bar(): assert torch.equal(learn.get_preds()[0], loaded.get_preds()[0])
+
+
+CHANGES = {'a hook': lambda m: m[1].register_forward_hook(lambda m, i, o: o*5), 'a hook before': lambda m: m[0].register_forward_pre_hook(lambda m, i: (i[0]*5,)), 'a method': lambda m: setattr(m[1], 'forward', lambda x: torch.zeros(len(x), 10))}
+
+@pytest.mark.parametrize('name', CHANGES)
+def test_a_model_that_was_changed_has_to_be_given(files, tmp_path, name):
+    learn = vision_learner(loaders(files), resnet18, pretrained=False)
+    CHANGES[name](learn.model)
+    with pytest.warns(UserWarning, match='Whoever loads it must give it'): assert save_soft_learner(learn, tmp_path/'m.safetensors')['needs'] == ['model']
+
+
+def test_what_is_changed_on_the_way_to_the_model(files, tmp_path):
+    class Inverted:
+        @classmethod
+        def create(cls, fn, **kwargs): return PILImageBW(Image.fromarray(255 - np.asarray(PILImageBW.create(fn))))
+    nearest = Resize(32)
+    nearest.mode = Image.Resampling.NEAREST
+    for kwargs, word in ((dict(image=TransformBlock(type_tfms=Inverted.create, batch_tfms=IntToFloatTensor)), 'the inputs'), (dict(item_tfms=nearest), 'Resize')):
+        with pytest.warns(UserWarning, match=f'{word} cannot be written as text.*dls='): save_soft_learner(vision_learner(loaders(files, **kwargs), resnet18, pretrained=False, n_in=1 if 'image' in kwargs else 3), tmp_path/'m.safetensors')
+
+
+@pytest.mark.parametrize('wrap', [nn.DataParallel, torch.compile], ids=['DataParallel', 'compile'])
+def test_what_is_around_the_model_stays_out(files, tmp_path, wrap):
+    learn = vision_learner(loaders(files), resnet18, pretrained=False)
+    bare, learn.model = learn.model.eval(), wrap(learn.model)
+    assert save_soft_learner(learn, tmp_path/'m.safetensors')['needs'] == []
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(load_soft_learner(tmp_path/'m.safetensors').model(x), bare(x))
+
+
+@pytest.mark.parametrize('net', [nn.LazyLinear(10), nn.Linear(2, 10, device='meta')], ids=['lazy', 'meta'])
+def test_weights_without_numbers(files, tmp_path, net):
+    with pytest.raises(SoftLabelError, match="'weight' of the model have no numbers yet"): save_soft_learner(Learner(loaders(files), net, opt_func=noop), tmp_path/'m.safetensors')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_stays_one(files, saved, tmp_path):
+    link, target = tmp_path/'link.safetensors', tmp_path/'target.safetensors'
+    target.write_text('old')
+    link.symlink_to(target)
+    save_soft_learner(load_soft_learner(saved), link)
+    assert link.is_symlink() and target.read_bytes() == saved.read_bytes() and len(list(tmp_path.iterdir())) == 2
 
 
 def test_damaged_files(saved, tmp_path):
@@ -291,7 +379,7 @@ def test_things_in_the_wrong_place(files, saved, tmp_path):
     learn = load_soft_learner(saved)
     for call, error, words in ((lambda: save_soft_learner(tmp_path/'m.safetensors', learn), SoftLabelError, 'expected a `Learner`'), (lambda: save_soft_learner(learn.dls, tmp_path/'m.safetensors'), SoftLabelError, 'expected a `Learner`'),
                                (lambda: save_soft_learner(learn, tmp_path), OSError, 'it is a folder. Give the name of a file'), (lambda: save_soft_learner(learn, tmp_path/'none'/'m.safetensors'), OSError, 'No such file or directory'),
-                               (lambda: load_soft_learner(learn), TypeError, '`path` is a Learner'), (lambda: load_soft_learner(saved, model=learn), TypeError, r'`model` is a Learner; expected an `nn.Module`, built \(of a learner: `learn.model`\)'),
+                               (lambda: load_soft_learner(learn), TypeError, '`path` is a Learner'), (lambda: save_soft_learner(learn, None), TypeError, '`path` is a NoneType; expected the path of a file'), (lambda: save_soft_learner(learn, b'm'), TypeError, '`path` is a bytes'), (lambda: load_soft_learner(saved, model=learn), TypeError, r'`model` is a Learner; expected an `nn.Module`, built \(of a learner: `learn.model`\)'),
                                (lambda: load_soft_learner(saved, model=resnet18), TypeError, '`model` is a function'), (lambda: load_soft_learner(saved, dls=files), SoftLabelError, '`dls` is a list; expected `DataLoaders`'),
                                (lambda: load_soft_learner(saved, dls=loaders(files, CategoryBlock, lambda f: f.stem[-1])), SoftLabelError, r'targets of these DataLoaders \(1\) 0 have soft labels.*as they were when the learner was saved')):
         with pytest.raises(error, match=words): call()
