@@ -166,6 +166,8 @@ def test_a_teachers_temperature(digits, votes):
     with learn.no_bar():
         logits = learn.get_preds(act=lambda x: x)[0]
         for t in (1., 2.5): assert torch.from_numpy(preds_to_soft(learn, files, temperature=t).to_numpy()).allclose(torch.softmax(logits/t, 1).double(), atol=1e-6)
+    for t in (0., -1., float('inf'), torch.nan):
+        with pytest.raises(SoftLabelError, match='temperature is .*expected a finite number above 0'): preds_to_soft(learn, files, temperature=t)
 
 
 @pytest.mark.parametrize('n', [1, 3])

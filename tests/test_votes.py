@@ -1,11 +1,11 @@
 "Votes against a loop; all four forms; what is refused."
-import json, os, warnings
+import json, os, re, warnings
 from collections import Counter, defaultdict
 from itertools import combinations
 
 import numpy as np, pandas as pd, pytest, torch
 
-from fastai_softlabels.all import SoftLabelReader, cifar10h, dawid_skene, entropy, item_weights, krippendorff_alpha, votes_to_soft
+from fastai_softlabels.all import SoftLabelError, SoftLabelReader, cifar10h, dawid_skene, entropy, item_weights, krippendorff_alpha, votes_to_soft
 
 CLASSES = ['cat', 'dog', 'fox']
 
@@ -187,3 +187,9 @@ def test_entropy_takes_arrays_of_any_make_without_a_warning(shares):
             shares.setflags(write=False)
             assert torch.allclose(entropy(shares), torch.tensor([np.log(2), 0.]))
     finally: torch.set_warn_always(False)
+
+
+@pytest.mark.parametrize('n', [2.6, 2.5, 2.4, -1., np.inf, -.5])
+def test_counts_are_whole(n):
+    df = pd.DataFrame({'item': ['x', 'y'], 'cat': [3., n], 'dog': [1., 2.]})
+    with pytest.raises(SoftLabelError, match=re.escape(f'the counts are {[n, 2.]}. Expected whole numbers, 0 or more')): votes_to_soft(df, 'item', counts=['cat', 'dog'])
