@@ -2,6 +2,7 @@
 from .core import *
 from .kernels import *
 from .losses import *
+from .blocks import *
 from .dice import *
 from .data import *
 from .masks import *

@@ -23,46 +23,20 @@ from fastai.callback.core import Callback
 from fastai.data.block import DataBlock
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.losses import FocalLoss, LabelSmoothingCrossEntropy
 from fastai.torch_core import find_bs, no_random, num_distrib, rank_distrib, show_image
 from fastai.vision.data import get_grid
-from .core import SoftLabelError, TensorSoftCategory, TensorSoftMultiCategory, _check_count, _check_learner, _check_number, _short, soft_targets
+from .core import RemembersProbs, SoftLabelError, TensorSoftCategory, TensorSoftMultiCategory, _check_count, _check_learner, _check_number, _short, soft_targets
 from .data import FreshTransforms, SoftCategorize, SoftMultiCategorize
-from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, _remembering
+from .losses import LossAround, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, _remembering, innermost, reads_of, remembering
+from .blocks import is_loader, labels_of, only_target, refuse_distributed, test_dl_of
 from .ood import SHARES, ConfidenceMeter, compare_readings
-from .metrics import SoftECE, _check_labels, _tensor, brier_score, is_multi, kl_divergence, soft_cross_entropy
+from .metrics import SoftECE, _tensor, brier_score, check_targets, kl_divergence, soft_cross_entropy
 
 # %% auto #0
-__all__ = ['LossAround', 'temperature_of', 'innermost', 'head_of', 'OODConfidence', 'train_two_heads', 'compare_confidence',
-           'Abstaining', 'abstain', 'TemperatureScaled', 'best_temperature', 'temperature_scale']
+__all__ = ['temperature_of', 'OODConfidence', 'train_two_heads', 'compare_confidence', 'Abstaining', 'abstain',
+           'TemperatureScaled', 'best_temperature', 'temperature_scale']
 
-# %% ../nbs/06a_confidence.ipynb #4801d528
-class LossAround(nn.Module):
-    "A loss that says what another loss says; a base to change a part of it"
-    def __init__(self,
-        loss, # A loss with an `activation`, like `SoftCrossEntropyLossFlat`
-    ):
-        super().__init__()
-        if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so its logits cannot become probabilities. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`.')
-        self.loss = loss
-
-    def forward(self, logits, *targets): return self.loss(logits, *targets)
-    def activation(self, x: Tensor) -> Tensor: return self.loss.activation(x)
-    def decodes(self, x: Tensor) -> Tensor: return getcallable(self.loss, 'decodes')(x)
-
-    def to(self, *args, **kwargs):
-        self.loss.to(*args, **kwargs)
-        return self
-
-    @property
-    def multi(self) -> bool: return is_multi(self.loss)
-    @property
-    def y_int(self) -> bool: return getattr(self.loss, 'y_int', False)
-    @property
-    def reduction(self) -> str: return self.loss.reduction
-    @reduction.setter
-    def reduction(self, v: str): self.loss.reduction = v
-
+# %% ../nbs/06a_confidence.ipynb #0ff09f96
 def temperature_of(
     loss, # A loss, or losses around one
 ) -> float:
@@ -70,24 +44,6 @@ def temperature_of(
     temperature = 1.
     while isinstance(loss, LossAround): loss, temperature = loss.loss, temperature*getattr(loss, 'temperature', 1.)
     return temperature
-
-def innermost(
-    loss, # A loss, or losses around one
-): # The loss that the model was trained with
-    "What is inside of all `LossAround`s"
-    while isinstance(loss, LossAround): loss = loss.loss
-    return loss
-
-# %% ../nbs/06a_confidence.ipynb #a301df5a
-def head_of(
-    loss,   # A loss function
-) -> str:   # 'softmax' or 'sigmoid'
-    "How a model that was trained with `loss` means its logits; raise `SoftLabelError` for a loss that is of neither kind"
-    inner = innermost(loss)
-    inner = getattr(inner, 'func', inner)
-    if isinstance(inner, (SoftBCEWithLogitsLossFlat, nn.BCEWithLogitsLoss)) or inner is F.binary_cross_entropy_with_logits: return 'sigmoid'
-    if isinstance(inner, (SoftCrossEntropyLossFlat, nn.CrossEntropyLoss, LabelSmoothingCrossEntropy, FocalLoss)) or inner is F.cross_entropy: return 'softmax'
-    raise SoftLabelError(f'The loss {loss} is neither a softmax nor a sigmoid loss, so its outputs have no confidence. Train with `SoftCategoryBlock` or `SoftMultiCategoryBlock`.')
 
 # %% ../nbs/06a_confidence.ipynb #b62903fb
 def _named_sets(ood) -> dict:
@@ -101,7 +57,12 @@ def _named_sets(ood) -> dict:
         if not len(items): raise SoftLabelError(f'The OOD set {name!r} is empty. Is the folder right?')
     return sets
 
-def _is_loader(items) -> bool: return hasattr(items, 'dataset') or hasattr(items, 'one_batch')
+def _like(learn: Learner) -> str:
+    "An item of the validation set, for messages"
+    items = getattr(learn.dls.valid, 'items', ())
+    if not len(items): return 'items like those of the training'
+    if not hasattr(items, 'iloc'): return f'items like {_short(str(items[0]))}'
+    return f'a table with rows like {_short(items.iloc[0].to_dict() if items.ndim > 1 else items.iloc[0])}'
 
 def _opens(dataset, i) -> str:
     "What is wrong with item `i`, if anything"
@@ -116,13 +77,13 @@ def _loader(
     skip_unreadable: bool, # Leave out items that cannot be read, with a warning, instead of raising?
 ):
     "A loader for one OOD set, in order and complete"
-    if hasattr(items, 'new') and _is_loader(items): return items.new(shuffle=False, drop_last=False)
-    if _is_loader(items):
+    if hasattr(items, 'new') and is_loader(items): return items.new(shuffle=False, drop_last=False)
+    if is_loader(items):
         if getattr(items, 'drop_last', False) or isinstance(getattr(items, 'sampler', None), torch.utils.data.RandomSampler):
             raise SoftLabelError(f'The DataLoader of the OOD set {name!r} shuffles or drops items; make it with `shuffle=False` and `drop_last=False`, so that its images are counted once each and can be named.')
         return items
-    try: dl = learn.dls.test_dl(items)
-    except Exception as e: raise SoftLabelError(f'The OOD set {name!r} cannot be read as the training items are ({type(e).__name__}: {" ".join(str(e).split())}). Expected items like {str(next(iter(learn.dls.valid.items), None))[:80]!r}.') from e
+    try: dl = test_dl_of(learn, items)
+    except Exception as e: raise SoftLabelError(f'The OOD set {name!r} cannot be read as the training items are ({type(e).__name__}: {" ".join(str(e).split())}). Expected {_like(learn)}.') from e
     faults = {i: fault for i, fault in enumerate(parallel(partial(_opens, dl.dataset), range(len(dl.dataset)), threadpool=True, n_workers=4, progress=False)) if fault}
     if not faults: return dl
     is_table = hasattr(items, 'iloc')
@@ -132,7 +93,7 @@ def _loader(
     keep = [i for i in range(len(items)) if i not in faults]
     if not keep: raise SoftLabelError(f'{said} None is left.')
     warn(f'{said} They are left out.')
-    return learn.dls.test_dl(items.iloc[keep] if is_table else [items[i] for i in keep])
+    return test_dl_of(learn, items.iloc[keep] if is_table else [items[i] for i in keep])
 
 # %% ../nbs/06a_confidence.ipynb #845b4bff
 def _shared(learn: Learner) -> bool: return isinstance(learn.model, DistributedDataParallel)
@@ -215,25 +176,32 @@ def before_fit(self: OODConfidence):
 def before_train(self: OODConfidence):
     "See, before the first batch, that loss, validation set and OOD sets will do"
     if self.loaders is not None or not self.listens(): return
-    head_of(self.trained_with)
+    only_target(self.learn, '`OODConfidence`')
+    reads_of(self.trained_with, self.n_classes())
     if not len(self.dls.valid): raise SoftLabelError('There are no validation images, so nothing to compare the OOD images with. Use a splitter that leaves some.')
     gone = [name for name, items in self.ood.items() if items is None]
-    if gone: raise SoftLabelError(f'The OOD set {gone[0]!r} was a DataLoader, which is not exported with the learner. Put it in place: `learn.ood_confidence.ood[{gone[0]!r}] = dl`.')
+    if gone: raise SoftLabelError(f'The OOD set {gone[0]!r} was left out when the learner was exported, so that no item names travel with a model. Put it in place: `learn.ood_confidence.ood[{gone[0]!r}] = files`.')
     with _randomness_kept(): self.loaders = {name: self.loader(name, items) for name, items in _named_sets(self.ood).items()}
 
 @patch
 def loader(self: OODConfidence, name, items):
     "A loader of one set; whether its images open is asked once"
     given, n, readable = self.checked.get(name, (None, 0, None))
-    if given is items and n == len(items): return self.learn.dls.test_dl(readable) # a list may have grown
+    if given is items and n == len(items): return test_dl_of(self.learn, readable) # a list may have grown
     dl = _loader(self.learn, name, items, self.skip_unreadable)
-    if not _is_loader(items): self.checked[name] = (items, len(items), dl.items)
+    if not is_loader(items): self.checked[name] = (items, len(items), dl.items)
     return dl
+
+@patch
+def n_classes(self: OODConfidence) -> int | None:
+    "How many classes the target has; None where no block says it"
+    vocab = only_target(self.learn, '`OODConfidence`').vocab
+    return None if vocab is None else len(vocab)
 
 @patch
 def new_meter(self: OODConfidence) -> ConfidenceMeter:
     "A meter for one set"
-    readings = ('softmax', 'sigmoid') if getattr(self.dls, 'c', 2) > 1 else ('sigmoid',)
+    readings = ('softmax', 'sigmoid') if (self.n_classes() or 2) > 1 else ('sigmoid',)
     return ConfidenceMeter(next(self.learn.model.parameters()).device, readings, self.k, temperature_of(self.learn.loss_func))
 
 # %% ../nbs/06a_confidence.ipynb #6e5d67e7
@@ -269,7 +237,7 @@ def remember(self: OODConfidence,
     readings: dict, # By set, by reading
 ) -> list:          # The epoch's columns
     "Keep one measurement, all of it or nothing"
-    rows, head = [], head_of(self.trained_with)
+    rows, head = [], reads_of(self.trained_with, self.n_classes())
     fit = self.fits if self.new_fit else self.fits - 1
     for name, by_head in readings.items():
         for h, r in by_head.items():
@@ -289,9 +257,8 @@ def history(self: OODConfidence) -> pd.DataFrame: # By fit, epoch, set and head:
 
 @patch
 def __getstate__(self: OODConfidence):
-    "What `export` keeps: all but loaders"
-    ood = {name: None if _is_loader(items) else items for name, items in self.ood.items()}
-    return {**Callback.__getstate__(self), 'loaders': None, 'meter': None, 'trained_with': None, 'checked': {}, 'ood': ood}
+    "What `export` keeps: all but the sets, whose items have names"
+    return {**Callback.__getstate__(self), 'loaders': None, 'meter': None, 'trained_with': None, 'checked': {}, 'ood': dict.fromkeys(self.ood)}
 
 # %% ../nbs/06a_confidence.ipynb #2dbe0834
 @patch
@@ -385,7 +352,7 @@ def train_two_heads(
         with no_random(seed):
             dls = (_sigmoid_twin(block, dls) if res else block).dataloaders(source, **kwargs)
             res[head] = _new_learner(learner, dls, res.values())
-            if head_of(res[head].loss_func) != head: raise SoftLabelError(f'The {head} training has the loss {res[head].loss_func}. Make the learner without `loss_func=`, so that it is inferred.')
+            if reads_of(res[head].loss_func) != head: raise SoftLabelError(f'The {head} training has the loss {res[head].loss_func}. Make the learner without `loss_func=`, so that it is inferred.')
             fit(res[head])
     return res
 
@@ -402,7 +369,7 @@ def _sigmoid_twin(block: DataBlock, dls: DataLoaders) -> DataBlock:
     twin.__dict__.pop('dataloaders', None) # the instance's own is bound to `block`
     getter = block.getters[-1]
     twin.getters = [*block.getters[:-1], L(getter.fs if hasattr(getter, 'fs') else getter) + L(_SharedLabels(tfm))]
-    twin.type_tfms = L([*block.type_tfms[:-1], FreshTransforms([SoftMultiCategorize(vocab=list(dls.vocab))])])
+    twin.type_tfms = L([*block.type_tfms[:-1], FreshTransforms([SoftMultiCategorize(vocab=list(tfm.vocab))])])
     return twin
 
 # %% ../nbs/06a_confidence.ipynb #63e687a7
@@ -415,9 +382,10 @@ def compare_confidence(
     "How sure are these models, in-domain and out of it, and how well does it tell the two apart?"
     if not isinstance(learners, Mapping) or not learners: raise SoftLabelError('Nothing to compare: give learners by name, like `{"softmax": learn}`.')
     for name, learn in learners.items(): _check_learner(learn, f'The learner {name!r}')
-    sets, (first, *others) = _named_sets(ood), learners.items()
-    for name, learn in others:
-        if list(learn.dls.vocab) != list(first[1].dls.vocab): raise SoftLabelError(f'The learner {first[0]!r} has the classes {list(first[1].dls.vocab)}, {name!r} has {list(learn.dls.vocab)}. Compare learners over the same classes.')
+    sets, vocabs = _named_sets(ood), {name: only_target(learn, '`compare_confidence`').vocab for name, learn in learners.items()}
+    first, *others = vocabs
+    for name in others:
+        if vocabs[name] != vocabs[first]: raise SoftLabelError(f'The learner {first!r} has the classes {_short(vocabs[first])}, {name!r} has {_short(vocabs[name])}. Compare learners over the same classes.')
     rows, shares = {}, {}
     for name, learn in learners.items():
         readings = _read_all(learn, sets, skip_unreadable)
@@ -435,7 +403,8 @@ def compare_confidence(
 def _read_all(learn: Learner, sets: dict, skip_unreadable: bool) -> dict:
     "`Reading` by set, of the validation and the OOD sets, in the learner's own reading"
     if not len(learn.dls.valid): raise SoftLabelError('There are no validation images, so nothing to compare the OOD images with. Use a splitter that leaves some.')
-    head, res = head_of(learn.loss_func), {}
+    vocab, res = only_target(learn, '`compare_confidence`').vocab, {}
+    head = reads_of(learn.loss_func, None if vocab is None else len(vocab))
     for name, items in {'valid': learn.dls.valid, **sets}.items():
         meter = ConfidenceMeter(next(learn.model.parameters()).device, (head,), temperature=temperature_of(learn.loss_func))
         res[name] = _stream(learn, _loader(learn, name, items, skip_unreadable), meter, name).read()[head]
@@ -444,7 +413,7 @@ def _read_all(learn: Learner, sets: dict, skip_unreadable: bool) -> dict:
 
 # %% ../nbs/06a_confidence.ipynb #14d90bf4
 class Abstaining(LossAround):
-    "A loss whose decisions are 'none of these' where the confidence is below a threshold; what `abstain` gives a learner"
+    "A loss that decides \"don't know\" where the confidence is below a threshold; what `abstain` gives a learner"
     def __init__(self,
         loss,          # A loss with an `activation`
         thresh: float, # Confidence in [0,1] from which on the model answers
@@ -455,8 +424,11 @@ class Abstaining(LossAround):
 
     def decodes(self, x: Tensor) -> Tensor:
         res, unsure = super().decodes(x), _confidence_of(x) < self.thresh
-        if not hasattr(res, 'probs') and x.ndim == 2: res = _remembering(res, x, TensorSoftMultiCategory if self.multi else TensorSoftCategory)
-        return res & ~unsure.unsqueeze(-1) if self.multi else res.masked_fill(unsure, -1) # fastai's tensors keep their `probs`
+        multi = reads_of(self.loss, x.shape[-1]) == 'sigmoid'
+        if not hasattr(res, 'probs') and x.ndim == 2: res = _remembering(res, x, TensorSoftMultiCategory if multi else TensorSoftCategory)
+        res = res & ~unsure.unsqueeze(-1) if multi else res.masked_fill(unsure, -1) # fastai's tensors keep their `probs`
+        if isinstance(res, RemembersProbs): res.unsure = unsure # a "no" of all classes is another thing
+        return res
 
     def extra_repr(self): return f'thresh={self.thresh:.4g}'
 
@@ -467,26 +439,27 @@ def _confidence_of(probs: Tensor) -> Tensor:
 
 def _check_loader(learn: Learner, dl):
     "See that there are items to go by"
-    if dl is not None and not _is_loader(dl): raise SoftLabelError(f'`dl` is a {type(dl).__name__}; expected a DataLoader, like `learn.dls.test_dl(items, with_labels=True)`.')
+    if dl is not None and not is_loader(dl): raise SoftLabelError(f'`dl` is a {type(dl).__name__}; expected a DataLoader, like `learn.dls.test_dl(items, with_labels=True)`.')
     if not len(learn.dls.valid if dl is None else dl): raise SoftLabelError('There are no items to go by' + (': this learner has no validation set (was it loaded?). Give a `dl=`.' if dl is None else ' in `dl`.'))
 
 def abstain(
-    learn: Learner,    # A learner over a `SoftCategoryBlock` or `SoftMultiCategoryBlock`; from now on it may answer "none of these"
+    learn: Learner,    # A learner over a `SoftCategoryBlock` or `SoftMultiCategoryBlock`; from now on it may answer "don't know"
     keep: float = .95, # Share of in-domain images, in (0,1], whose confidence shall be enough
     dl=None,           # In-domain items that were not trained on; the validation set by default
 ) -> pd.Series:        # `thresh`, the share that is `kept` (gets an answer), and `n`
     """Let `learn` abstain where it is less sure than on all but `1 − keep` of the in-domain images
 
-    `predict` then shows "none of these"; `get_preds` gives the same probabilities as before. An exported learner keeps the
+    `predict` then shows "don't know"; `get_preds` gives the same probabilities as before. An exported learner keeps the
     threshold. A second call replaces it; `temperature_scale` takes it away, as it changes the percentages."""
     _check_number(keep, 'keep', 'a share above 0, at most 1', lambda k: 0 < k <= 1)
     _check_learner(learn)
     _check_loader(learn, dl)
-    if not any(isinstance(t, SoftCategorize) for tl in learn.dls.train_ds.tls for t in tl.tfms):
-        raise SoftLabelError('To show "none of these" takes the labels of `SoftCategoryBlock` or `SoftMultiCategoryBlock`, for hard labels, too; fastai\'s own cannot show it.')
-    head_of(learn.loss_func)
-    loss = learn.loss_func.loss if isinstance(learn.loss_func, Abstaining) else learn.loss_func
+    if not isinstance(only_target(learn, '`abstain`').tfm, SoftCategorize):
+        raise SoftLabelError('To show "don\'t know" takes the labels of `SoftCategoryBlock` or `SoftMultiCategoryBlock`, for hard labels, too; fastai\'s own and a data set of your own cannot show it.')
+    loss = remembering(learn.loss_func.loss if isinstance(learn.loss_func, Abstaining) else learn.loss_func)
+    LossAround(loss) # has it an activation?
     with learn.no_bar(), learn.no_logging(): probs = learn.get_preds(dl=dl)[0].as_subclass(Tensor)
+    multi = not labels_of(learn, probs.shape[1]).exclusive
     confidence = _confidence_of(probs)
     if confidence.isnan().any(): raise SoftLabelError(f'The model gives NaN for {int(confidence.isnan().sum())} of {len(confidence)} images. Did the training diverge?')
     last = confidence.sort(descending=True).values[int(np.ceil(keep*len(confidence) - 1e-9)) - 1] # of those that get an answer
@@ -494,7 +467,7 @@ def abstain(
     thresh = float((last + below.max())/2 if len(below) else last*(1 - 1e-4)) # away from any image's confidence, which rounding may move
     abstaining = Abstaining(loss, thresh)
     decided = abstaining.decodes(probs).as_subclass(Tensor)
-    answered = confidence >= thresh if probs.shape[-1] == 1 else decided.any(-1) if abstaining.multi else decided >= 0
+    answered = confidence >= thresh if probs.shape[-1] == 1 else decided.any(-1) if multi else decided >= 0
     kept = float(answered.double().mean())
     if kept < keep - 1e-9: warn(f'Only {kept:.0%} of the images get an answer: on the others no class exceeds the loss\'s own threshold of {getattr(innermost(loss), "thresh", .5)}. Lower it: `SoftMultiCategoryBlock(thresh=…)`.')
     learn.loss_func = abstaining
@@ -523,7 +496,7 @@ def best_temperature(
 ) -> float:
     "The temperature with the least soft cross-entropy (`multi`: binary), between 0.01 and 100"
     loss, logits, targets = SoftBCEWithLogitsLossFlat() if multi else SoftCrossEntropyLossFlat(), _tensor(logits, 'logits').double(), _tensor(targets, 'targets')
-    _check_labels(targets, multi)
+    targets = check_targets(targets, multi)
     gaps = (targets == -100 if targets.ndim < logits.ndim else targets.isnan()) if multi or targets.ndim < logits.ndim else targets.nan_to_num().sum(-1) <= 0
     if not len(logits) or gaps.all(): raise SoftLabelError('There are no labels to fit a temperature to.')
     if not logits.isfinite().all(): raise SoftLabelError(f'A logit is {logits[~logits.isfinite()][0]}, of item {int((~logits.isfinite()).any(-1).int().argmax())}. Did the training diverge?')
@@ -556,13 +529,16 @@ def temperature_scale(
     no temperature is best; the learner is then as it was."""
     _check_learner(learn)
     _check_count(seed, 'seed', 0)
-    loss = LossAround(innermost(learn.loss_func)).loss # has it an activation?
-    head_of(loss)
+    refuse_distributed(learn, '`temperature_scale`')
+    only_target(learn, '`temperature_scale`')
+    LossAround(learn.loss_func) # has it an activation?
+    loss = remembering(innermost(learn.loss_func))
+    reads_of(loss)
     _check_loader(learn, dl)
     with learn.no_bar(), learn.no_logging(): logits, targets = learn.get_preds(dl=dl, act=noop)
     if targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
     if logits.ndim != 2: raise SoftLabelError(f'The model predicts {tuple(logits.shape)}, but a temperature is fitted to predictions (N,K), one row for each item; masks have none.')
-    logits, multi = logits.as_subclass(Tensor).float(), is_multi(loss)
+    logits, multi = logits.as_subclass(Tensor).float(), not labels_of(learn, logits.shape[1]).exclusive
     targets = soft_targets(logits, targets.as_subclass(Tensor), -1, torch.nan)
     if not logits.isfinite().all(): raise SoftLabelError(f'The model gives {logits[~logits.isfinite()][0]} for some item. Did the training diverge?')
     labelled = (~targets.isnan()).any(-1) if multi else targets.nan_to_num().sum(-1) > 0

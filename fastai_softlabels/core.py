@@ -4,11 +4,12 @@
 
 # %% ../nbs/00_core.ipynb #f66492b5
 from __future__ import annotations
-import operator
+import ast, difflib, json, operator, re, unicodedata
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from numbers import Real
 from typing import Callable, Sequence
+from warnings import warn
 
 import matplotlib.pyplot as plt
 import numpy as np, pandas as pd
@@ -20,7 +21,7 @@ from fastcore.all import patch, L
 from fastai.torch_core import TensorBase, TensorCategory, TensorMask, ShowTitle, show_title, to_np
 
 # %% auto #0
-__all__ = ['NONE_OF_THESE', 'SoftLabelError', 'UnknownNameError', 'entropy', 'RemembersProbs', 'TensorSoftCategory',
+__all__ = ['TOLERANCE', 'DONT_KNOW', 'SoftLabelError', 'UnknownNameError', 'entropy', 'RemembersProbs', 'TensorSoftCategory',
            'TensorSoftMultiCategory', 'TensorSoftMask', 'soft_targets', 'format_prob', 'SoftCategory', 'draw_bars',
            'check_distributions', 'check_probabilities']
 
@@ -33,9 +34,13 @@ class UnknownNameError(SoftLabelError, KeyError):
     __str__ = ValueError.__str__ # `KeyError` would show the message in quotes
 
 # %% ../nbs/00_core.ipynb #46cf17ad
+def _repr(o) -> str:
+    "`o` on one line, NumPy's numbers as plain ones"
+    with np.printoptions(legacy='1.25'): return ' '.join(repr(o).split())
+
 def _short(o) -> str:
     "`o` on one line of at most 120 characters"
-    text = ' '.join(repr(o).split())
+    text = _repr(o)
     return text if len(text) <= 120 else text[:119] + '…'
 
 def _check_number(value, name: str, expected: str, fulfils: Callable):
@@ -54,16 +59,78 @@ def _check_learner(learn, name: str = '`learn`'):
         raise SoftLabelError(f'{name} is {"None" if learn is None else f"a {type(learn).__name__}"}; expected a `Learner`.')
 
 # %% ../nbs/00_core.ipynb #b4ae1d15
-def _check_classes(classes: Sequence, what: str) -> list:
+def _check_classes(classes: Sequence, what: str, of: str = 'class names') -> list:
     "`classes` as a list; raise `SoftLabelError` when it has no order, is no list, or names a class twice"
     if isinstance(classes, (str, bytes, set, frozenset, Mapping)) or not hasattr(classes, '__iter__'):
-        raise SoftLabelError(f'{what} is {_short(classes)}; expected a list of class names (a set has no order, a text is one name, a dict two).')
-    classes = list(classes)
+        raise SoftLabelError(f'{what} is {_short(classes)}; expected a list of {of} (a set has no order, a text is one name, a dict two).')
+    classes = [c.item() if isinstance(c, (np.number, np.bool_, np.str_)) else c for c in classes]
     unfit = [c for c in classes if not isinstance(c, Hashable) or c is None or c is pd.NA or c != c]
     if unfit: raise SoftLabelError(f'{what} holds {_short(unfit[0])}, which cannot be the name of a class: give texts or numbers.')
     twice = [c for c, n in Counter(classes).items() if n > 1]
-    if twice: raise SoftLabelError(f'{what} names the class {twice[0]!r} more than once: {_short(list(classes))}. Name each class once.')
+    if twice: raise SoftLabelError(f'{what} names the class {twice[0]!r} more than once: {_short(classes)}. Name each class once.')
     return classes
+
+# %% ../nbs/00_core.ipynb #a46a5c0e
+def _parsed(text: str):
+    "What a text of Python or JSON stands for; None for other texts"
+    for read in (ast.literal_eval, json.loads):
+        try: return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError): pass
+
+_NO_NAME = { # what a whole text may look like → what it seems to be, and how it is read
+    r'\s*|nan|NaN|NaT|<NA>': ('a missing value', 'leave the item out, or give None'),
+    r'[-+]?\d+(?:[.,]\d+)?\s*%': ('a percentage', "`float(text.rstrip('%'))/100`"),
+    r'[-+]?(?:\d+\.\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\d+e[-+]?\d+': ('a decimal number', '`float(text)`'),
+    r'[-+]?0?,\d+': ('a decimal number', "`float(text.replace(',', '.'))`"),
+    r'(?:[\w.]*(?:array|tensor|Tensor\w+)\()?\[[-+\d.,e\s\[\]]*[.\s][-+\d.,e\s\[\]]*\](?:, dtype=[\w.]+)?\)?': ('a printed array', 'give its numbers columns of their own, or `text.strip("[]").split()`'),
+    r'(?:\w+\.)?(?:Counter|defaultdict|OrderedDict|dict|L|set|frozenset)\(.*\)': ('a printed Python object', 'give the object itself, or write it as JSON'),
+    r'[^:=,;|]+[:=]\s*[\d.]+%?(?:\s*[,;|\s]\s*[^:=,;|]+[:=]\s*[\d.]+%?)+': ('several classes with a number each', '`dict(part.split(":") for part in text.split(","))`, with the separators that it has'),
+}
+_NO_NAME = {re.compile(k, re.I if 'nan' not in k else 0): v for k, v in _NO_NAME.items()}
+_SEPARATOR = re.compile(r'[,;|/+&\t\n]')
+
+def text_holds(
+    text: str,    # What would be the name of a class
+    others: set,  # The other texts of its column
+) -> tuple | None: # What it seems to be, and how to read it; None for a name
+    "What a text in a column of labels holds, if it is more than the name of one class"
+    parsed = _parsed(text.strip()) if text.strip()[:1] in tuple('[{(\'"') else None
+    if isinstance(parsed, (dict, list, tuple, set, str)):
+        return f'a {type(parsed).__name__} written as text', '`json.loads(text)`' if text.strip()[0] != '(' and "'" not in text else '`ast.literal_eval(text)`'
+    for pattern, found in _NO_NAME.items():
+        if pattern.fullmatch(text.strip()): return found
+    for sep in dict.fromkeys(_SEPARATOR.findall(text)):
+        parts = [p for p in map(str.strip, text.split(sep)) if p]
+        if len(set(parts)) < len(parts) or len(others.intersection(parts)) > 1:
+            return 'several labels in one text', f'`text.split({sep!r})`, in fastai `ColReader(…, label_delim={sep!r})`'
+
+
+# %% ../nbs/00_core.ipynb #094bf2f9
+def _folded(name) -> str: return ' '.join(unicodedata.normalize('NFKC', str(name)).casefold().split())
+
+def nearest(
+    name,            # A name that is not among `known`
+    known: Sequence, # Those that are
+) -> str:            # The end of a message, with a blank before it; '' where no name is near
+    "Which known name may have been meant"
+    folded = {_folded(k): k for k in reversed(list(known))}
+    near = difflib.get_close_matches(_folded(name), list(folded), n=1)
+    return f' Did you mean {_repr(folded[near[0]])}?' if near else ''
+
+def check_inferred(
+    names: Sequence,                # Class names as they stand in the labels, each once
+    where: Callable[[object], str], # Name → how messages name the first item that has it
+):
+    "Refuse texts that hold more than the name of one class, and warn of names that differ in case or blanks alone"
+    texts = {n for n in names if isinstance(n, str)}
+    for n in names:
+        found = text_holds(n, texts - {n}) if isinstance(n, str) else None
+        if found: raise SoftLabelError(f'{where(n)}: the text {_short(n)} would be a class of its own, but it looks like {found[0]}. Read it first: {found[1]}. If it is the name of a class, say so in `vocab=`.')
+    twins = {}
+    for n in names: twins.setdefault(_folded(n), []).append(n)
+    alike = next((t for t in twins.values() if len(t) > 1), None)
+    if alike: warn(f'The classes {" and ".join(map(_repr, alike[:3]))} differ in case or blanks alone. If they are one class, write it in one way (`.str.strip().str.lower()`); if not, give `vocab=`.')
+
 
 # %% ../nbs/00_core.ipynb #b224c778
 def _as_table(df) -> pd.DataFrame:
@@ -83,10 +150,15 @@ def _check_columns(df: pd.DataFrame, *names, what: str = 'A column'):
         if not isinstance(n, Hashable): raise SoftLabelError(f'{what} is {_short(n)}; expected the name of one column.')
         if n not in df.columns:
             hint = ' It is the name of the index: say `item=None`.' if n == df.index.name else ''
-            raise UnknownNameError(f'The table has no column {n!r}; its columns are {list(df.columns)}.{hint}')
-        if isinstance(df[n], pd.DataFrame): raise SoftLabelError(f'The table has more than one column {n!r}. Rename or drop the others.')
+            raise UnknownNameError(f'The table has no column {_repr(n)}; its columns are {_repr(list(df.columns))}.{hint}')
+        if isinstance(df[n], pd.DataFrame): raise SoftLabelError(f'The table has more than one column {_repr(n)}. Rename or drop the others.')
 
 # %% ../nbs/00_core.ipynb #08fd99ea
+def _say_names(value) -> str:
+    "The end of a message about a text that stands where a number should, if it is the name of a class"
+    is_name = isinstance(value, str) and text_holds(value, set()) is None
+    return ' Class names, one column for each annotator or one row for each vote, are made into labels by `votes_to_soft(…, annotators=[…])` or `label=`.' if is_name else ''
+
 def _numbers_of(col: pd.Series, name: Callable[[int], str]) -> np.ndarray:
     "A column as numbers: integers as int64, else float64 with NaN for gaps"
     types = pd.api.types
@@ -94,9 +166,9 @@ def _numbers_of(col: pd.Series, name: Callable[[int], str]) -> np.ndarray:
     if not types.is_numeric_dtype(col) and (types.is_object_dtype(col) or types.is_string_dtype(col)):
         numbers = pd.to_numeric(col.astype(object).where(col.notna(), None), errors='coerce')
         bad = (numbers.isna() & col.notna()).to_numpy()
-        if bad.any(): raise SoftLabelError(f'{name(int(bad.argmax()))}: {col[bad].iloc[0]!r} in column {col.name!r} is not a number. Expected votes or probabilities.')
+        if bad.any(): raise SoftLabelError(f'{name(int(bad.argmax()))}: {_repr(col[bad].iloc[0])} in column {_repr(col.name)} is not a number. Expected votes or probabilities.{_say_names(col[bad].iloc[0])}')
         col = numbers
-    if not types.is_numeric_dtype(col) or types.is_complex_dtype(col): raise SoftLabelError(f'Column {col.name!r} holds {col.dtype}. Expected votes or probabilities.')
+    if not types.is_numeric_dtype(col) or types.is_complex_dtype(col): raise SoftLabelError(f'Column {_repr(col.name)} holds {col.dtype}. Expected votes or probabilities.')
     whole = types.is_integer_dtype(col) and not col.isna().any() and (col.dtype.itemsize < 8 or col.max() < 2**63)
     return col.to_numpy(np.int64) if whole else col.to_numpy(float, na_value=np.nan)
 
@@ -107,27 +179,42 @@ def _read_numbers(
 ) -> np.ndarray:                # (N,K): integers if all columns are, else float64 with NaN for gaps
     "The columns `classes` as numbers; raise `SoftLabelError` for the first that is none"
     missing = [c for c in classes if c not in df.columns]
-    if missing: raise UnknownNameError(f'The table has no column {missing[0]!r} (of the classes {list(classes)}); its columns are {list(df.columns)}. Correct `classes`, or the table.')
+    if missing: raise UnknownNameError(f'The table has no column {_repr(missing[0])} (of the classes {_repr(list(classes))}); its columns are {_repr(list(df.columns))}. Correct `classes`, or the table.')
     _check_columns(df, *classes)
     return np.stack([_numbers_of(df[c], name) for c in classes], 1)
 
 # %% ../nbs/00_core.ipynb #f6db9796
-def entropy(
-    probs: Tensor | np.ndarray | Sequence, # Probabilities, each in [0,1], along `axis`; zeros count as 0·log 0 = 0
-    axis: int = -1,                        # The class axis
-) -> Tensor:                               # Entropy in nats, `probs`' shape without `axis`
-    "Entropy of soft labels in nats, between 0 (all agree) and log K (nobody knows)"
+TOLERANCE = 1e-3 # what rounding may do to a probability, or to a sum of them
+
+def _probabilities(probs, where: str) -> Tensor:
+    "`probs` as a plain tensor of floats; raise `SoftLabelError` for what holds none"
     try: probs = probs if isinstance(probs, Tensor) else torch.from_numpy(np.require(probs, requirements='CW')) # torch takes neither reversed nor read-only arrays
-    except TypeError as e: raise SoftLabelError(f'{_short(probs)} holds no numbers; expected probabilities along axis {axis}.') from e
+    except TypeError as e: raise SoftLabelError(f'{_short(probs)} holds no numbers; expected probabilities{where}.') from e
+    probs = probs.as_subclass(Tensor)
     if not probs.is_floating_point(): probs = probs.float()
-    return torch.special.entr(probs.as_subclass(Tensor)).sum(axis)
+    if (off := (probs < -TOLERANCE) | (probs > 1 + TOLERANCE)).any(): raise SoftLabelError(f'{probs[off][0].item():.6g} is no probability; expected numbers in [0,1]{where}. Divide votes by their sum.')
+    return probs.clamp(0, 1)
+
+def entropy(
+    probs: Tensor | np.ndarray | Sequence, # Probabilities, each in [0,1]; zeros count as 0·log 0 = 0
+    axis: int | None = None,               # The class axis; the last one of (K,) and (N,K), to be said for all other shapes (1 for masks)
+    multi: bool = False,                   # Has each class a probability of its own? Then each is a yes or no
+) -> Tensor:                               # Entropy in nats, `probs`' shape without `axis`; for `multi` `probs`' shape
+    "Entropy of soft labels in nats, between 0 (all agree) and log K (nobody knows); of a yes or no at most log 2"
+    probs = _probabilities(probs, '' if axis is None else f' along axis {axis}')
+    if multi: return torch.special.entr(probs) + torch.special.entr(1 - probs)
+    if axis is None and probs.ndim > 2: raise SoftLabelError(f'Probabilities of shape {tuple(probs.shape)}: say which axis holds the classes, `axis=1` for masks (N,K,H,W); if each class has a probability of its own, `multi=True`.')
+    axis = -1 if axis is None else axis
+    if probs.ndim and probs.shape[axis] == 1: raise SoftLabelError(f'Probabilities of shape {tuple(probs.shape)} are of one class: a yes or no, whose other side is missing. Say `multi=True`.')
+    return torch.special.entr(probs).sum(axis)
 
 # %% ../nbs/00_core.ipynb #3470163b
 class RemembersProbs(TensorBase):
-    "Decoded predictions that keep the `probs` they came from, item by item"
+    "Decoded predictions that keep, item by item, the `probs` they came from, and whether the model was `unsure` and does not answer"
     def __getitem__(self, i):
-        res, probs = super().__getitem__(i), getattr(self, 'probs', None)
-        if probs is not None: res.probs = probs[i]
+        res = super().__getitem__(i)
+        for k in ('probs', 'unsure'):
+            if (kept := getattr(self, k, None)) is not None: setattr(res, k, kept[i])
         return res
 
     def __iter__(self): return (self[i] for i in range(len(self)))
@@ -174,22 +261,22 @@ def format_prob(p: float) -> str:
     text = f'{p:.2f}'
     return text[1:] if text.startswith('0.') else text
 
-NONE_OF_THESE = 'none of these' # what a model decides that abstains
+DONT_KNOW = "don't know" # the `label` of what a model says that abstains
 
 class SoftCategory(ShowTitle):
     "Classes with their probabilities, largest first: the display type of soft labels and of predictions"
     max_shown = 3 # Classes that the text form shows before it ends in `…`
 
     def __init__(self,
-        probs: Tensor | Sequence, # Probabilities (K,), each in [0,1]; NaN or all zeros: unlabelled
+        probs: Tensor | Sequence, # Probabilities (K,), each in [0,1]; NaN or all zeros: unlabelled, or with a `label` decided without known probabilities
         vocab: Sequence,          # The K class names
         multi: bool = False,      # Has each class its own probability, instead of one distribution over all?
-        label=None,               # What was decided: a class or `NONE_OF_THESE`, for `multi` a list of classes; by default what `probs` say
+        label=None,               # What was decided: a class, for `multi` a list of classes, or `DONT_KNOW`; by default what `probs` say
     ):
         try: self.probs = torch.as_tensor(to_np(probs) if isinstance(probs, Tensor) else np.array(probs)).float()
         except TypeError as e: raise SoftLabelError(f'{_short(probs)} are no numbers; expected a probability for each class') from e
         self.vocab, self.multi, self._label = list(vocab), multi, label
-        if ((self.probs < -1e-3) | (self.probs > 1 + 1e-3)).any():
+        if ((self.probs < -TOLERANCE) | (self.probs > 1 + TOLERANCE)).any():
             raise SoftLabelError(f'{self.probs.tolist()} are not probabilities in [0,1]. Logits? Then the loss has no `activation`: use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
         if self.probs.shape != (len(self.vocab),):
             raise SoftLabelError(f'{tuple(self.probs.shape)} probabilities for {len(self.vocab)} classes: give one each, in vocab order')
@@ -214,6 +301,11 @@ def label(self: SoftCategory):
     if self.multi: return L(c for c, p in zip(self.vocab, self.probs.tolist()) if p > .5)
     return self.items()[0][0]
 
+@patch
+def to_dict(self: SoftCategory) -> dict:
+    "Probability by class, in vocab order, as JSON can hold it: plain numbers, None where unlabelled"
+    return {c: None if p != p else p for c, p in zip(self.vocab, self.probs.tolist())}
+
 @patch(as_prop=True)
 def top_classes(self: SoftCategory) -> list:
     "All classes that share the largest probability; none when unlabelled"
@@ -222,19 +314,30 @@ def top_classes(self: SoftCategory) -> list:
 
 @patch(as_prop=True)
 def is_none(self: SoftCategory) -> bool:
-    "Was it decided that no class is present, or that none is sure enough?"
-    return self._label is not None and (not len(self._label) if self.multi else self._label not in self.vocab)
+    "Was it decided that no class is present? A single class is then a \"no\""
+    return self.multi and self._label is not None and not len(self._label)
+
+@patch(as_prop=True)
+def is_unsure(self: SoftCategory) -> bool:
+    "Does the model abstain, as none of its classes is sure enough?"
+    return isinstance(self._label, str) and self._label == DONT_KNOW and DONT_KNOW not in self.vocab
 
 # %% ../nbs/00_core.ipynb #d5e39589
 @patch
 def __str__(self: SoftCategory):
-    if not self.is_labelled: return 'unlabelled'
+    if not self.is_labelled: return 'unlabelled' if self._label is None else self._verdict() or ' · '.join(map(str, self._label if self.multi else [self._label]))
     items = self.items()
-    shown = [o for o in items if o[1] >= .005] or ([] if self.multi else items) # of a thousand classes each may have less
-    if not shown: return 'none'
+    shown = [o for o in items if o[1] >= .005] or ([] if self.multi and len(items) > 1 else items) # of a thousand classes each may have less
     more = len(shown) > self.max_shown or not self.multi and sum(p for _, p in shown) < .95
     text = ' · '.join([f'{c} {format_prob(p)}' for c, p in shown[:self.max_shown]] + ['…']*more)
-    return f'{NONE_OF_THESE} ({text})' if self.is_none else text
+    verdict = self._verdict() if text else DONT_KNOW if self.is_unsure else 'none of these'
+    return f'{verdict} ({text})' if verdict and text else verdict or text
+
+@patch
+def _verdict(self: SoftCategory) -> str:
+    "What was decided, where it is no class"
+    if self.is_unsure: return DONT_KNOW
+    return '' if not self.is_none else 'no' if len(self.vocab) == 1 else 'none of these'
 
 @patch
 def __format__(self: SoftCategory, spec): return format(str(self), spec)
@@ -246,7 +349,7 @@ def __repr__(self: SoftCategory): return f'SoftCategory({str(self)})'
 def __eq__(self: SoftCategory, other):
     if isinstance(other, SoftCategory):
         return self.vocab == other.vocab and torch.equal(self.probs.nan_to_num(-1), other.probs.nan_to_num(-1))
-    if self.multi: return self.label is not None and isinstance(other, (list, tuple, L)) and list(self.label) == list(other)
+    if self.multi and not self.is_unsure: return self.label is not None and isinstance(other, (list, tuple, L)) and list(self.label) == list(other)
     return self.label == other
 
 SoftCategory.__hash__ = lambda self: hash(tuple(self.label) if isinstance(self.label, L) else self.label)
@@ -262,6 +365,7 @@ def draw_bars(
     (first, vocab), *others = ((name, c.vocab) for name, c in cats.items())
     for name, v in others:
         if v != vocab: raise SoftLabelError(f'{first!r} has the classes {_short(vocab)}, {name!r} has {_short(v)}: draw labels over the same classes, in one order.')
+    cats = {name if c.is_labelled or c.label is None else f'{name}: {c}': c for name, c in cats.items()} # decided, but without numbers to draw
     heights = np.stack([c.probs.nan_to_num().numpy() for c in cats.values()])
     keep = np.sort(np.argsort(-heights.max(0), kind='stable')[:max_classes])
     width = .8/len(cats)
@@ -284,16 +388,16 @@ def _refuse(
     rows: np.ndarray,              # All rows (N,K)
     name: Callable[[int], str],    # Row number → how the message names that row
     fault: str,                    # What is wrong; `{v}` stands for the row's values, `{s}` for their sum
-    remedy: str,                   # What the user can do
+    remedy: str,                   # What the user can do; likewise
     error: type = SoftLabelError,  # What to raise
 ):
     "Raise for the first row at fault, naming it, its values and the remedy"
     if not bad.any(): return
     i = int(bad.argmax())
     v = [float(f'{x:.4g}') for x in rows[i][:12]]
-    fault = fault.format(v=f'{v}' if rows.shape[1] <= 12 else f'{v[:-1]}… ({rows.shape[1]} values)', s=f'{sum(rows[i].tolist()):.6g}')
+    values = dict(v=f'{v}' if rows.shape[1] <= 12 else f'{v[:-1]}… ({rows.shape[1]} values)', s=f'{sum(rows[i].tolist()):.6g}')
     more = f' ({int(bad.sum())} rows have this fault.)' if bad.sum() > 1 else ''
-    raise error(f'{name(i)}: {fault}. {remedy}{more}')
+    raise error(f'{name(i)}: {fault.format(**values)}. {remedy.format(**values)}{more}')
 
 # %% ../nbs/00_core.ipynb #41429864
 _say_ignore = 'Remove the item, or say `ignore=True` to treat it as unlabelled.'
@@ -303,6 +407,12 @@ def _matrix(rows) -> np.ndarray:
     rows = np.asarray(rows)
     if rows.ndim != 2 or rows.dtype.kind not in 'biuf': raise SoftLabelError(f'The labels are an array of {rows.dtype} and shape {rows.shape}; expected numbers (N,K), a row for each label.')
     return rows
+
+def _without_rounding(rows: np.ndarray, scale=1.) -> np.ndarray:
+    "`rows` as float64, what is below 0 or above `scale` by no more than rounding set to these bounds"
+    slack = TOLERANCE*np.minimum(scale, 1.)
+    rows = np.where((rows < 0) & (rows >= -slack), 0., rows)
+    return np.where((rows > scale) & (rows <= scale + slack), scale, rows)
 
 def _check_numbers(rows, name, ignore):
     "Refuse what neither kind of soft label may hold; return which rows are all NaN"
@@ -321,7 +431,9 @@ def check_distributions(
 ) -> np.ndarray:                                    # Distributions (N,K), float32; unlabelled rows are zeros
     "Check labels that are one distribution over classes each; raise `SoftLabelError` for the first that is not"
     rows = _matrix(rows)
-    normalize, rows = normalize or np.issubdtype(rows.dtype, np.integer), rows.astype(np.float64)
+    votes, rows = np.issubdtype(rows.dtype, np.integer), rows.astype(np.float64)
+    if not votes: rows = _without_rounding(rows, np.nan_to_num(rows).max(1, keepdims=True, initial=0.) if normalize else 1.)
+    normalize = normalize or votes
     missing = _check_numbers(rows, name, ignore)
     _refuse(np.isnan(rows).any(1) & ~missing, rows, name, 'the label {v} holds NaN among numbers', 'Fill in 0 where nobody chose the class.')
     rows = np.where(missing[:, None], 0., rows)
@@ -329,14 +441,16 @@ def check_distributions(
     _refuse(np.isinf(sums), rows, name, 'the values {v} are too large to add them up', 'Divide them by the largest one, or mend their source.')
     if not ignore: _refuse(sums == 0, rows, name, 'the label {v} is all zeros: no votes, no probability', _say_ignore)
     if not normalize:
-        off = (sums > 0) & (abs(sums - 1) > 1e-3)
+        off = (sums > 0) & (abs(sums - 1) > TOLERANCE)
         whole = (rows == rows.round()).all(1)
         _refuse(off & whole, rows, name, 'the values {v} sum to {s}, expected 1',
                 'They look like votes stored as floats: convert them to integers, or say `normalize=True`.')
         _refuse(off & (sums > 1) & (rows <= 1).all(1), rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
                 'If each class has a probability of its own, use `SoftMultiCategoryBlock` (a reader needs `multi=True`); if these are weights, say `normalize=True`.')
+        _refuse(off & (sums < 1), rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
+                'The rest belongs to no class. Is one missing? To spread it over K classes, add (1 − {s})/K to each; `normalize=True` divides by the sum instead, which makes 1 of a single number.')
         _refuse(off, rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
-                'Is a class missing? If these are weights to be divided by their sum, say `normalize=True`.')
+                'If these are weights to be divided by their sum, say `normalize=True`.')
     return (rows / np.where(sums == 0, 1., sums)[:, None]).astype(np.float32)
 
 # %% ../nbs/00_core.ipynb #08f15f73
@@ -347,7 +461,9 @@ def check_probabilities(
     ignore: bool = False,                           # Is NaN an unlabelled class rather than a fault?
 ) -> np.ndarray:                                    # Probabilities (N,K), float32; NaN where unlabelled
     "Check labels with a probability of its own for each class; raise `SoftLabelError` for the first that is out of [0,1]"
-    rows = _matrix(rows).astype(np.float64)
+    rows = _matrix(rows)
+    whole, rows = np.issubdtype(rows.dtype, np.integer), rows.astype(np.float64)
+    if n_votes is None and not whole: rows = _without_rounding(rows)
     _check_numbers(rows, name, ignore)
     if not ignore: _refuse(np.isnan(rows).any(1), rows, name, 'the label {v} holds NaN', 'Fill in 0 where a class is absent, or say `ignore=True` to leave NaN unlabelled.')
     if n_votes is None:
@@ -359,5 +475,6 @@ def check_probabilities(
     n = np.broadcast_to(n, len(rows))[:, None]
     if ignore: rows, n = np.where(n == 0, np.nan, rows), np.where(n == 0, 1, n)
     _refuse(~((n > 0) & np.isfinite(n)).any(1), np.concatenate([rows, n], 1), name, 'n_votes is not a finite number above 0 for the label {v} (counts, then n_votes)', 'Give the number of annotators that were asked.')
+    if not whole: rows = _without_rounding(rows, n)
     _refuse((rows > n).any(1), np.concatenate([rows, n], 1), name, 'a count exceeds n_votes: {v} (counts, then n_votes)', 'Give the number of annotators that were asked.')
     return (rows / n).astype(np.float32)

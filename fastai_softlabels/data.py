@@ -9,6 +9,7 @@ from copy import deepcopy
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from itertools import islice
+from multiprocessing.context import get_spawning_popen
 from numbers import Real
 from pathlib import PurePath
 from typing import Callable, Sequence
@@ -31,12 +32,13 @@ from fastai.vision.core import PILBase
 from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .core import *
-from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _short
-from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
+from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, check_inferred, nearest, text_holds
+from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses, innermost, reads_of, remembering
+from .blocks import target_of
 
 # %% auto #0
 __all__ = ['SoftLabelReader', 'label_names', 'SoftCategorize', 'SoftMultiCategorize', 'UnreadableImageError', 'OpenImage',
-           'NameUnreadable', 'FreshTransforms', 'InferSumOfLosses', 'SoftCategoryBlock', 'SoftMultiCategoryBlock',
+           'NameUnreadable', 'FreshTransforms', 'InferLoss', 'SoftCategoryBlock', 'SoftMultiCategoryBlock',
            'class_weights', 'show_batch', 'agrees', 'show_results', 'plot_top_losses']
 
 # %% ../nbs/02_data.ipynb #7dc4cac3
@@ -141,7 +143,7 @@ class SoftLabelReader(DisplayedTransform):
     def __init__(self,
         df: pd.DataFrame,               # A row for each item, a numeric column for each class (integers are votes)
         item: str | None,               # Column that names the item, a path or an id; `None` for the index
-        classes: Sequence,              # The class columns, in any order; their order is the vocab's unless the block gives one
+        classes: Sequence | None = None, # The class columns, in any order; their order is the vocab's unless the block gives one. A table of `votes_to_soft` knows them
         multi: bool = False,            # A probability of its own for each class (`SoftMultiCategoryBlock`), rather than one distribution?
         n_votes: str | int | None = None, # With `multi` and counts: the annotators asked, as a number or a column
         normalize: bool = False,        # Divide each row by its sum, whatever the sum? (Integer votes are always.)
@@ -149,6 +151,7 @@ class SoftLabelReader(DisplayedTransform):
         key: Callable | None = None,    # What to look up for an item; by default its path or id as text
     ):
         df = _as_table(df)
+        if classes is None and (classes := df.attrs.get('classes')) is None: raise SoftLabelError('Name the class columns in `classes=`: this table does not know them. One of `votes_to_soft` does, as `df.attrs["classes"]`, until it is joined with another.')
         self.item, self.classes, self.multi, self.key = item, _check_classes(classes, '`classes`'), multi, key
         if key is not None and not callable(key): raise SoftLabelError(f'`key` is {_short(key)}; expected a function from an item to what stands in the table.')
         name = lambda i: f'row {df.index[i]} (item {self.rows.key(i)!r})'
@@ -158,7 +161,7 @@ class SoftLabelReader(DisplayedTransform):
         if normalize and multi: raise SoftLabelError('`normalize` is for one distribution; with `multi=True` counts are divided by `n_votes=`.')
         if multi: self.probs = check_probabilities(probs, name, n_votes=_read_numbers(df, [n_votes], name)[:, 0] if isinstance(n_votes, str) else n_votes, ignore=ignore)
         else: self.probs = check_distributions(probs, name, normalize=normalize, ignore=ignore)
-        if self.rows.repeat: raise SoftLabelError('{1} repeats {0}: expected each item once. Drop one, or add up their votes (`df.groupby(item).sum()`).'.format(*map(name, self.rows.repeat)))
+        if self.rows.repeat: raise SoftLabelError('{1} repeats {0}: expected each item once. Drop one, or add up their votes (`df.groupby(item).sum()`); a table with a row for each vote is read by `votes_to_soft(…, label=…)` first.'.format(*map(name, self.rows.repeat)))
         self.depths, self.tensor_type = self.rows.depths(), TensorSoftMultiCategory if multi else TensorSoftCategory
 
 # %% ../nbs/02_data.ipynb #41a0eb0f
@@ -184,6 +187,7 @@ def find(self: SoftLabelReader,
 ) -> int: # Row number
     "Which row belongs to `o`; raise `UnknownNameError` if none does"
     if not isinstance(o, (str, PurePath)) and (isinstance(o, (pd.Series, Mapping)) or hasattr(o, '_fields')): o = self._item_of(o)
+    if self.rows is None: raise SoftLabelError(f'The table of labels was left out when this reader was saved with its learner, so that no item names and votes travel with a model; it cannot look up {_short(str(o))}. Predictions need no labels (`test_dl(items)`); for labels build DataLoaders with a new reader.')
     text = _text(o if self.key is None else self.key(o))
     parts = text.split('/')
     for d in self.depths:
@@ -203,6 +207,20 @@ def __call__(self: SoftLabelReader, o, split_idx=None, **kwargs):
     res = torch.as_subclass(torch.from_numpy(self.probs[self.find(o)].copy()), self.tensor_type)
     res.classes = self.classes
     return res
+
+@patch
+def __getstate__(self: SoftLabelReader) -> dict:
+    "What is pickled: with an exported learner no item's name and no vote, with a worker process all"
+    return vars(self) if get_spawning_popen() else {**vars(self), 'rows': None, 'probs': None}
+
+@patch
+def __copy__(self: SoftLabelReader):
+    res = object.__new__(type(self))
+    vars(res).update(vars(self))
+    return res
+
+@patch
+def __deepcopy__(self: SoftLabelReader, memo): return self.__copy__() # the table is never changed
 
 # %% ../nbs/02_data.ipynb #8114c1f9
 @patch
@@ -235,6 +253,7 @@ def label_names(
     if isinstance(o, SoftCategory): return o.vocab
     if hasattr(o, 'classes'): return o.classes
     if isinstance(o, pd.Series): return list(o.index)
+    if isinstance(o, pd.DataFrame): return list(o.columns)
     if isinstance(o, (Mapping, str)): return list(o) if isinstance(o, Mapping) else [o]
     if _is_list(o):
         if any(_is_list(x) for x in o): return [n for x in o if _is_list(x) for n in x if isinstance(n, str)]
@@ -244,7 +263,7 @@ def label_names(
 # %% ../nbs/02_data.ipynb #92d0fbb4
 class SoftCategorize(DisplayedTransform):
     "Reversible transform of one label, in any of the accepted forms, to a distribution over `vocab`"
-    order, train_setup, multi, tensor_type = 1, False, False, TensorSoftCategory
+    order, train_setup, kind, multi, tensor_type = 1, False, 'category', False, TensorSoftCategory
     _column_order = None       # where our classes stand among the columns of a `ColReader`, if elsewhere
     _column_type = None        # of the numbers in a table: integers are votes, but a row of it holds them as floats, or even as texts
 
@@ -256,12 +275,16 @@ class SoftCategorize(DisplayedTransform):
         loss_func: Callable | None = None, # What `DataLoaders` infer; soft cross-entropy by default
     ):
         self.sort, self.normalize, self.ignore = sort, normalize, ignore
-        self._loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
-        _check_item_loss(self._loss, self.multi)
+        loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
+        _check_item_loss(loss, self.multi)
+        self._loss = remembering(loss)
         self.vocab, self._source = None, (None, None) # classes of the last reader row, and where ours stand among them
         if vocab is not None: self._set_vocab(vocab)
 
     def _default_loss(self): return SoftCrossEntropyLossFlat()
+
+    @property
+    def exclusive(self) -> bool: return not self.multi # one distribution over classes that exclude each other
 
     @property
     def loss_func(self): return deepcopy(self._loss) # what a `Learner` asks for: no two of them share it
@@ -296,15 +319,17 @@ def _check_item_loss(loss, multi: bool):
     name, axis = type(loss).__name__, getattr(loss, 'axis', -1)
     if not multi and isinstance(loss, BaseLoss) and loss.flatten:
         raise SoftLabelError(f'{name} flattens targets to one number an item, so a distribution cannot pass. Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
-    if not isinstance(loss, SoftLoss): return
-    if not isinstance(loss, (SoftCrossEntropyLossFlat, SoftBCEWithLogitsLossFlat)): raise SoftLabelError(f'{name} is a loss for masks: use `SoftMaskBlock`, or leave `loss_func=` out.')
-    if isinstance(loss, SoftBCEWithLogitsLossFlat) != multi:
+    if getattr(loss, 'of_masks', False): raise SoftLabelError(f'{name} is a loss for masks: use `SoftMaskBlock`, or leave `loss_func=` out.')
+    try: reads = reads_of(loss)
+    except SoftLabelError: return # it is of neither kind, which whoever needs to know will say
+    if (reads == 'sigmoid') != multi:
         means, other = ('one distribution', '`SoftCategoryBlock`') if multi else ('a probability of its own for each class', '`SoftMultiCategoryBlock`')
         raise SoftLabelError(f'{name} reads {means}, which are the labels of {other}: use that, or leave `loss_func=` out.')
-    if axis not in (-1, 1): raise SoftLabelError(f'{name} has its classes along axis {axis}; those of items (N,C) are along the last: leave `axis` out.')
+    if isinstance(loss, SoftLoss) and axis not in (-1, 1): raise SoftLabelError(f'{name} has its classes along axis {axis}; those of items (N,C) are along the last: leave `axis` out.')
 
 def _check_loss_weights(loss, vocab):
     "See that `loss` has a weight for each class of `vocab`, where it has any"
+    loss = innermost(loss)
     for name, w in getattr(getattr(loss, 'func', loss), 'named_buffers', dict)():
         if name.split('.')[-1] in ('weight', 'pos_weight', 'pos', 'neg') and w.ndim and w.shape != (len(vocab),):
             raise SoftLabelError(f'The loss has {tuple(w.shape)} values in `{name}`, but there are {len(vocab)} classes {list(vocab)}: give one value each.')
@@ -346,6 +371,7 @@ def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
     "The numbers in label `o`, in vocab order, not checked yet"
     if _is_missing(o): return np.full(self.c, np.nan)
     if isinstance(o, SoftCategory): o = dict(zip(o.vocab, o.probs.tolist())) # else it would pass for the name of its top class
+    if isinstance(o, pd.DataFrame): o = self._only_row(o, name)
     if isinstance(o, pd.Series): o = self._series_to_dict(o, name)
     if isinstance(o, Tensor) and o.layout != torch.strided: raise SoftLabelError(f'{name} is a sparse tensor; expected numbers for all classes (`.to_dense()`).')
     if isinstance(o, (Tensor, np.ndarray)) and o.ndim == 1 and len(o) and not isinstance(o.tolist()[0], str): return self._from_numbers(o.tolist(), name)
@@ -355,6 +381,12 @@ def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
     if self._is_scalar(o): return self._from_numbers([o], name)
     if not isinstance(o, Hashable): raise SoftLabelError(f'{name} is a {type(o).__name__}; expected the label of one item: a class name, votes, numbers, or a dict.')
     return self._from_names({o: 1. if self.multi else 1}, name)
+
+@patch
+def _only_row(self: SoftCategorize, o: pd.DataFrame, name: str) -> dict:
+    "The one row of a table by column, each number of its column's type"
+    if len(o) != 1: raise SoftLabelError(f'{name if len(name) < 80 else "A label"} is a table of {len(o)} rows; expected one row. Is its item in the table {"more than once" if len(o) else "at all"}? `SoftLabelReader` looks rows up, and says so.')
+    return dict(zip(_check_classes(o.columns, f'{name}: the columns'), (o[c].iloc[0] for c in o)))
 
 @patch
 def _series_to_dict(self: SoftCategorize, o: pd.Series, name: str) -> dict:
@@ -370,11 +402,17 @@ def _is_scalar(self: SoftCategorize, o) -> bool:
     return self.multi and self.c == 1 and isinstance(o, Real) and o not in self.vocab.o2i
 
 @patch
+def _meant(self: SoftCategorize, c) -> str:
+    "What may be meant by a name that is not in the vocab"
+    found = text_holds(c, {v for v in self.vocab if isinstance(v, str)}) if isinstance(c, str) else None
+    return f' It looks like {found[0]}, to be read by {found[1]}.' if found else nearest(c, self.vocab)
+
+@patch
 def _from_names(self: SoftCategorize, counts: Mapping, name: str):
     "Numbers by class name; classes that are not mentioned get 0"
     row = [0]*self.c
     for c, v in counts.items():
-        if c not in self.vocab.o2i: raise UnknownNameError(f'{name}: the class {_short(c)} is not in the vocab {_short(list(self.vocab))}. Correct the label, or add the class to `vocab=` (classes are inferred from the training set alone).')
+        if c not in self.vocab.o2i: raise UnknownNameError(f'{name}: the class {_short(c)} is not in the vocab {_short(list(self.vocab))}.{self._meant(c)} Correct the label, or add the class to `vocab=` (classes are inferred from the training set alone).')
         row[self.vocab.o2i[c]] = v
     return self._from_numbers(row, name)
 
@@ -441,6 +479,16 @@ class SoftMultiCategorize(SoftCategorize):
         if twice: raise SoftLabelError(f'{name}: {twice[0]!r} stands twice in a set of classes that are present. For votes of several annotators give a list for each, or use `SoftCategoryBlock`.')
         return self._from_names({c: 1. for c in names}, name)
 
+# %% ../nbs/02_data.ipynb #9acb90f3
+def check_positions(
+    tfms: list, # The transforms before a block's
+    df,         # The items
+):
+    "Refuse an integer in a `ColReader`, which is a position, where it is the name of another column"
+    for c in (c for f in tfms if isinstance(f, ColReader) and hasattr(df, 'columns') for c in f.cols if isinstance(c, int) and c in df.columns):
+        at = list(df.columns).index(c)
+        if at != c: raise SoftLabelError(f'`ColReader` takes the integer {c} as a position{f", where the column {_repr(df.columns[c])} stands" if c < df.shape[1] else ""}; the column named {c} is at position {at}. Which is meant? Let names be texts (`df.columns = df.columns.map(str)`), or use `SoftLabelReader`.')
+
 # %% ../nbs/02_data.ipynb #e3733334
 def _preceding(tfms: list, cls: type):
     "The first transform of type `cls` among those that run before ours"
@@ -449,7 +497,9 @@ def _preceding(tfms: list, cls: type):
 @patch
 def setup(self: SoftCategorize, items=None, train_setup=False):
     "Infer the vocab if need be, and check the labels that can be seen; no error is swallowed here, unlike in `setups`"
+    if hasattr(items, 'procs'): raise SoftLabelError('`TabularPandas` hands over its whole table, raw, and would train on numbers that nobody checked. Soft labels of tables go through a `DataBlock` with a `SoftLabelReader` or a `ColReader`.')
     tfms = list(getattr(getattr(items, 'tfms', None), 'fs', []))
+    check_positions(tfms, getattr(items, 'items', None))
     reader, cols = _preceding(tfms, SoftLabelReader), _preceding(tfms, ColReader)
     if reader is not None:
         if self.vocab is None: self._set_vocab(reader.classes)
@@ -477,6 +527,7 @@ def _scan(self: SoftCategorize, items):
     labels = [[s[i] for i in range(len(s))] for s in subsets]
     names = list(dict.fromkeys(n for o in labels[0] for n in label_names(o)))
     if not names: raise SoftLabelError(f'Cannot infer the classes from labels without names, like {_short(labels[0][0]) if labels[0] else "none at all"}: give `vocab=`, in the order of the numbers.')
+    check_inferred(names, lambda n: next(_item_name(getattr(subsets[0], 'items', subsets[0]), i) for i, o in enumerate(labels[0]) if n in label_names(o)))
     try: self._set_vocab(sorted(names) if self.sort else names)
     except TypeError as e: raise SoftLabelError(f'The class names {_short(names)} cannot be sorted ({e}): give `vocab=`, or `sort=False`.') from e
     for s, subset_labels in zip(subsets, labels):
@@ -487,13 +538,18 @@ def _scan(self: SoftCategorize, items):
 def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
     "The display type for a target (K,), or for a decoded prediction"
     probs, kw = getattr(o, 'probs', None), dict(vocab=self.vocab, multi=self.multi)
-    if o.dtype == torch.bool: # decoded, of independent classes
-        return SoftCategory(o.float() if probs is None else probs, label=L(c for c, present in zip(self.vocab, o) if present), **kw)
-    if o.ndim == 0:
-        if probs is None: probs = torch.nn.functional.one_hot(o.as_subclass(Tensor).long(), self.c)
-        return SoftCategory(probs, label=self.vocab[int(o)] if o >= 0 else NONE_OF_THESE, **kw)
-    thresh = getattr(self._loss, 'thresh', .5)
+    if o.dtype == torch.bool or o.ndim == 0: # decided; where nobody kept the probabilities, none are invented
+        return SoftCategory(torch.full((self.c,), torch.nan) if probs is None else probs, label=self._decided(o), **kw)
+    thresh = getattr(innermost(self._loss), 'thresh', .5)
     return SoftCategory(o, label=L(c for c, p in zip(self.vocab, o) if p > thresh) if thresh != .5 and self.multi and not o.isnan().all() else None, **kw)
+
+@patch
+def _decided(self: SoftCategorize, o):
+    "The class, or the classes, that a decoded prediction names"
+    unsure = getattr(o, 'unsure', None)
+    if unsure is not None and bool(unsure): return DONT_KNOW
+    if o.dtype == torch.bool: return L(c for c, present in zip(self.vocab, o) if present)
+    return self.vocab[int(o)] if o >= 0 else DONT_KNOW
 
 # %% ../nbs/02_data.ipynb #5e0d91c3
 class UnreadableImageError(SoftLabelError, OSError):
@@ -524,17 +580,19 @@ class FreshTransforms(L):
     "Transforms that are copied whenever a `DataBlock` takes them, so that no two `Datasets` share a vocab or a loss"
     def __iter__(self): return (deepcopy(o) for o in self.items)
 
-class InferSumOfLosses(Transform):
-    "With several targets, makes `DataLoaders` infer the sum of their losses, and the total of their classes"
+class InferLoss(Transform):
+    "Makes `DataLoaders` infer loss and classes from the targets alone: of several targets the sum of their losses and the total of their classes"
     def setup(self, items=None, train_setup=False):
         dset = getattr(items, 'dataset', None)
-        targets = list(getattr(dset, 'tls', []))[getattr(dset, 'n_inp', 1):]
-        losses, sizes = [getattr(t, 'loss_func', None) for t in targets], [getattr(t, 'c', None) for t in targets]
-        if len(targets) > 1 and all(callable(f) for f in losses) and all(isinstance(s, int) and s > 0 for s in sizes):
-            dset.loss_func, dset.c = SumOfLosses(losses, sizes), sum(sizes)
+        tls, n_inp = list(getattr(dset, 'tls', [])), getattr(dset, 'n_inp', 1)
+        losses, sizes = ([getattr(t, k, None) for t in tls[n_inp:]] for k in ('loss_func', 'c'))
+        if not losses or not all(callable(f) for f in losses) or not all(isinstance(s, int) and s > 0 for s in sizes): return
+        said_by_inputs = any(getattr(t, k, None) is not None for t in tls[:n_inp] for k in ('loss_func', 'c')) # fastai would make a list of all
+        if len(losses) > 1: dset.loss_func, dset.c = SumOfLosses(losses, sizes), sum(sizes)
+        elif said_by_inputs: dset.loss_func, dset.c = losses[0], sizes[0]
 
 def _soft_block(tfm: SoftCategorize) -> TransformBlock:
-    block = TransformBlock(batch_tfms=[InferSumOfLosses, NameUnreadable])
+    block = TransformBlock(batch_tfms=[InferLoss, NameUnreadable])
     block.type_tfms = FreshTransforms([tfm])
     return block
 
@@ -562,20 +620,21 @@ def SoftMultiCategoryBlock(
 
 # %% ../nbs/02_data.ipynb #f56a1ee7
 def class_weights(
-    dls: DataLoaders, # With one target: soft labels, or fastai's categories
-) -> Tensor:          # (K,) in vocab order: N/(K·mass), for `weight=` of cross-entropy; for independent classes (N − mass)/mass, for `pos_weight=` of BCE
+    dls: DataLoaders,          # Whose target are soft labels, or fastai's categories
+    target: int | None = None, # Which target, where there are several
+) -> Tensor: # (K,) in vocab order: N/(K·mass), for `weight=` of cross-entropy; for independent classes (N − mass)/mass, for `pos_weight=` of BCE
     "Weights inverse to each class's mass in the N labelled training items, all of which are read, on the CPU; raise `SoftLabelError` for a class without any"
     if not isinstance(dls, DataLoaders) or not hasattr(getattr(dls, 'train_ds', None), 'tls') or not len(dls.train_ds): raise SoftLabelError(f'`dls` is a {type(dls).__name__} without training items of a DataBlock; expected DataLoaders as `DataBlock.dataloaders` makes them (an exported learner has no items).')
-    targets = dls.train_ds.tls[dls.train_ds.n_inp:]
-    if len(targets) != 1: raise SoftLabelError(f'Expected one target, but these DataLoaders have {len(targets)}.')
-    labels = [targets[0][i] for i in range(len(targets[0]))]
-    if not isinstance(labels[0], TensorCategory): raise SoftLabelError(f'The target is a {type(labels[0]).__name__}, which has no classes to weigh: expected `SoftCategoryBlock`, `SoftMultiCategoryBlock`, or fastai\'s `CategoryBlock` or `MultiCategoryBlock`.')
-    multi, labels = isinstance(labels[0], (TensorSoftMultiCategory, TensorMultiCategory)), torch.stack(labels).as_subclass(Tensor)
-    if labels.ndim == 1 and not labels.is_floating_point(): labels = torch.nn.functional.one_hot(labels.long(), dls.c)
+    found = target_of(dls, target)
+    tl = dls.train_ds.tls[dls.train_ds.n_inp + found.index]
+    labels = [tl[i] for i in range(len(tl))]
+    if found.vocab is None or not isinstance(labels[0], TensorCategory): raise SoftLabelError(f'The target is a {type(labels[0]).__name__}, which has no classes to weigh: expected `SoftCategoryBlock`, `SoftMultiCategoryBlock`, or fastai\'s `CategoryBlock` or `MultiCategoryBlock`.')
+    labels, c = torch.stack(labels).as_subclass(Tensor), len(found.vocab)
+    if labels.ndim == 1 and not labels.is_floating_point(): labels = torch.nn.functional.one_hot(labels.long(), c)
     mass = labels.double().nansum(0)
-    rest = (~labels.isnan()).sum(0) - mass if multi else (mass.sum()/dls.c).expand_as(mass)
+    rest = (mass.sum()/c).expand_as(mass) if found.exclusive else (~labels.isnan()).sum(0) - mass
     for m, fault in ((mass, 'no mass'), (rest, 'all the mass')):
-        if (m <= 0).any(): raise SoftLabelError(f'The class {dls.vocab[int((m <= 0).int().argmax())]!r} has {fault} in the {len(labels)} training labels, so no weight is right. Leave it out, or choose weights by hand.')
+        if (m <= 0).any(): raise SoftLabelError(f'The class {_repr(found.vocab[int((m <= 0).int().argmax())])} has {fault} in the {len(labels)} training labels, so no weight is right. Leave it out, or choose weights by hand.')
     return (rest/mass).float()
 
 # %% ../nbs/02_data.ipynb #52df777e
@@ -601,13 +660,15 @@ def agrees(
     pred: SoftCategory,   # What the model decided
     target: SoftCategory, # What the annotators said
 ) -> bool:
-    "Is the predicted class among the target's most probable ones? For independent classes: are the same ones present?"
+    "Is the predicted class among the target's most probable ones? For independent classes: are the same ones present? Who does not know does not agree"
+    if pred.is_unsure: return False
+    if target.multi and len(target.vocab) == 1 and target.probs.tolist() == [.5]: return True # both yes and no are most probable
     return pred.label == target.label if target.multi else pred.label in target.top_classes
 
 def _show_pair(im, target, pred, ax, chart, bars, title, **kwargs):
     "One image with its label and its prediction"
     im.show(ctx=ax, **kwargs)
-    ax.set_title(title, color='green' if agrees(pred, target) else 'red' if target.is_labelled else 'black')
+    ax.set_title(title, color='green' if agrees(pred, target) else 'black' if pred.is_unsure or not target.is_labelled else 'red')
     if bars: draw_bars(chart, {'label': target, 'prediction': pred})
 
 @dispatch
@@ -619,11 +680,17 @@ def show_results(x: TensorImage, y: TensorSoftCategory, samples, outs, ctxs=None
         _show_pair(im, target, pred, ax, chart, bars, '' if bars else f'{target}\n{pred}', **kwargs)
     return ctxs
 
+def _with_numbers(pred: SoftCategory, raw) -> SoftCategory:
+    "A bare decision with the probabilities `raw` that it came from, if these are some"
+    if pred.is_labelled or not isinstance(raw, Tensor) or raw.shape != pred.probs.shape or not ((raw >= 0) & (raw <= 1)).all(): return pred
+    return SoftCategory(raw, pred.vocab, multi=pred.multi, label=pred.label)
+
 @dispatch
 def plot_top_losses(x: TensorImage, y: TensorSoftCategory, samples, outs, raws, losses, nrows=None, ncols=None, figsize=None, bars=False, **kwargs):
     "Images titled with prediction, label and loss; with `bars=True` a chart of both beside each"
     n, step = len(samples), 2 if bars else 1
     axs = _grid(n, nrows, ncols, figsize, bars, title='Prediction / Label / Loss')
-    for (im, target), (pred,), l, ax, chart in zip(samples, outs, losses, axs[::step], axs[step-1::step]):
+    for (im, target), (pred,), raw, l, ax, chart in zip(samples, outs, raws, losses, axs[::step], axs[step-1::step]):
+        pred = _with_numbers(pred, raw)
         title = f'loss {l.item() + 0.:.2f}' if bars else f'{pred}\n{target}\n{l.item() + 0.:.2f}'
         _show_pair(im, target, pred, ax, chart, bars, title, **kwargs)

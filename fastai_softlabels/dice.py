@@ -39,8 +39,10 @@ class SoftDiceLoss(SoftLoss):
         _check_number(thresh, 'thresh', 'a probability in [0,1]', lambda t: 0 <= t <= 1)
         self.kind, self.smooth, self.aggregate, self.classes, self.thresh = activation, smooth, aggregate, classes, thresh
 
+    of_masks = True # rather than of items (N,K)
+
     @property
-    def multi(self) -> bool: return self.kind == 'sigmoid' # has each class a probability of its own?
+    def reads(self) -> str | None: return self.kind # None: it depends on the number of classes
 
     def is_softmax(self, logits: Tensor) -> bool:
         "Do the classes of `logits` exclude each other?"
@@ -79,6 +81,7 @@ def decodes(self: SoftDiceLoss, x: Tensor) -> Tensor:
 # %% ../nbs/08_dice.ipynb #cbeb7753
 class _WithDice(SoftLoss):
     "(1 − dice_weight)·pixel loss + dice_weight·Dice"
+    of_masks = True
     def __init__(self, pixel: SoftLoss, dice: SoftDiceLoss, dice_weight: float, reduction: str, compile: bool):
         _check_number(dice_weight, 'dice_weight', 'a share in [0,1]', lambda w: 0 <= w <= 1)
         super().__init__(dice.axis, reduction, compile)
@@ -116,7 +119,7 @@ class _WithDice(SoftLoss):
 # %% ../nbs/08_dice.ipynb #369eae6a
 class SoftDiceBCELoss(_WithDice):
     "Weighted binary cross-entropy and Dice, for one class or independent ones"
-    multi = True # each class has a probability of its own
+    reads = 'sigmoid' # each class has a probability of its own
     def __init__(self,
         dice_weight: float = .5,                     # Share of Dice in [0,1]: 0 is BCE alone, 1 Dice alone
         pos_weight: float | Sequence | None = None,  # Weight of the foreground side of the BCE, for all classes or (K,), above 0
@@ -154,6 +157,7 @@ class _SidedBCE(SoftLoss):
 # %% ../nbs/08_dice.ipynb #9ae163e4
 class SoftDiceCELoss(_WithDice):
     "Cross-entropy and Dice, for classes that exclude each other"
+    reads = 'softmax'
     def __init__(self,
         dice_weight: float = .5,                 # Share of Dice in [0,1]: 0 is cross-entropy alone, 1 Dice alone
         weight: Tensor | Sequence | None = None, # A weight for each class of the cross-entropy (K,); moves its minimum to p ∝ weight·y

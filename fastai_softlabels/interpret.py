@@ -11,8 +11,11 @@ import numpy as np, pandas as pd, torch
 from torch import Tensor
 
 from fastcore.all import patch
+from fastai.data.transforms import ColReader
 from fastai.interpret import Interpretation
-from .core import SoftCategory, SoftLabelError, _check_count, _check_learner, _check_number, entropy
+from .core import SoftCategory, SoftLabelError, _check_count, _check_learner, _check_number, _short, entropy, soft_targets
+from .blocks import labels_of, refuse_distributed, target_of
+from .data import SoftLabelReader
 from .metrics import *
 
 # %% auto #0
@@ -22,19 +25,35 @@ __all__ = ['SoftInterpretation']
 class SoftInterpretation(Interpretation):
     "fastai's `Interpretation` with all predictions and soft labels at hand; the losses are KL divergences, above the floor"
     @classmethod
-    def from_learner(cls, learn, ds_idx=1, dl=None, act=None):
+    def from_learner(cls,
+        learn,       # A trained `Learner`, in one process
+        ds_idx=1,    # Which of its data sets
+        dl=None,     # Another loader instead
+        act=None,    # Activation instead of the loss's own
+        target=None, # Which target, where there are several
+        vocab=None,  # Class names in order, where no block says them; by default 0 to K − 1
+    ):
         "Of the validation set, or of `dl`"
         _check_learner(learn)
+        refuse_distributed(learn, '`SoftInterpretation`')
         if act is None and not hasattr(learn.loss_func, 'activation'): raise SoftLabelError(f'The loss {learn.loss_func} has no `activation`, so its logits cannot become probabilities. Train with `SoftCategoryBlock` or `SoftMultiCategoryBlock`, or pass `act=`.')
-        return super().from_learner(learn, ds_idx, dl, act)
+        if dl is None:
+            dl = learn.dls[ds_idx]
+            if hasattr(dl, 'new'): dl = dl.new(shuffle=False, drop_last=False)
+        return cls(learn, dl, None, act, target, vocab)
 
-    def __init__(self, learn, dl, losses, act=None):
+    def __init__(self, learn, dl, losses, act=None, target=None, vocab=None):
         super().__init__(learn, dl, losses, act)
-        self.vocab, self.multi = list(learn.dls.vocab), is_multi(learn.loss_func)
-        self.probs, self.targets = learn.get_preds(dl=dl, act=act)
-        if self.targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
-        if self.probs.ndim != 2 or self.probs.shape != self.targets.shape: raise SoftLabelError(f'Predictions of shape {tuple(self.probs.shape)} and labels of shape {tuple(self.targets.shape)}: expected soft labels, (N,K) both.')
+        found = target_of(learn, target)
+        self.probs, targets = learn.get_preds(dl=dl, act=act)
+        if targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
+        if isinstance(self.probs, tuple) and target is None: raise SoftLabelError(f'There are {len(self.probs)} targets, so say which: `target=0` to `target={len(self.probs) - 1}`.')
+        if isinstance(self.probs, tuple): self.probs, targets = self.probs[found.index], targets[found.index]
+        if self.probs.ndim != 2: raise SoftLabelError(f'Predictions of shape {tuple(self.probs.shape)} and labels of shape {tuple(targets.shape)}: expected soft labels, (N,K) both.')
         if n := int(self.probs.isnan().any(-1).sum()): raise SoftLabelError(f'The model gives NaN for {n} of {len(self.probs)} items. Did the training diverge?')
+        self.meaning = labels_of(learn, self.probs.shape[1], target, vocab)
+        self.vocab, self.multi = self.meaning.vocab, not self.meaning.exclusive
+        self.targets = soft_targets(self.probs, targets, -1, torch.nan)
         values, self.labelled = kl_divergence.items(self.probs, self.targets, self.multi)
         if self.multi: # the mean over an item's labelled classes
             counts = self.labelled.sum(-1)
@@ -119,7 +138,23 @@ def show_disagreements(self: SoftInterpretation,
 ):
     "The images with the largest KL divergence, with the annotators' and the model's distribution as bars"
     _check_count(k, 'k')
+    if self.meaning.n_targets > 1: raise SoftLabelError(f'fastai shows items with one target, and these have {self.meaning.n_targets}. `suspicious_labels` names the items instead.')
     self.show_results(self.losses.topk(min(k, len(self.losses))).indices.tolist(), **{'bars': True, **kwargs})
+
+@patch
+def names(self: SoftInterpretation,
+    idx: Sequence, # Numbers of items
+) -> list:
+    "What items are called: of files their path; of a table's rows what the labels' reader looks up, else what the inputs' reader reads"
+    items = getattr(self.dl, 'items', None)
+    if items is None: return list(idx)
+    if not hasattr(items, 'iloc'): return [str(items[i][0] if isinstance(items[i], tuple) else items[i]) for i in idx]
+    rows = items.iloc[list(idx)]
+    readers = [f for tl in reversed(getattr(self.dl.dataset, 'tls', [])) for f in tl.tfms.fs]
+    for f in readers:
+        if isinstance(f, SoftLabelReader) and f.item in rows: return rows[f.item].tolist()
+        if isinstance(f, ColReader) and f is readers[-len(self.dl.dataset.tls[0].tfms.fs)] and len(f.cols) == 1: return [f(row) for _, row in rows.iterrows()]
+    return rows.index.tolist()
 
 @patch
 def suspicious_labels(self: SoftInterpretation,
@@ -130,10 +165,8 @@ def suspicious_labels(self: SoftInterpretation,
     values, labelled = js_divergence.items(self.probs, self.targets, self.multi)
     if self.multi: values = values.sum(-1)/labelled.sum(-1).clamp_min(1)
     idx = values.topk(min(k, len(values))).indices.tolist()
-    items = self.dl.items
     show = lambda t, i: str(SoftCategory(t[i], self.vocab, multi=self.multi))
-    names = [items.index[i] if hasattr(items, 'iloc') else str(items[i]) for i in idx]
-    return pd.DataFrame(dict(item=names, label=[show(self.targets, i) for i in idx], prediction=[show(self.probs, i) for i in idx], js=values[idx].tolist()))
+    return pd.DataFrame(dict(item=self.names(idx), label=[show(self.targets, i) for i in idx], prediction=[show(self.probs, i) for i in idx], js=values[idx].tolist()))
 
 # %% ../nbs/07_interpret.ipynb #d7bac7c6
 @patch
@@ -160,7 +193,7 @@ def scores(self: SoftInterpretation,
     _check_number(level, 'level', 'a number between 0 and 1', lambda v: 0 < v < 1)
     rows = {}
     for m in metrics:
-        if not isinstance(m, SoftMetric): raise SoftLabelError(f'{m!r} is no metric for soft labels: give those of the `metrics` module, like `kl_divergence` or `SoftECE()`.')
+        if not isinstance(m, SoftMetric): raise SoftLabelError(f'{_short(m)} is no metric for soft labels: give those of the `metrics` module, like `kl_divergence` or `SoftECE()`.')
         low, high = bootstrap_interval(m, self.probs, self.targets, self.multi, level=level, n=n, seed=seed) if n else (np.nan,)*2
         rows[m.name] = dict(value=float(m(self.probs, self.targets, self.multi)), low=low, high=high)
     return pd.DataFrame(rows).T

@@ -7,16 +7,18 @@ from __future__ import annotations
 import operator
 from typing import Sequence
 
-import torch
+import torch, torch.nn.functional as F
 from torch import nn, Tensor
 
 from fastcore.all import L, getcallable, patch
+from fastai.losses import FocalLoss, LabelSmoothingCrossEntropy
 from fastai.torch_core import TensorBase
 from .core import SoftLabelError, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory, _check_number, _short, soft_targets
 from .kernels import _compiled, _smoothed, fast_bce, fast_cross_entropy, plain_bce, plain_cross_entropy, takes
 
 # %% auto #0
-__all__ = ['SoftLoss', 'SoftCrossEntropyLossFlat', 'SoftBCEWithLogitsLossFlat', 'SumOfLosses']
+__all__ = ['SoftLoss', 'SoftCrossEntropyLossFlat', 'SoftBCEWithLogitsLossFlat', 'SumOfLosses', 'LossAround', 'innermost',
+           'reads_of']
 
 # %% ../nbs/01_losses.ipynb #6715e318
 def _plain(x): return x.as_subclass(Tensor) if isinstance(x, TensorBase) else x
@@ -101,6 +103,7 @@ def _check_softmax(loss: SoftLoss, logits: Tensor):
 # %% ../nbs/01_losses.ipynb #dd97d9b4
 class SoftCrossEntropyLossFlat(SoftLoss):
     "Cross-entropy to soft labels; on one-hot labels or class indices equal to `nn.CrossEntropyLoss`"
+    reads = 'softmax' # its logits are those of one distribution
     def __init__(self,
         axis: int = -1,                            # The class axis: −1 for logits (N,C), 1 for (N,C,H,W)
         weight: Tensor | Sequence | None = None,   # A weight for each class (C,); moves the minimum to p ∝ weight·y
@@ -150,7 +153,7 @@ def decodes(self: SoftCrossEntropyLossFlat, x: Tensor) -> Tensor:
 # %% ../nbs/01_losses.ipynb #cc557290
 class SoftBCEWithLogitsLossFlat(SoftLoss):
     "Binary cross-entropy with logits to soft labels; without NaN targets equal to `nn.BCEWithLogitsLoss`"
-    multi = True # each class has a probability of its own
+    reads = 'sigmoid' # each class has a probability of its own
 
     def __init__(self,
         axis: int = -1,                              # The class axis: −1 for logits (N,C), 1 for (N,C,H,W)
@@ -225,6 +228,8 @@ class SumOfLosses(nn.Module):
         return sum(values)
 
     def extra_repr(self): return ', '.join(f'{n} columns: {f}' for f, n in zip(self.losses, self.sizes))
+    @property
+    def reads(self) -> tuple: return tuple(reads_of(f, n) for f, n in zip(self.losses, self.sizes))
     def activation(self, preds): return tuple(getcallable(f, 'activation')(p) for f, p in zip(self.losses, self.split(preds)))
     def decodes(self, preds): return tuple(getcallable(f, 'decodes')(p) for f, p in zip(self.losses, self.split(preds)))
 
@@ -238,3 +243,96 @@ class SumOfLosses(nn.Module):
         for f in self.losses:
             if hasattr(f, 'to'): f.to(*args, **kwargs)
         return self
+
+# %% ../nbs/01_losses.ipynb #4fe2a2d3
+class LossAround(nn.Module):
+    "A loss that says what another loss says; a base to change a part of it"
+    def __init__(self,
+        loss, # A loss with an `activation`, like `SoftCrossEntropyLossFlat`
+    ):
+        super().__init__()
+        if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so its logits cannot become probabilities. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`.')
+        self.loss = loss
+
+    def forward(self, logits, *targets, **kwargs): return self.loss(logits, *targets, **kwargs)
+    def activation(self, x: Tensor) -> Tensor: return self.loss.activation(x)
+    def decodes(self, x: Tensor) -> Tensor: return getcallable(self.loss, 'decodes')(x)
+
+    def to(self, *args, **kwargs):
+        if hasattr(self.loss, 'to'): self.loss.to(*args, **kwargs)
+        return self
+
+    @property
+    def reads(self): return getattr(self.loss, 'reads', None)
+    @property
+    def y_int(self) -> bool: return getattr(self.loss, 'y_int', False)
+    @property
+    def reduction(self) -> str: return self.loss.reduction
+    @reduction.setter
+    def reduction(self, v: str): self.loss.reduction = v
+
+def innermost(
+    loss, # A loss, or losses around one
+): # The loss that the model was trained with
+    "What is inside of all `LossAround`s"
+    while isinstance(loss, LossAround): loss = loss.loss
+    return loss
+
+# %% ../nbs/01_losses.ipynb #e01c2439
+_SOFTMAX, _SIGMOID = (nn.CrossEntropyLoss, FocalLoss, LabelSmoothingCrossEntropy), (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
+
+def _activate(loss, z: Tensor) -> Tensor | None:
+    "What `activation` makes of logits (N,C), as items or else as masks of one pixel; None where it cannot"
+    for shape in (z.shape, (*z.shape, 1, 1)):
+        try: p = _plain(loss.activation(z.reshape(shape)))
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError): continue
+        if isinstance(p, Tensor) and p.numel() == z.numel(): return p.reshape(z.shape).float()
+
+def _reads_by_probe(loss, c: int) -> str | None:
+    "How `activation` reads logits of `c` classes"
+    z = torch.linspace(-2, 2, 3*c).sin().reshape(3, c)*3
+    p, moved = _activate(loss, z), _activate(loss, z + torch.eye(c)[:1])
+    if p is None or moved is None or not ((p >= 0) & (p <= 1 + 1e-6)).all(): return None
+    if c > 1 and torch.allclose(p.sum(-1), torch.ones(3), atol=1e-4): return 'softmax'
+    return 'sigmoid' if torch.equal(p[:, 1:], moved[:, 1:]) and (moved[:, 0] > p[:, 0]).all() else None
+
+def reads_of(
+    loss,                 # A loss function: ours, fastai's, PyTorch's or your own
+    c: int | None = None, # The number of classes, on which it may depend
+) -> str:                 # 'softmax' or 'sigmoid'; of a `SumOfLosses` a tuple of them
+    "How a loss reads logits: as those of one distribution, or of a probability for each class; raise `SoftLabelError` where it does neither"
+    inner = innermost(loss)
+    said = getattr(inner, 'reads', None)
+    if said is None and hasattr(inner, 'activation'): said = _reads_by_probe(inner, c or 3)
+    func = getattr(inner, 'func', inner) # of fastai's losses, and of partials
+    if said is None and (isinstance(func, _SIGMOID) or func is F.binary_cross_entropy_with_logits): said = 'sigmoid'
+    if said is None and (isinstance(func, _SOFTMAX) or func is F.cross_entropy): said = 'softmax'
+    if said in ('softmax', 'sigmoid') or isinstance(said, tuple): return said
+    if said is not None: raise SoftLabelError(f"The loss {loss} says `reads = {_short(said)}`; expected 'softmax' or 'sigmoid'.")
+    raise SoftLabelError(f'The loss {loss} is neither a softmax nor a sigmoid loss, so what its logits mean is not known. Train with `SoftCategoryBlock` or `SoftMultiCategoryBlock`; a loss of your own says it in `reads`.')
+
+# %% ../nbs/01_losses.ipynb #03e6a058
+class Remembering(LossAround):
+    "What a block makes of a loss that is not ours: decisions remember their probabilities, so that they are shown with them"
+    def __init__(self, loss):
+        nn.Module.__init__(self)
+        self.loss = loss
+
+    def activation(self, x: Tensor) -> Tensor:
+        "The loss's own, else the one by which it reads logits"
+        if hasattr(self.loss, 'activation'): return self.loss.activation(x)
+        return _at_least_float32(x).sigmoid() if reads_of(self.loss) == 'sigmoid' else _at_least_float32(x).softmax(1)
+
+    def decodes(self, x: Tensor) -> Tensor:
+        "The loss's own, else the most probable class, or those above 0.5"
+        if hasattr(self.loss, 'decodes'): res = self.loss.decodes(x)
+        else: res = x > .5 if reads_of(self.loss, x.shape[1]) == 'sigmoid' else x.argmax(1)
+        if not isinstance(res, Tensor) or res.is_floating_point() or hasattr(res, 'probs'): return res
+        return _remembering(res, x, TensorSoftMultiCategory if res.dtype == torch.bool else TensorSoftCategory)
+
+def remembering(loss):
+    "`loss`, if its decisions remember their probabilities, else a loss around it that sees to it"
+    if isinstance(loss, (LossAround, SumOfLosses)) or type(loss).__module__.startswith(f'{__package__}.'): return loss
+    try: reads_of(loss)
+    except SoftLabelError: return loss # nobody can say what its logits mean
+    return Remembering(loss)

@@ -30,9 +30,9 @@ from fastai.vision.core import PILBase
 from fastai.vision.data import get_grid
 from PIL.Image import Resampling
 from .core import *
-from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat
-from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
-from .data import FreshTransforms, InferSumOfLosses, NameUnreadable, _check_classes, _check_loss_weights, _is_list, _is_missing, _item_name, _make_loss, _short
+from .losses import reads_of, remembering
+from .dice import SoftDiceLoss
+from .data import FreshTransforms, InferLoss, NameUnreadable, _check_classes, _check_loss_weights, _is_list, _is_missing, _item_name, _make_loss, _short, check_positions
 
 # %% auto #0
 __all__ = ['mask_array', 'probabilities_of', 'mask_planes', 'PILSoftMask', 'encodes', 'OpenSoftMask', 'SameSize', 'NameCodes',
@@ -90,12 +90,16 @@ def _at(a: np.ndarray, bad: np.ndarray) -> str:
     i = np.unravel_index(int(bad.argmax()), a.shape)
     return f'{a[i]:.6g} at row {i[-2]}, column {i[-1]}'
 
+_SAY_READERS = 'If it counts the readers who marked each pixel, divide it by the number of readers (`mask/5`).'
+
 def _check_floats(a: np.ndarray, name: str):
     "Refuse what is no probability; rounding errors of a thousandth are let pass"
     if (bad := np.isnan(a)).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}. Expected a number for each pixel; what nobody labelled is a code of its own, named in `ignore=`.')
-    if (bad := a < -1e-3).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative value. Expected probabilities in [0,1].')
-    if (bad := a > 1 + 1e-3).any():
-        mend = 'Did an interpolation overshoot? Then clip it.' if a.max() < 2 else 'Divide it by 255, or give it as 8 bits (`uint8`).' if a.max() <= 255 else 'Divide it by its largest possible value.'
+    if (bad := a < -TOLERANCE).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative value. Expected probabilities in [0,1].')
+    if (bad := a > 1 + TOLERANCE).any():
+        counts = a.max() <= 64 and (a == a.round()).all()
+        mend = (_SAY_READERS if counts else 'Did an interpolation overshoot? Then clip it.' if a.max() < 2
+                else 'Divide it by 255, or give it as 8 bits (`uint8`).' if a.max() <= 255 else 'Divide it by its largest possible value.')
         raise SoftLabelError(f'{name}: the mask of floats holds {_at(a, bad)}, above 1. Expected probabilities in [0,1]. {mend}')
 
 # %% ../nbs/09_masks.ipynb #3dcb5a4a
@@ -116,10 +120,10 @@ def probabilities_of(
         return a.astype(np.float32)
     if palette or a.dtype.kind != 'u' or a.dtype.itemsize > 2:
         kind = 'indices into a palette' if palette else f'integers of type {a.dtype}'
-        raise SoftLabelError(f'{name} holds {kind} up to {top}, of no known scale. For one class give 0 and 1, probabilities as floats in [0,1], or as 8 or 16 bits (`uint8`, `uint16`); for more classes name them in `codes=`.')
+        raise SoftLabelError(f'{name} holds {kind} up to {top}, of no known scale. {_SAY_READERS} For one class give 0 and 1, probabilities as floats in [0,1], or as 8 or 16 bits (`uint8`, `uint16`); for more classes name them in `codes=`.')
     full = np.iinfo(a.dtype).max
     if 0 < (small := int(a.max(initial=0, where=a < full))) < 32:
-        raise SoftLabelError(f'{name} holds no values but small ones, up to {small}{f", and {full}" if top == full else ""}: are they the indices of classes? Then name those in `codes=` (255 often means "void": give it an index of its own, and name it in `ignore=`). If they are probabilities below {32/full:.1g}, give floats.')
+        raise SoftLabelError(f'{name} holds no values but small ones, up to {small}{f", and {full}" if top == full else ""}: are they the indices of classes? Then name those in `codes=` (255 often means "void": give it an index of its own, and name it in `ignore=`). {_SAY_READERS} If they are probabilities below {32/full:.1g}, give floats.')
     if full > 255 and top < 4096: announce(f'{name} has 16 bits, but no value above {top} of 65535. Is it a mask of 8 or 12 bits? Then divide it by its own range, and give floats.')
     return a.astype(np.float32)/full
 
@@ -139,7 +143,7 @@ def _distributions(a: np.ndarray, name: str) -> np.ndarray:
     if not votes: _check_floats(a, name)
     if votes and (bad := a < 0).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative number of votes.')
     total = a.sum(0, dtype=np.float32 if not votes else np.float64) # which no number of votes overflows
-    bad = total == 0 if votes else abs(total - 1) > 1e-3
+    bad = total == 0 if votes else abs(total - 1) > TOLERANCE
     if bad.any():
         r, c = np.unravel_index(int(bad.argmax()), bad.shape)
         values = [float(f'{v:.4g}') for v in a[:, r, c]]
@@ -252,7 +256,7 @@ def affine_coord(self: TensorSoftMask, mat=None, coord_tfm=None, sz=None, mode='
 # %% ../nbs/09_masks.ipynb #6d9556cb
 class OpenSoftMask(DisplayedTransform):
     "Reversible transform of one mask, or of a list of several annotators', to a `PILSoftMask`"
-    order, train_setup = 1, False
+    order, train_setup, kind = 1, False, 'mask'
     def __init__(self,
         codes=None,                        # Names of the classes in the order of their numbers; `None`: one class, 'foreground'
         exclusive: bool | None = None,     # Does each pixel belong to one class alone? `None`: yes where there are several
@@ -269,8 +273,9 @@ class OpenSoftMask(DisplayedTransform):
         if exclusive not in (None, True, False): raise SoftLabelError(f'exclusive is {exclusive!r}; expected True, False or None.')
         self.exclusive = self.c > 1 if exclusive is None else bool(exclusive)
         if self.exclusive and self.c == 1: raise SoftLabelError(f'One class, {self.vocab[0]!r}, has nothing to exclude: leave `exclusive` out, or add its background to `codes`.')
-        self._loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
-        self._check_loss()
+        loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
+        self._check_loss(loss)
+        self._loss = remembering(loss)
         self._announced = False
 
     def _default_loss(self): return SoftDiceLoss(activation='softmax' if self.exclusive else 'sigmoid')
@@ -279,25 +284,21 @@ class OpenSoftMask(DisplayedTransform):
     def loss_func(self): return deepcopy(self._loss) # what a `Learner` asks for: no two of them share it
 
 # %% ../nbs/09_masks.ipynb #1d97cfa6
-def _loss_activation(loss, n_classes: int):
-    "'softmax' or 'sigmoid', for losses that we know"
-    if isinstance(loss, (SoftCrossEntropyLossFlat, SoftDiceCELoss, torch.nn.CrossEntropyLoss)): return 'softmax'
-    if isinstance(loss, (SoftBCEWithLogitsLossFlat, SoftDiceBCELoss, BCEWithLogitsLossFlat, torch.nn.BCEWithLogitsLoss)): return 'sigmoid'
-    if isinstance(loss, SoftDiceLoss): return loss.kind or ('softmax' if n_classes > 1 else 'sigmoid')
-
 @patch
-def _check_loss(self: OpenSoftMask):
+def _check_loss(self: OpenSoftMask, loss):
     "See that the loss reads masks as the block means them"
-    name, means = type(self._loss).__name__, 'softmax' if self.exclusive else 'sigmoid'
-    if isinstance(self._loss, BaseLoss) and self._loss.flatten and not isinstance(self._loss, BCEWithLogitsLossFlat):
+    name, means = type(loss).__name__, 'softmax' if self.exclusive else 'sigmoid'
+    if isinstance(loss, BaseLoss) and loss.flatten and not isinstance(loss, BCEWithLogitsLossFlat):
         raise SoftLabelError(f'{name} flattens targets to one number a pixel, so probabilities cannot pass. Use `SoftCrossEntropyLossFlat(axis=1)` or `SoftDiceCELoss()`.')
-    if getattr(self._loss, 'axis', 1) not in (1, -3) and not isinstance(self._loss, BaseLoss): raise SoftLabelError(f'{name} has its classes along axis {self._loss.axis}; those of masks (N,K,H,W) are along 1: say `axis=1`.')
-    if (reads := _loss_activation(self._loss, self.c)) not in (None, means):
+    if getattr(loss, 'axis', 1) not in (1, -3) and not isinstance(loss, BaseLoss): raise SoftLabelError(f'{name} has its classes along axis {loss.axis}; those of masks (N,K,H,W) are along 1: say `axis=1`.')
+    try: reads = reads_of(loss, self.c)
+    except SoftLabelError: reads = means # it is of neither kind, which whoever needs to know will say
+    if reads != means:
         raise SoftLabelError(f'{name} reads {reads} classes, but the {self.c} classes {_short(list(self.vocab))} {"exclude each other" if self.exclusive else "are independent"} ({means}). '
                              f'Say `exclusive={not self.exclusive}`, or use {"`SoftDiceLoss()` or `SoftDiceCELoss()`" if self.exclusive else "`SoftDiceLoss(activation=" + chr(39) + "sigmoid" + chr(39) + ")` or `SoftDiceBCELoss()`"}.')
-    if self.ignore and not self.exclusive and isinstance(self._loss, (BCEWithLogitsLossFlat, torch.nn.BCEWithLogitsLoss)):
+    if self.ignore and not self.exclusive and isinstance(loss, (BCEWithLogitsLossFlat, torch.nn.BCEWithLogitsLoss)):
         raise SoftLabelError(f'{name} cannot leave out what {_short(self.ignore)} say is unlabelled (NaN), and would make all weights NaN. Use `SoftBCEWithLogitsLossFlat(axis=1)` or `SoftDiceBCELoss()`.')
-    _check_loss_weights(self._loss, self.vocab)
+    _check_loss_weights(loss, self.vocab)
 
 # %% ../nbs/09_masks.ipynb #9a59f66f
 @patch
@@ -306,11 +307,8 @@ def encode(self: OpenSoftMask,
     name: str | None = None, # How messages name it
 ) -> PILSoftMask:
     "The soft mask; raise `SoftLabelError` naming file, value and remedy, `FileNotFoundError` for a missing file"
-    if _is_missing(o): raise SoftLabelError(f'{name or "A mask"} is missing ({o}). Leave its image out of the items; what nobody labelled is a code of its own, named in `ignore=`.')
     if isinstance(o, PILSoftMask) and list(o.about['codes']) == list(self.vocab) and o.about['exclusive'] == self.exclusive: return o
-    masks = _annotators(o)
-    if not masks: raise SoftLabelError(f'{name or "A mask"} is an empty list. Give at least one annotator\'s mask.')
-    if any(_is_missing(m) for m in masks): raise SoftLabelError(f'{name or _short(masks)}: the mask of one annotator is missing. Leave it out of the list; the others are averaged.')
+    masks = _annotators_of(o, name)
     if len(masks) == len(self.codes) > 1: _refuse_one_hot(masks, name)
     planes = [mask_planes(m, self.codes, self.exclusive, name, self._announce) for m in masks]
     if name is None: name = str(masks[0]) if isinstance(masks[0], (str, PurePath)) else getattr(masks[0], 'filename', None) or 'the mask'
@@ -318,10 +316,14 @@ def encode(self: OpenSoftMask,
         if p.shape != planes[0].shape: raise SoftLabelError(f'{name} is {_wxh(planes[0])}, but another annotator\'s mask of the same image, {_short(str(m))[:80]}, is {_wxh(p)}. Give masks of one size.')
     return self._to_image(np.mean(planes, axis=0) if len(planes) > 1 else planes[0], name)
 
-def _annotators(o) -> list:
+def _annotators_of(o, name: str | None) -> list:
     "The masks of all annotators; a table's row or an array may hold their paths"
+    if _is_missing(o): raise SoftLabelError(f'{name or "A mask"} is missing ({o}). Leave its image out of the items; what nobody labelled is a code of its own, named in `ignore=`.')
     if isinstance(o, pd.Series) or (isinstance(o, np.ndarray) and o.dtype.kind in 'UO' and o.ndim == 1): o = o.tolist()
-    return list(o) if _is_list(o) else [o]
+    masks = list(o) if _is_list(o) else [o]
+    if not masks: raise SoftLabelError(f'{name or "A mask"} is an empty list. Give at least one annotator\'s mask, or leave its image out of the items.')
+    if any(_is_missing(m) for m in masks): raise SoftLabelError(f'{name or _short(masks)}: the mask of one annotator is missing. Leave it out of the list; the others are averaged.')
+    return masks
 
 def _refuse_one_hot(masks: list, name):
     "Refuse a list of planes, which would be read as annotators' index masks"
@@ -358,21 +360,23 @@ def decode(self: OpenSoftMask, o, split_idx=None, **kwargs):
 
 def _in_range(probs: Tensor) -> Tensor:
     "`probs`, if they are probabilities"
-    if ((probs < -1e-3) | (probs > 1 + 1e-3)).any():
+    if ((probs < -TOLERANCE) | (probs > 1 + TOLERANCE)).any():
         raise SoftLabelError(f'The mask holds values from {probs.min().item():.3g} to {probs.max().item():.3g}, which are not probabilities. Logits? Then the loss has no `activation`: use `SoftDiceLoss`, `SoftDiceBCELoss` or `SoftDiceCELoss`, or pass `act=`.')
     return probs
 
 @patch
 def setup(self: OpenSoftMask, items=None, train_setup=False):
-    "See that all mask files exist (fastai itself reads the first mask)"
+    "See that each item has masks and that all mask files exist (fastai itself reads the first mask)"
+    check_positions(list(getattr(getattr(items, 'tfms', None), 'fs', [])), getattr(items, 'items', None))
+    any_files = False
     for s in [items.subset(i) for i in range(items.n_subsets)] if hasattr(items, 'subset') else []:
         for i in range(len(s)):
-            o = s[i]
-            if _is_missing(o): self.encode(o, _item_name(getattr(s, 'items', s), i))
-            files = [f for f in (o if _is_list(o) else [o]) if isinstance(f, (str, PurePath))]
+            masks = _annotators_of(s[i], _item_name(getattr(s, 'items', s), i))
+            files = [f for f in masks if isinstance(f, (str, PurePath))]
             for f in files:
                 if not Path(f).exists(): raise FileNotFoundError(f'The mask file {f} does not exist. Correct what `get_y` returns, or leave its image out of the items.')
-            if not files: break # a mask that is read by `get_y` itself is checked when it is read
+            any_files = any_files or bool(files)
+            if not any_files: break # masks that `get_y` reads itself are checked when they are read
 
 # %% ../nbs/09_masks.ipynb #920614c7
 class SameSize(DisplayedTransform):
@@ -406,7 +410,7 @@ def SoftMaskBlock(
 ) -> TransformBlock:
     "`TransformBlock` for masks with a probability of each class at each pixel"
     tfm = OpenSoftMask(codes, exclusive=exclusive, ignore=ignore, loss_func=loss_func)
-    block = TransformBlock(item_tfms=SameSize, batch_tfms=[IntToFloatTensor, InferSumOfLosses, NameUnreadable, NameCodes(tfm.vocab, tfm.exclusive)])
+    block = TransformBlock(item_tfms=SameSize, batch_tfms=[IntToFloatTensor, InferLoss, NameUnreadable, NameCodes(tfm.vocab, tfm.exclusive)])
     block.type_tfms = FreshTransforms([tfm])
     return block
 

@@ -10,17 +10,17 @@ from typing import Callable
 import numpy as np, torch
 from torch import Tensor
 
-from fastcore.all import patch
-from fastai.learner import Metric
-from fastai.losses import BCEWithLogitsLossFlat
-from .core import SoftLabelError, _check_count, _check_number, entropy, soft_targets
+from fastcore.all import GetAttr, patch
+from fastai.learner import Metric, mk_metric
+from .core import SoftLabelError, TOLERANCE, _check_count, _check_number, _short, soft_targets
 from .kernels import dice_values
+from .losses import innermost
+from .blocks import labels_of
 
 # %% auto #0
-__all__ = ['is_multi', 'SoftMetric', 'ItemMetric', 'top1_agreement', 'soft_accuracy', 'soft_cross_entropy', 'kl_divergence',
-           'js_divergence', 'total_variation', 'brier_score', 'CollectedMetric', 'EntropyCorrelation',
-           'entropy_correlation', 'calibration_bins', 'calibration_error', 'SoftECE', 'bootstrap_interval', 'SoftDice',
-           'DiceAt']
+__all__ = ['SoftMetric', 'ItemMetric', 'top1_agreement', 'soft_accuracy', 'soft_cross_entropy', 'kl_divergence', 'js_divergence',
+           'total_variation', 'brier_score', 'CollectedMetric', 'EntropyCorrelation', 'entropy_correlation',
+           'calibration_bins', 'calibration_error', 'SoftECE', 'bootstrap_interval', 'on_target', 'SoftDice', 'DiceAt']
 
 # %% ../nbs/03_metrics.ipynb #4690775d
 def _comparable(
@@ -45,33 +45,42 @@ def _tensor(o, what: str) -> Tensor:
     raise SoftLabelError(f'The {what} are {"None" if o is None else f"a {type(o).__name__}"}; expected a tensor or an array (N,K), as `learn.get_preds()` gives them'
                          f'{" (of items that have labels: `test_dl(…, with_labels=True)`)" if o is None else ""}.')
 
+def _entropy(p: Tensor) -> Tensor: return torch.special.entr(p).sum(-1) # of what is checked, or of a batch on its device
+
+# %% ../nbs/03_metrics.ipynb #328c89b3
 def _refuse_row(rows: Tensor, off: Tensor, what: str, multi: bool, remedy: str):
-    "Raise for the first of `rows` where anything is `off`"
-    if off.any():
-        i = int(off.any(-1).int().argmax())
-        raise SoftLabelError(f'Row {i} of the {what} is not {"probabilities" if multi else "a distribution"}: {[round(v, 4) for v in rows[i].tolist()[:8]]}. {remedy}')
+    "Raise for the first of `rows` where anything is `off`; classes are along the last axis"
+    if not off.any(): return
+    at = tuple(off.any(-1).nonzero()[0].tolist())
+    where = f'Row {at[0]}' if len(at) == 1 else f'Item {at[0]}, at row {at[-2]}, column {at[-1]},'
+    raise SoftLabelError(f'{where} of the {what} is not {"probabilities" if multi else "a distribution"}: {[round(v, 4) for v in rows[at].tolist()[:8]]}. {remedy}')
 
-def _check_probs(probs: Tensor, multi: bool):
-    "Raise `SoftLabelError` where `probs` are none"
+def check_preds(
+    probs,               # Probabilities (N,K), or of masks (N,K,H,W)
+    multi: bool = False, # A probability of its own for each class?
+) -> Tensor: # With what rounding did to them taken back
+    "Refuse predictions that are no probabilities"
     probs = _tensor(probs, 'predictions')
-    off = (probs < 0) | (probs > 1) | probs.isnan()
-    if not multi: off = off | ((probs.sum(-1, keepdim=True) - 1).abs() > 1e-2)
-    _refuse_row(probs, off, 'predictions', multi, f'Give what `learn.get_preds()` returns{"" if multi else "; for independent classes say `multi=True`"}.')
+    rows = probs.movedim(1, -1) if probs.ndim > 2 else probs
+    multi = multi or (probs.ndim > 2 and probs.shape[1] == 1)
+    off = (rows < -TOLERANCE) | (rows > 1 + TOLERANCE) | rows.isnan()
+    if not multi: off = off | ((rows.sum(-1, keepdim=True) - 1).abs() > 1e-2)
+    _refuse_row(rows, off, 'predictions', multi, f'Give what `learn.get_preds()` returns{"" if multi else "; for independent classes say `multi=True`"}.')
+    return probs.clamp(0, 1) if probs.is_floating_point() else probs
 
-def _check_labels(targets: Tensor, multi: bool):
-    "Raise `SoftLabelError` where labelled rows of soft `targets` are no probabilities"
+def check_targets(
+    targets,             # Probabilities (N,K), or of masks (N,K,H,W); class indices pass
+    multi: bool = False, # A probability of its own for each class?
+) -> Tensor: # With what rounding did to them taken back
+    "Refuse labels that are no probabilities where they are labelled"
     targets = _tensor(targets, 'targets')
-    if targets.ndim != 2: return # indices
-    off, sums = (targets < 0) | (targets > 1), targets.sum(-1, keepdim=True)
+    if targets.ndim not in (2, 4): return targets # indices
+    rows = targets.movedim(1, -1) if targets.ndim > 2 else targets
+    multi = multi or (targets.ndim > 2 and targets.shape[1] == 1)
+    off, sums = (rows < -TOLERANCE) | (rows > 1 + TOLERANCE), rows.sum(-1, keepdim=True)
     if not multi: off = off | ((sums != 0) & ((sums - 1).abs() > 1e-2))
-    _refuse_row(targets, off, 'targets', multi, f'Divide votes by {"the number of annotators" if multi else "their sum; for independent classes say `multi=True`"}.')
-
-# %% ../nbs/03_metrics.ipynb #82cddd0f
-def is_multi(
-    loss, # A loss function
-) -> bool:
-    "Does this loss give each class a probability of its own? Ours say so themselves; of fastai's, `BCEWithLogitsLossFlat` does"
-    return getattr(loss, 'multi', isinstance(loss, BCEWithLogitsLossFlat))
+    _refuse_row(rows, off, 'targets', multi, f'Divide votes by {"the number of annotators" if multi else "their sum; for independent classes say `multi=True`"}.')
+    return targets.clamp(0, 1) if targets.is_floating_point() else targets
 
 # %% ../nbs/03_metrics.ipynb #30387bf6
 class SoftMetric(Metric):
@@ -85,11 +94,12 @@ class SoftMetric(Metric):
     def name(self): return self.func.__name__
 
     def learner_probs(self, learn) -> tuple: # Probabilities, targets, and whether classes are independent
-        "What the learner predicts for its batch, as probabilities by the loss's `activation`"
-        if len(learn.yb) != 1: raise SoftLabelError(f'`{self.name}` compares one prediction with one target, but this batch has {len(learn.yb)} targets: write a metric that picks one.')
+        "What the learner predicts for its batch, as probabilities by the loss's `activation`; what they mean, its target says"
+        if len(learn.yb) != 1: raise SoftLabelError(f'`{self.name}` compares one prediction with one target, but this batch has {len(learn.yb)} targets: say which, `on_target({self.name}, 0)`.')
         loss = learn.loss_func
         if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so `{self.name}` cannot know what its logits mean. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceLoss`, or one of those with `axis=1`.')
-        return loss.activation(learn.pred), learn.yb[0], is_multi(loss)
+        probs = loss.activation(learn.pred)
+        return probs, learn.yb[0], probs.ndim > 1 and not labels_of(learn, probs.shape[1], getattr(learn, 'target', None)).exclusive
 
 # %% ../nbs/03_metrics.ipynb #d1e9d6e3
 class ItemMetric(SoftMetric):
@@ -107,13 +117,13 @@ class ItemMetric(SoftMetric):
         multi: bool = False, # A probability of its own for each class?
     ) -> tuple:              # Values (N,), for `multi` (N,K); and which of them are labelled
         "The metric for each item (for `multi` each class of each item), 0 where unlabelled, and what is labelled: not zero mass, not NaN"
-        p, y, labelled = _comparable(probs, targets, multi and not self.across_classes)
+        probs = _tensor(probs, 'predictions')
+        p, y, labelled = _comparable(probs, targets, multi and not (self.across_classes and probs.shape[-1] > 1)) # of one class its yes and no
         return torch.where(labelled, self.func(p, y), 0.), labelled
 
     def __call__(self, probs: Tensor, targets: Tensor, multi: bool = False) -> Tensor:
-        values, labelled = self.items(probs, targets, multi)
-        _check_probs(probs, multi)
-        _check_labels(targets, multi)
+        _comparable(probs, targets, multi) # shapes first
+        values, labelled = self.items(check_preds(probs, multi), check_targets(targets, multi), multi)
         return values.sum() / labelled.sum()
 
     def reset(self): self.total, self.count = 0., 0
@@ -129,7 +139,7 @@ class ItemMetric(SoftMetric):
 # %% ../nbs/03_metrics.ipynb #79765f76
 @partial(ItemMetric, across_classes=True)
 def top1_agreement(probs, targets):
-    "Share of items whose predicted class is among the most probable classes of the target, for hard and soft targets"
+    "Share of items whose predicted class is among the most probable classes of the target, for hard and soft targets; of a single class, of its yes and no"
     chosen = targets.gather(-1, probs.argmax(-1, keepdim=True))
     return (chosen == targets.amax(-1, keepdim=True)).squeeze(-1).float()
 
@@ -156,7 +166,7 @@ def kl_divergence(probs, targets):
 def js_divergence(probs, targets):
     "Jensen-Shannon divergence in nats (no square root), between 0 and log 2"
     mean = (probs + targets)/2
-    return entropy(mean) - (entropy(probs) + entropy(targets))/2
+    return _entropy(mean) - (_entropy(probs) + _entropy(targets))/2
 
 @ItemMetric
 def total_variation(probs, targets):
@@ -174,9 +184,8 @@ class CollectedMetric(SoftMetric):
     collect: Callable = None # (probabilities, targets) as `_comparable` gives them → tensor (N,…)
 
     def __call__(self, probs: Tensor, targets: Tensor, multi: bool = False) -> Tensor:
-        p, y, labelled = _comparable(probs, targets, multi)
-        _check_probs(probs, multi)
-        _check_labels(targets, multi)
+        _comparable(probs, targets, multi) # shapes first
+        p, y, labelled = _comparable(check_preds(probs, multi), check_targets(targets, multi), multi)
         return self.func(*(o[labelled] for o in self.collect(p, y)))
 
     def reset(self): self.kept = []
@@ -193,7 +202,7 @@ class CollectedMetric(SoftMetric):
 # %% ../nbs/03_metrics.ipynb #08b02cff
 class EntropyCorrelation(CollectedMetric):
     "Pearson correlation, over items, of the label's entropy with the prediction's"
-    def collect(self, p, y): return entropy(p), entropy(y)
+    def collect(self, p, y): return _entropy(p), _entropy(y)
 
 @EntropyCorrelation
 def entropy_correlation(predicted, labelled):
@@ -224,7 +233,8 @@ def calibration_error(
     "Expected calibration error over bins of confidence"
     _check_count(n_bins, 'n_bins')
     if conf.ndim != 1 or conf.shape != correct.shape: raise SoftLabelError(f'The confidences have shape {tuple(conf.shape)}, what is correct {tuple(correct.shape)}; expected one number for each item, (N,) both.')
-    if (off := ~((conf >= 0) & (conf <= 1))).any(): raise SoftLabelError(f'The confidence of item {int(off.int().argmax())} is {conf[off][0].item()}; expected numbers in [0,1].')
+    if (off := ~((conf >= -TOLERANCE) & (conf <= 1 + TOLERANCE))).any(): raise SoftLabelError(f'The confidence of item {int(off.int().argmax())} is {conf[off][0].item()}; expected numbers in [0,1].')
+    conf = conf.clamp(0, 1)
     bins = calibration_bins(conf, n_bins, equal_mass)
     gaps = torch.zeros(n_bins, dtype=torch.float64).index_add_(0, bins, (conf - correct).double())
     return (gaps.abs().sum()/len(conf)).float()
@@ -263,8 +273,8 @@ def func(self: SoftECE, conf, correct):
 # %% ../nbs/03_metrics.ipynb #94d32690
 def bootstrap_interval(
     metric: SoftMetric,   # Any metric of this module
-    probs: Tensor,        # Probabilities (N,K)
-    targets: Tensor,      # Probabilities (N,K), or class indices (N,)
+    probs: Tensor,        # Probabilities (N,K), or for `SoftDice` and `DiceAt` masks (N,K,H,W)
+    targets: Tensor,      # Probabilities of the same shape, or class indices without the class axis
     multi: bool = False,  # A probability of its own for each class?
     level: float = .95,   # Share of the bootstrap distribution between the bounds
     n: int = 1000,        # Resamples
@@ -274,19 +284,51 @@ def bootstrap_interval(
     _check_number(level, 'level', 'a number between 0 and 1', lambda v: 0 < v < 1)
     _check_count(n, 'n')
     _check_count(seed, 'seed', 0)
-    if not isinstance(metric, SoftMetric): raise SoftLabelError(f'{metric!r} is no metric of this module, like `kl_divergence` or `SoftECE()`.')
-    probs, targets = _tensor(probs, 'predictions'), _tensor(targets, 'targets')
-    _check_probs(probs, multi)
-    _check_labels(targets, multi)
+    if not isinstance(metric, SoftMetric): raise SoftLabelError(f'{_short(metric)} is no metric of this module, like `kl_divergence` or `SoftECE()`.')
+    probs, targets = check_preds(probs, multi), check_targets(targets, multi)
     rng, size = torch.Generator().manual_seed(seed), len(probs)
     if not size: raise SoftLabelError('There are no items to resample.')
-    values, labelled = metric.items(probs, targets, multi) if isinstance(metric, ItemMetric) else (None, None)
+    values, labelled = metric.items(probs, targets, multi) if hasattr(metric, 'items') else (None, None)
     draws = []
     for _ in range(n):
         i = torch.randint(size, (size,), generator=rng)
         draws.append(metric(probs[i], targets[i], multi) if values is None else values[i].sum()/labelled[i].sum())
     tail = (1 - level)/2
     return tuple(torch.stack(draws).float().nanquantile(torch.tensor([tail, 1 - tail])).tolist())
+
+# %% ../nbs/03_metrics.ipynb #f6714f11
+class _OneTarget(GetAttr):
+    "A learner as a metric sees it that is about one of several targets"
+    _default = 'learn'
+    def __init__(self, learn, target: int):
+        loss = innermost(learn.loss_func)
+        if not hasattr(loss, 'losses'): raise SoftLabelError(f'The loss {_short(loss)} does not know its targets apart. Leave `loss_func=` out, or use `SumOfLosses`.')
+        if target >= len(learn.yb): raise SoftLabelError(f'target is {target}, but there are {len(learn.yb)}, 0 to {len(learn.yb) - 1}.')
+        self.learn, self.target, self.yb = learn, target, (learn.yb[target],)
+        self.pred, self.loss_func, self.y = loss.split(learn.pred)[target], loss.losses[target], learn.yb[target]
+
+class _OnTarget(Metric):
+    "A metric of one target, with numbers of its own"
+    def __init__(self, metric, target: int):
+        self.given, self.target, metric = metric, target, mk_metric(metric)
+        self.metric = object.__new__(type(metric)) # `copy` would hand out ours again, as they are pickled by name
+        vars(self.metric).update(vars(metric))
+
+    def __reduce__(self): return on_target, (self.given, self.target)
+    def reset(self): self.metric.reset()
+    def accumulate(self, learn): self.metric.accumulate(_OneTarget(learn, self.target))
+    @property
+    def value(self): return self.metric.value
+    @property
+    def name(self): return f'{self.metric.name}_{self.target}'
+
+def on_target(
+    metric,      # A metric of this module or of fastai
+    target: int, # Which target, from 0
+) -> Metric:     # For `metrics=[…]`, named like 'kl_divergence_1'
+    "`metric` of one of several targets"
+    _check_count(target, 'target', 0)
+    return _OnTarget(metric, target)
 
 # %% ../nbs/03_metrics.ipynb #bcbc89c9
 class SoftDice(SoftMetric):
@@ -319,9 +361,8 @@ class SoftDice(SoftMetric):
         return 1 - values, size
 
     def __call__(self, probs: Tensor, targets: Tensor, multi: bool = False) -> Tensor:
-        values, labelled = self.items(probs, targets, multi)
-        probs = _tensor(probs, 'predictions')
-        if (off := ~((probs >= 0) & (probs <= 1))).any(): raise SoftLabelError(f'The predictions hold {probs[off][0].item():.4g}, which is no probability. Give what `learn.get_preds()` returns.')
+        self.items(probs, targets, multi) # shapes first
+        values, labelled = self.items(check_preds(probs, multi), targets, multi)
         return values.sum()/labelled.sum()
 
     def reset(self): self.total, self.count = 0., 0

@@ -156,10 +156,11 @@ class ScoreHistogram:
         return self
 
 def streamed_ood_metrics(
-    inn: ScoreHistogram, # In-domain
-    out: ScoreHistogram, # OOD
+    inn: ScoreHistogram | Tensor | Sequence, # In-domain; scores (N,) are put into a histogram
+    out: ScoreHistogram | Tensor | Sequence, # OOD, likewise
 ) -> dict:               # As `ood_metrics`, and `bound`: how far `auroc` may be off
     "How well scores tell in-domain from OOD items, from histograms"
+    inn, out = (h if isinstance(h, ScoreHistogram) else ScoreHistogram().add(_scores(h, which).cpu()) for h, which in ((inn, 'in-domain'), (out, 'OOD')))
     for h, which in ((inn, 'in-domain'), (out, 'OOD')):
         if not h.counts.any(): raise SoftLabelError(f'There are no {which} scores: a ranking needs items of both kinds.')
         if h.n_nan: raise SoftLabelError(f'{int(h.n_nan)} of the {which} scores are NaN. Did the model give NaN logits?')

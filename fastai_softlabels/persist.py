@@ -31,11 +31,12 @@ from fastai.vision.learner import create_timm_model, create_unet_model, create_v
 from fastai.vision.models import xresnet
 from fastai.vision.models.unet import DynamicUnet
 from .core import SoftLabelError, _check_learner, _short
-from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat
+from .losses import Remembering, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, innermost
+from .blocks import target_of, targets_of
 from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
-from .data import InferSumOfLosses, NameUnreadable, SoftCategorize, SoftCategoryBlock, SoftMultiCategorize, SoftMultiCategoryBlock
+from .data import InferLoss, NameUnreadable, SoftCategorize, SoftCategoryBlock, SoftMultiCategorize, SoftMultiCategoryBlock
 from .masks import NameCodes, OpenSoftMask, SameSize, SoftMaskBlock
-from .confidence import Abstaining, TemperatureScaled, innermost, _randomness_kept
+from .confidence import Abstaining, TemperatureScaled, _randomness_kept
 
 # %% auto #0
 __all__ = ['whole_file', 'save_soft_learner', 'about_soft_learner', 'load_soft_learner']
@@ -90,7 +91,7 @@ _TRANSFORMS = {ToTensor: (), IntToFloatTensor: ('div', 'div_mask'), Normalize: (
                AffineCoordTfm: ('size', 'mode', 'pad_mode', 'mode_mask', 'align_corners'),
                RandomResizedCropGPU: ('size', 'min_scale', 'ratio', 'mode', 'valid_scale', 'max_scale', 'mode_mask')}
 _SIZED, _AUGMENTS = (Resize, CropPad, RandomCrop, RandomResizedCrop), (Dihedral, Flip, Rotate, Warp, Zoom)
-_INPUTS, _OURS = (PILImage, PILImageBW), (SameSize, NameCodes, InferSumOfLosses, NameUnreadable) # the latter come with the block
+_INPUTS, _OURS = (PILImage, PILImageBW), (SameSize, NameCodes, InferLoss, NameUnreadable) # the latter come with the block
 
 # %% ../nbs/10_persist.ipynb #ced06752
 def _plain_value(v, what: str):
@@ -209,7 +210,7 @@ def _describe_arch(learn: Learner, model: nn.Module) -> dict | None:
         else: name, args = 'vision_learner', _read_head(model[1])
         args = {'source': found[0], 'arch': found[1], 'n_in': n_in, **args}
         arch = {'name': name, 'args': {k: _plain_value(v, f'`{k}`') for k, v in args.items()}}
-        return arch if _same_model(_build(arch, learn.dls.c), model) else None
+        return arch if _same_model(_build(arch, len(target_of(learn).vocab)), model) else None
     except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, StopIteration, TypeError, ValueError):
         return None # built in a way of its own; what stands in our way would stand in the way of whoever loads the file
 
@@ -217,9 +218,8 @@ def _describe_arch(learn: Learner, model: nn.Module) -> dict | None:
 def _target_of(dls: DataLoaders, remedy: str):
     "The soft-label transform of the only target; raise `SoftLabelError` where there is none"
     if not isinstance(dls, DataLoaders): raise SoftLabelError(f'`dls` is a {type(dls).__name__}; expected `DataLoaders`. {remedy}')
-    tls = list(getattr(dls.valid_ds, 'tls', []))
-    targets = tls[getattr(dls.valid_ds, 'n_inp', 1):]
-    found = [t for tl in targets for t in tl.tfms if type(t) in _BLOCKS]
+    targets = targets_of(dls)
+    found = [t.tfm for t in targets if type(t.tfm) in _BLOCKS]
     if len(targets) != 1 or len(found) != 1:
         raise SoftLabelError(f'Of the targets of these DataLoaders ({len(targets)}) {len(found)} have soft labels; expected one target, of `SoftCategoryBlock`, `SoftMultiCategoryBlock` or `SoftMaskBlock`. {remedy}')
     return found[0]
@@ -227,9 +227,9 @@ def _target_of(dls: DataLoaders, remedy: str):
 def _describe_loss(loss) -> tuple:
     "The loss that the model was trained with (None if it is not ours), the temperature and the threshold, and its name"
     thresh = temperature = None
-    while type(loss) in (Abstaining, TemperatureScaled): # one around the other, in either order, or twice
+    while type(loss) in (Abstaining, TemperatureScaled, Remembering): # one around the other, in any order, or twice
         if type(loss) is Abstaining: thresh = max(float(loss.thresh), thresh or 0.)
-        else: temperature = float(loss.temperature)*(temperature or 1.)
+        if type(loss) is TemperatureScaled: temperature = float(loss.temperature)*(temperature or 1.)
         loss = loss.loss
     return _describe(loss, type(loss).__name__, _LOSSES[type(loss)]) if type(loss) in _LOSSES else None, temperature, thresh, type(loss).__name__
 
@@ -389,8 +389,8 @@ def load_soft_learner(
     made = model is None
     with _named(path):
         if made:
-            with torch.device('meta'): _check_weights(_build(arch, dls.c, path), path) # sizes without memory: the file may ask for anything
-            model = _build(arch, dls.c, path)
+            with torch.device('meta'): _check_weights(_build(arch, len(target_of(dls).vocab), path), path) # sizes without memory: the file may ask for anything
+            model = _build(arch, len(target_of(dls).vocab), path)
         _load_weights(model, path)
     with _named(path): loss = _around(loss or dls.train_ds.loss_func, about, path)
     learn = Learner(dls, model.eval().to(dls.device), loss_func=loss)

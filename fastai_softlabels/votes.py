@@ -12,7 +12,9 @@ from warnings import warn
 
 import krippendorff, numpy as np, pandas as pd
 
-from .core import SoftLabelError, UnknownNameError, _as_table, _check_classes, _check_columns, _check_count, _check_learner, _check_number, _read_numbers, _short, entropy
+from .core import SoftLabelError, UnknownNameError, _as_table, _check_classes, _check_columns, _check_count, _check_learner, _check_number, _read_numbers, _repr, _short, check_inferred, entropy, nearest, text_holds
+from .losses import innermost
+from .blocks import labels_of, loss_of, refuse_distributed, target_of
 
 # %% auto #0
 __all__ = ['votes_to_soft', 'krippendorff_alpha', 'item_weights', 'dawid_skene', 'read_label_studio', 'preds_to_soft']
@@ -32,7 +34,7 @@ def _items(df, item):
     "What names each row, once"
     items, where = (df.index, 'the index') if item is None else (df[item], f'column {item!r}')
     _first(df, items.isna(), lambda i: f'the item in {where} is missing. Fill it in, or drop the row.')
-    _first(df, items.duplicated(), lambda i: f'the item {items.tolist()[i]!r} stands in the table before. Expected a row for each item.')
+    _first(df, items.duplicated(), lambda i: f'the item {_repr(items.tolist()[i])} stands in the table before. Expected a row for each item.')
     return _plain_index(items)
 
 def _codes(df, column) -> tuple:
@@ -55,11 +57,13 @@ def _long(df, item, label, annotator, weight):
     _first(df, df[label].isna(), lambda i: f'the label in column {label!r} is missing. Drop the row: who did not vote has no row.')
     if annotator is not None:
         _first(df, df[annotator].isna(), lambda i: f'the annotator in column {annotator!r} is missing. Fill it in, or leave `annotator=` out.')
-        _first(df, df.duplicated([item, annotator]), lambda i: f'annotator {df[annotator].iloc[i]} voted on item {df[item].iloc[i]!r} before. Keep one vote of each annotator for each item (`df.drop_duplicates`).')
+        _first(df, df.duplicated([item, annotator, label]), lambda i: f'annotator {_repr(df[annotator].iloc[i])} voted {_repr(df[label].iloc[i])} on item {_repr(df[item].iloc[i])} before. Keep one vote of each annotator for each item (`df.drop_duplicates`).')
+        _first(df, df.duplicated([item, annotator]), lambda i: f'annotator {_repr(df[annotator].iloc[i])} voted on item {_repr(df[item].iloc[i])} before, for another class. If that is a second opinion, keep one of them. If an annotator may name several classes, they do not exclude each other: make a list of lists of each item\'s votes, one for each annotator '
+               f'(`df.groupby([{_repr(item)}, {_repr(annotator)}])[{_repr(label)}].agg(list).groupby({_repr(item)}).agg(list)`), which `SoftMultiCategoryBlock` reads as shares of the annotators.')
     w = None
     if weight is not None:
         w = pd.to_numeric(df[weight].astype(object), errors='coerce').to_numpy(float)
-        _first(df, ~(np.isfinite(w) & (w >= 0)), lambda i: f'the weight is {df[weight].iloc[i]!r}. Expected a finite number, 0 or more.')
+        _first(df, ~(np.isfinite(w) & (w >= 0)), lambda i: f'the weight is {_repr(df[weight].iloc[i])}. Expected a finite number, 0 or more.')
     (rows, items), (codes, names) = pd.factorize(df[item]), _codes(df, label)
     return _plain_index(items), names, _count(rows, codes, len(items), len(names), w)
 
@@ -75,10 +79,14 @@ def _wide(df, item, annotators):
     return items, list(at), tally
 
 # %% ../nbs/05_votes.ipynb #a99e7146
+def _how_to_read(cell) -> str:
+    found = text_holds(cell, set()) if isinstance(cell, str) else None
+    return f' It looks like {found[0]}: read it by {found[1]} first.' if found else ''
+
 def _listed(df, item, lists):
     "One column that holds a list of votes for each item"
     _check_columns(df, item, lists)
-    _first(df, [isinstance(v, (str, Mapping)) or not np.iterable(v) for v in df[lists]], lambda i: f'{df[lists].iloc[i]!r} in column {lists!r} is no list of votes. One vote is a list of one; counts need a column for each class (`counts=`).')
+    _first(df, [isinstance(v, (str, Mapping)) or not np.iterable(v) for v in df[lists]], lambda i: f'{_short(df[lists].iloc[i])} in column {lists!r} is no list of votes.{_how_to_read(df[lists].iloc[i])} One vote is a list of one; counts need a column for each class (`counts=`).')
     def no_vote(v): return not isinstance(v, Hashable) or v is None or v is pd.NA or v != v
     _first(df, [any(map(no_vote, votes)) for votes in df[lists]], lambda i: f'{_short(next(filter(no_vote, df[lists].iloc[i])))} stands among the votes {_short(df[lists].iloc[i])}. Each vote is a name; a missing one: leave it out.')
     at, items = {}, _items(df, item)
@@ -99,7 +107,7 @@ def _read_form(df, item, label, counts, annotators, lists, annotator, weight) ->
         for name, value in (('annotator', annotator), ('weight', weight)):
             if value is not None: raise SoftLabelError(f'`{name}=` is for the long form, which has a row for each vote (`label=`).')
     for name, columns in (('counts', counts), ('annotators', annotators)):
-        if columns is not None and not _check_classes(columns, f'`{name}`'): raise SoftLabelError(f'`{name}` names no column.')
+        if columns is not None and not _check_classes(columns, f'`{name}`', 'columns'): raise SoftLabelError(f'`{name}` names no column.')
     _check_columns(df, item, what='`item`')
     if label is not None: return _long(df, item, label, annotator, weight)
     if annotators is not None: return _wide(df, item, list(annotators))
@@ -109,7 +117,7 @@ def _read_form(df, item, label, counts, annotators, lists, annotator, weight) ->
 def votes_to_soft(
     df: pd.DataFrame,                        # The table of votes
     item: str | None,                        # Column that names the item; `None` for the index (not for the long form)
-    label: str | None = None,                # Long form: the column of the class that was chosen, a row for each vote
+    label: str | None = None,                # Long form: the column of the class that was chosen, a row for each vote (of people who choose one class each)
     counts: Sequence | None = None,          # Count form: a column for each class
     annotators: Sequence | None = None,      # Wide form: a column for each annotator, with gaps
     lists: str | None = None,                # List form: a column that holds lists of votes
@@ -120,7 +128,7 @@ def votes_to_soft(
     unsure_as: str = 'drop',                 # 'drop' them, 'spread' them over all classes, or make them a 'class' of that name
     prior: float = 0.,                       # Add-α smoothing: this much is added to each class's votes
     min_votes: int | None = None,            # Leave out (and warn about) items with fewer votes; by default an item without any is an error
-) -> pd.DataFrame:                           # By item: a probability for each class, then `n_votes`, `entropy` (nats), `agreement`
+) -> pd.DataFrame:                           # By item: a probability for each class, then `n_votes`, `entropy` (nats), `agreement`; `attrs['classes']` has the classes
     """Soft labels from votes: shares of the votes, exactly, unless `prior` or `unsure_as` say otherwise
 
     `agreement` is the share of pairs of annotators who agree (Fleiss 1971), among the votes that name a class; NaN where
@@ -134,10 +142,17 @@ def votes_to_soft(
     if label is not None and item is None: raise SoftLabelError('The long form has a row for each vote: name the column of the item in `item=`.')
     df, vocab = _as_table(df), None if vocab is None else _check_classes(vocab, '`vocab`')
     items, names, tally = _read_form(df, item, label, counts, annotators, lists, annotator, weight)
+    _check_names(items, names, tally, vocab, counts is not None, unsure)
     classes = _vocab(names, vocab, counts is None, unsure, unsure_as)
     return _finish(items, classes, *_votes_by_class(items, names, tally, classes, unsure, unsure_as), prior, min_votes)
 
 # %% ../nbs/05_votes.ipynb #a1f0a840
+def _check_names(items, names, tally, vocab, are_columns, unsure):
+    "See that inferred names are names, and that those of `unsure` occur"
+    for c in unsure:
+        if c not in names: raise UnknownNameError(f'`unsure` names {_repr(c)}, but no vote says so: they say {_short(names)}.{nearest(c, names)} Correct it, or leave it out.')
+    if vocab is None and not are_columns: check_inferred([n for n in names if n not in unsure], lambda n: f'Item {_repr(items[(tally[:, names.index(n)] > 0).argmax()])}')
+
 def _vocab(names, vocab, sort, unsure, unsure_as) -> list:
     "The classes, in order"
     classes = [c for c in (names if vocab is None else vocab) if c not in unsure]
@@ -151,7 +166,7 @@ def _votes_by_class(items, names, tally, classes, unsure, unsure_as) -> tuple:
     "Votes by item and class, with and without those that are spread"
     at, known = {n: j for j, n in enumerate(names)}, {*classes, *unsure}
     for j in (j for n, j in at.items() if n not in known):
-        if (voted := tally[:, j] > 0).any(): raise UnknownNameError(f'Item {items[voted.argmax()]!r}: the class {names[j]!r} is not in the vocab {classes}. Correct the vote, add the class to `vocab=`, or name it in `unsure=`.')
+        if (voted := tally[:, j] > 0).any(): raise UnknownNameError(f'Item {_repr(items[voted.argmax()])}: the class {_repr(names[j])} is not in the vocab {_short(classes)}.{_how_to_read(names[j]) or nearest(names[j], classes)} Correct the vote, add the class to `vocab=`, or name it in `unsure=`.')
     named = tally if names == classes else np.stack([tally[:, at[c]] if c in at else np.zeros(len(items)) for c in classes] or [np.zeros(len(items))], 1)
     spread = [at[n] for n in unsure if n in at and unsure_as == 'spread']
     return (named + tally[:, spread].sum(1, keepdims=True)/named.shape[1] if spread else named), named
@@ -160,15 +175,17 @@ def _finish(items, classes, votes, named, prior, min_votes) -> pd.DataFrame:
     "Shares, and what the votes say about themselves"
     few = votes.sum(1) < (min_votes or 1e-12)
     if few.all() and min_votes is not None: raise SoftLabelError(f'All {len(items)} items have fewer than {min_votes} votes: with `min_votes={min_votes}` none is left.')
-    if few.any() and min_votes is None: raise SoftLabelError(f'Item {items[few.argmax()]!r} has no votes ({int(few.sum())} of {len(items)} items). Leave such items out with `min_votes=1`, or choose another `unsure_as=`.')
+    if few.any() and min_votes is None: raise SoftLabelError(f'Item {_repr(items[few.argmax()])} has no votes ({int(few.sum())} of {len(items)} items). Leave such items out with `min_votes=1`, or choose another `unsure_as=`.')
     if few.any():
-        warn(f'{int(few.sum())} of {len(items)} items have fewer than {min_votes} votes and are left out, the first is {items[few.argmax()]!r}.')
+        warn(f'{int(few.sum())} of {len(items)} items have fewer than {min_votes} votes and are left out, the first is {_repr(items[few.argmax()])}.')
         items, votes, named = items[~few], votes[~few], named[~few]
     n, m, whole = votes.sum(1), named.sum(1), (named == np.round(named)).all(1)
     pairs = np.where((m > 1) & whole, m*(m - 1), np.nan)
     soft = votes + prior if prior else votes
     soft = soft/(n + prior*len(classes))[:, None]
-    return pd.DataFrame(soft, items, classes, copy=False).assign(n_votes=n, entropy=entropy(soft).numpy(), agreement=(np.einsum('ij,ij->i', named, named) - m)/pairs)
+    res = pd.DataFrame(soft, items, classes, copy=False).assign(n_votes=n, entropy=entropy(soft).numpy() if len(classes) > 1 else 0., agreement=(np.einsum('ij,ij->i', named, named) - m)/pairs)
+    res.attrs['classes'] = classes
+    return res
 
 # %% ../nbs/05_votes.ipynb #1ccc308f
 def krippendorff_alpha(
@@ -178,7 +195,7 @@ def krippendorff_alpha(
     "Krippendorff's α of the votes behind a table of soft labels"
     if level not in ('nominal', 'ordinal'): raise SoftLabelError(f"level is {level!r}; expected 'nominal' or 'ordinal'.")
     soft = _as_table(soft)
-    _check_columns(soft, 'n_votes', 'entropy', 'agreement')
+    if missing := [c for c in ('n_votes', 'entropy', 'agreement') if c not in soft]: raise UnknownNameError(f'The table has no column {missing[0]!r}; its columns are {_short(list(soft.columns))}. α is computed from what `votes_to_soft` makes of the votes: `krippendorff_alpha(votes_to_soft(votes, …))`.')
     classes, name = soft.drop(columns=['n_votes', 'entropy', 'agreement']), lambda i: f'Row {soft.index[i]}'
     try: shares = _read_numbers(classes, list(classes), name).astype(float)
     except ValueError: shares = np.zeros((1, 1)) # other columns, or none
@@ -203,7 +220,7 @@ def item_weights(
     if not len(n): raise SoftLabelError('There are no items to weigh.')
     if cap is not None: _check_number(cap, 'cap', 'a number above 0', lambda c: c > 0)
     bad = ~(np.isfinite(n) & (n > 0))
-    if bad.any(): raise SoftLabelError(f'Item {int(bad.argmax())} has {list(n_votes)[int(bad.argmax())]!r} votes. Expected a number above 0; leave such items out.')
+    if bad.any(): raise SoftLabelError(f'Item {int(bad.argmax())} has {_repr(list(n_votes)[int(bad.argmax())])} votes. Expected a number above 0; leave such items out.')
     n = n if cap is None else np.minimum(n, cap)
     return n/n.mean()
 
@@ -227,7 +244,7 @@ def dawid_skene(
         if column is None: raise SoftLabelError(f'`{name}` is None: name the column.')
     df = _as_table(df)
     shares = votes_to_soft(df, item, label=label, annotator=annotator, vocab=vocab)
-    classes = list(shares.columns[:-3])
+    classes = shares.attrs['classes']
     label_codes = pd.Index(classes, dtype=object).get_indexer(np.asarray(df[label], dtype=object)) # plain integers, as crowd-kit does not take every type
     votes = pd.DataFrame(dict(task=shares.index.get_indexer(np.asarray(df[item])), worker=pd.factorize(df[annotator])[0], label=label_codes))
     res = DawidSkene(n_iter=n_iter).fit_predict_proba(votes).reindex(index=range(len(shares)), columns=range(len(classes)), fill_value=0.)
@@ -236,45 +253,82 @@ def dawid_skene(
     return res
 
 # %% ../nbs/05_votes.ipynb #974dcdd7
+_REMEDY = 'Export the project as "JSON", not "JSON-MIN" or "CSV"'
+
 def _tasks(path) -> list:
     "The tasks in an export"
-    remedy = 'Export the project as "JSON", not "JSON-MIN"'
     try: tasks = json.loads(Path(path).read_text(encoding='utf-8'))
-    except FileNotFoundError as e: raise FileNotFoundError(f'The file {path} does not exist. {remedy}, and name the file.') from e
+    except FileNotFoundError as e: raise FileNotFoundError(f'The file {path} does not exist. {_REMEDY}, and name the file.') from e
     except OSError as e: raise type(e)(f'{path} cannot be read as a file: {e.strerror}. Name the exported file.') from e
-    except ValueError as e: raise SoftLabelError(f'{path} is no JSON export of Label Studio: {e}. {remedy}.') from e
-    if not isinstance(tasks, list): raise SoftLabelError(f'{path} holds a {type(tasks).__name__}; expected a list of tasks. {remedy}.')
-    if odd := [t for t in tasks if not isinstance(t, dict)]: raise SoftLabelError(f'Task {_short(odd[0])} in {path} is a {type(odd[0]).__name__}; expected a dict. {remedy}.')
+    except ValueError as e: raise SoftLabelError(f'{path} is no JSON export of Label Studio: {e}. {_REMEDY}.') from e
+    if not isinstance(tasks, list): raise SoftLabelError(f'{path} holds a {type(tasks).__name__}; expected a list of tasks. {_REMEDY}.')
+    if odd := [t for t in tasks if not isinstance(t, dict)]: raise SoftLabelError(f'Task {_short(odd[0])} in {path} is a {type(odd[0]).__name__}; expected a dict. {_REMEDY}.')
+    if tasks and 'data' not in tasks[0] and 'annotations' not in tasks[0]: raise SoftLabelError(f'{path} has one record for each annotation, with {_short(list(tasks[0]))}, as the format "JSON-MIN" has it. {_REMEDY}.')
     return tasks
 
+def _annotator_name(who):
+    "Who made an annotation: an id, or what identifies a person best"
+    return next((who[k] for k in ('email', 'id', 'username') if who.get(k)), None) if isinstance(who, dict) else who
+
+def _results(task: dict, path) -> list:
+    "What was chosen in a task: question, labels, and annotator, of each annotation that counts"
+    res = []
+    for a in task.get('annotations') or []:
+        if a.get('was_cancelled'): continue
+        who, results = _annotator_name(a.get('completed_by')), a.get('result') or []
+        try: chosen = [(r.get('from_name'), r['value']['choices'], who) for r in results if r.get('type') == 'choices']
+        except (KeyError, TypeError) as e: raise SoftLabelError(f'Task {task.get("id")} in {path} has choices in a form that is not known (no {e}). Export it anew as "JSON".') from e
+        res += chosen or [(None, [], who)]
+    return res
+
 def read_label_studio(
-    path: str | Path,      # JSON export of a project with choices
-    key: str = 'image',    # Which of a task's data names the item
-) -> pd.DataFrame:         # item, label, annotator: a row for each vote
-    "The votes in a Label Studio export, as a long table for `votes_to_soft`"
+    path: str | Path,             # JSON export of a project with choices
+    key: str = 'image',           # Which of a task's data names the item
+    question: str | None = None,  # Which question, by the `name` of its `Choices` tag, where there are several
+) -> pd.DataFrame: # item, label, annotator: a row for each vote
+    "The votes in a Label Studio export, as a long table for `votes_to_soft`; warns of annotations that chose nothing"
     rows, tasks = [], _tasks(path)
     for t in tasks:
         data = t.get('data') or {}
         if key not in data: raise UnknownNameError(f'Task {t.get("id")} in {path} has no {key!r} in its data, which has {list(data)}. Name another `key=`.')
-        for a in t.get('annotations') or []:
-            if a.get('was_cancelled'): continue
-            try: rows += [(data[key], c, a.get('completed_by')) for r in a.get('result') or [] if r.get('type') == 'choices' for c in r['value']['choices']]
-            except (KeyError, TypeError) as e: raise SoftLabelError(f"Task {t.get('id')} in {path} has choices in a form that is not known (no {e}). Export it anew as \"JSON\".") from e
-    if not rows: raise SoftLabelError(f'{path} holds {len(tasks)} tasks, but no choices in any annotation.')
-    return pd.DataFrame(rows, columns=['item', 'label', 'annotator'])
+        rows += [(data[key], *r) for r in _results(t, path)]
+    _check_question(rows, tasks, question, path)
+    votes = [(item, c, who) for item, asked, chosen, who in rows if question in (None, asked) for c in chosen]
+    if nothing := sum(not chosen for _, asked, chosen, _ in rows if question in (None, asked)): warn(f'{nothing} annotations in {path} chose nothing and are left out. Where classes do not exclude each other, that may be an answer ("none of them"), which this table cannot hold.')
+    return pd.DataFrame(votes, columns=['item', 'label', 'annotator'])
+
+# %% ../nbs/05_votes.ipynb #56431884
+def _check_question(rows, tasks, question, path):
+    "Refuse an export without choices, and one with several questions of which none is named"
+    asked = list(dict.fromkeys(q for _, q, chosen, _ in rows if chosen))
+    if not asked:
+        types = sorted({str(r.get('type')) for t in tasks for a in t.get('annotations') or [] for r in a.get('result') or []} - {'choices'})
+        raise SoftLabelError(f'{path} holds {len(tasks)} tasks, but no choices in any annotation{f"; what it has is {_short(types)}, which this function does not read" if types else ""}.')
+    if question is not None and question not in asked: raise UnknownNameError(f'{path} has no question {question!r}; it has {_short(asked)}.{nearest(question, asked)}')
+    if question is None and len(asked) > 1: raise SoftLabelError(f'{path} asks several questions, {_short(asked)}, whose answers would be mixed into one label. Name one: `question={_repr(asked[0])}`.')
 
 # %% ../nbs/05_votes.ipynb #16190494
 def preds_to_soft(
     learn,                   # The teacher, a `Learner` whose loss has an `activation`
     files: Sequence,         # Items as `learn.dls.test_dl` takes them: image files, or a table, whose index then names them
     temperature: float = 1., # Logits are divided by it: above 1 softer, below 1 sharper
-) -> pd.DataFrame:           # By item: a probability for each class, ready for `SoftLabelReader(df, None, classes)`
+    target: int | None = None,     # Which target, where there are several
+    vocab: Sequence | None = None, # Class names in order, where no block says them; by default 0 to K − 1
+) -> pd.DataFrame:           # By item: a probability for each class, ready for `SoftLabelReader(df, None)`
     "A teacher's predictions as a table of soft labels"
     _check_number(temperature, 'temperature', 'a finite number above 0', lambda t: 0 < t < float('inf'))
     _check_learner(learn)
     if isinstance(files, (str, Path)) or not hasattr(files, '__len__'): raise SoftLabelError(f'`files` is a {type(files).__name__}; expected a list of items. For a folder: `get_image_files(folder)`.')
     if not len(files): raise SoftLabelError('There are no items to predict.')
-    if not hasattr(learn.loss_func, 'activation'): raise SoftLabelError(f'The loss {learn.loss_func} has no `activation`, so its logits cannot become probabilities.')
+    refuse_distributed(learn, '`preds_to_soft`')
+    found = target_of(learn, target)
+    loss = loss_of(learn, found.index)
+    if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so its logits cannot become probabilities.')
     logits = learn.get_preds(dl=learn.dls.test_dl(files), act=lambda x: x)[0]
+    if found.n_targets > 1: logits = innermost(learn.loss_func).split(logits)[found.index]
+    if logits.ndim != 2: raise SoftLabelError(f'The model predicts {tuple(logits.shape)}; a table takes predictions (N,K), one row for each item. Save masks as files.')
     names = files.index if hasattr(files, 'iloc') else [f.as_posix() if isinstance(f, Path) else str(f) for f in files]
-    return pd.DataFrame(learn.loss_func.activation(logits/temperature).double().numpy(), index=names, columns=list(learn.dls.vocab))
+    classes = labels_of(learn, logits.shape[1], target, vocab).vocab
+    res = pd.DataFrame(loss.activation(logits/temperature).double().numpy(), index=names, columns=classes)
+    res.attrs['classes'] = classes
+    return res

@@ -531,7 +531,7 @@ CONFIDENCE = [
     Row('ConfidenceMeter', 'temperature of 0', lambda t: ConfidenceMeter(temperature=0), ValueError, ['temperature is 0', 'above 0']),
     Row('ConfidenceMeter', 'negative setting', lambda t: ConfidenceMeter(k=-1), ValueError, ['k is -1', '0 or more']),
     Row('ConfidenceMeter.add', 'a tuple of predictions', lambda t: ConfidenceMeter().add((torch.rand(2, 2),)), SoftLabelError, ['is a tuple', 'logits (N,C)']),
-    Row('head_of', 'loss of neither kind', lambda t: head_of(MSELossFlat()), SoftLabelError, ['neither a softmax nor a sigmoid', '`SoftCategoryBlock`']),
+    Row('reads_of', 'loss of neither kind', lambda t: reads_of(MSELossFlat()), SoftLabelError, ['neither a softmax nor a sigmoid', '`SoftCategoryBlock`']),
     Row('OODConfidence', 'no items', lambda t: OODConfidence([]), SoftLabelError, ["'ood' is empty", 'Is the folder right?']),
     Row('OODConfidence', 'no set', lambda t: OODConfidence({}), SoftLabelError, ['names no set']),
     Row('OODConfidence', 'an empty set among others', lambda t: OODConfidence({'a': FILES, 'b': []}), SoftLabelError, ["'b' is empty"]),

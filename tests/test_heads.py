@@ -5,8 +5,8 @@ import numpy as np, pytest, torch
 from fastai.vision.all import ColReader, CrossEntropyLossFlat, DataBlock, ImageBlock, Learner, Pipeline, RandomSplitter, Resize, load_learner, noop
 from torch import nn
 
-from fastai_softlabels.all import (NONE_OF_THESE, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock,
-                                   TensorSoftMultiCategory, abstain, compare_confidence, head_of, ood_metrics, score_bins, sigmoid_confidence, sigmoid_score, softmax_confidence, softmax_score, temperature_scale,
+from fastai_softlabels.all import (DONT_KNOW, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock,
+                                   TensorSoftMultiCategory, abstain, compare_confidence, ood_metrics, reads_of, score_bins, sigmoid_confidence, sigmoid_score, softmax_confidence, softmax_score, temperature_scale,
                                    train_two_heads)
 from conftest import DIGITS
 
@@ -53,7 +53,7 @@ def test_same_start_same_order(digits, votes):
     seen = {}
     def fit(learn):
         start = torch.cat([p.flatten() for p in learn.model.parameters()]).clone()
-        seen[head_of(learn.loss_func)] = (start.detach(), [learn.dls.train.one_batch()[0].sum().item() for _ in range(2)])
+        seen[reads_of(learn.loss_func)] = (start.detach(), [learn.dls.train.one_batch()[0].sum().item() for _ in range(2)])
         learn.fit(1, 1e-2)
     torch.manual_seed(7), np.random.seed(7), random.seed(7)
     states = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()
@@ -132,10 +132,9 @@ def test_abstains_where_it_is_less_sure(head, keep, heads, tmp_path):
     for l in (learn, loaded):
         for i in (int(confidence.argmin()), int(confidence.argmax())):
             shown, raw, p = l.predict(learn.dls.valid.items.iloc[i])
-            assert shown.is_none == (bool(unsure[i]) or (head == 'sigmoid' and not (probs[i] > .5).any())) and str(shown).startswith(NONE_OF_THESE) == shown.is_none
+            assert shown.is_unsure == bool(unsure[i]) == (shown == DONT_KNOW) == str(shown).startswith(DONT_KNOW)
+            assert shown.is_none == (head == 'sigmoid' and not unsure[i] and not (probs[i] > .5).any())
             torch.testing.assert_close(p, probs[i])
-            if head == 'softmax': assert (shown == NONE_OF_THESE) == bool(unsure[i])
-            else: assert not unsure[i] or list(shown.label) == []
     learn.show_results(max_n=4), learn.show_results(max_n=2, bars=True)
     learn.validate()
 
@@ -156,7 +155,7 @@ def test_called_again_it_starts_anew(heads):
     with pytest.warns(UserWarning, match='threshold of `abstain` .* is gone'): temperature_scale(learn)
     scaled = learn.loss_func
     abstain(learn, .9)
-    assert learn.loss_func.loss is scaled and head_of(learn.loss_func) == 'softmax'
+    assert learn.loss_func.loss is scaled and reads_of(learn.loss_func) == 'softmax'
 
 
 def test_an_abstaining_model_trains_on(heads):
@@ -182,5 +181,5 @@ def test_abstains_with_a_loss_that_remembers_nothing(digits, votes):
     probs = learn.get_preds()[0]
     unsure = int(probs.amax(-1).argmin())
     shown, _, p = learn.predict(learn.dls.valid.items.iloc[unsure])
-    assert shown == NONE_OF_THESE and probs[unsure].max() < res.thresh
+    assert shown == DONT_KNOW and probs[unsure].max() < res.thresh
     assert [i[0] for i in shown.items()][:1] == [DIGITS[int(p.argmax())]]

@@ -5,7 +5,7 @@ from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, Da
 from torch import nn
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftMaskBlock, SoftMultiCategoryBlock, ellipses_masks,
-                                   TemperatureScaled, best_temperature, temperature_scale)
+                                   TemperatureScaled, best_temperature, reads_of, temperature_scale)
 from conftest import DIGITS
 
 
@@ -89,7 +89,7 @@ def test_hard_labels_of_fastai(digits, votes):
     raw, y = learn.get_preds(act=noop)
     report = temperature_scale(learn)
     torch.testing.assert_close(learn.get_preds()[0], (raw/report.temperature['after']).softmax(-1))
-    assert report.soft_cross_entropy['after'] != report.soft_cross_entropy['before'] and learn.loss_func.multi is False
+    assert report.soft_cross_entropy['after'] != report.soft_cross_entropy['before'] and reads_of(learn.loss_func) == 'softmax'
 
 
 def test_a_scaled_learner_trains_on(digits, votes):
@@ -103,7 +103,7 @@ def test_a_scaled_learner_trains_on(digits, votes):
 
 def test_passes_on_what_the_loss_says():
     loss = TemperatureScaled(SoftBCEWithLogitsLossFlat(thresh=.3), 2.)
-    assert loss.multi and not loss.y_int and loss.decodes(torch.tensor([[.4, .2]])).tolist() == [[True, False]]
+    assert reads_of(loss) == 'sigmoid' and not loss.y_int and loss.decodes(torch.tensor([[.4, .2]])).tolist() == [[True, False]]
     loss.reduction = 'none'
     assert loss.loss.reduction == loss.reduction == 'none' and loss(torch.zeros(2, 3), torch.zeros(2, 3)).shape == (2, 3)
 

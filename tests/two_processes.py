@@ -6,7 +6,7 @@ from torch.nn.parallel import DistributedDataParallel
 from fastai.vision.all import Callback, DataLoader, DataLoaders, Learner, num_distrib, rank_distrib, set_seed
 from fastai.distributed import DistributedDL
 from fastai_softlabels.dice import SoftDiceCELoss, SoftDiceLoss
-from fastai_softlabels.losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat
+from fastai_softlabels.losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, reads_of
 from fastai_softlabels.all import OODConfidence
 from fastai_softlabels.metrics import *
 
@@ -38,8 +38,8 @@ def linear(n_valid: int, loss, **kw) -> Learner:
     "A fixed linear model, with `n_valid` items in batches of 4, the third last of which is unlabelled"
     set_seed(0)
     x, logits = torch.randn(16 + n_valid, 5), 2*torch.randn(16 + n_valid, 3)
-    y = logits.sigmoid() if is_multi(loss) else logits.softmax(-1)
-    y[-3] = torch.nan if is_multi(loss) else 0
+    y = logits.sigmoid() if (reads_of(loss) == 'sigmoid') else logits.softmax(-1)
+    y[-3] = torch.nan if (reads_of(loss) == 'sigmoid') else 0
     items = list(zip(x, y))
     return Learner(DataLoaders(DataLoader(items[:16], bs=4), DataLoader(items[16:], bs=4)), nn.Linear(5, 3), loss_func=loss, cbs=Split(), **kw)
 
@@ -84,8 +84,8 @@ def gradients(name: str, unlabelled: tuple, half: int = None) -> list:
     set_seed(0)
     loss, shape = LOSSES[name], (12, 3, 4, 4) if 'Dice' in name else (12, 3)
     x, logits = torch.randn(12, 5, *shape[2:]), 2*torch.randn(shape)
-    y = logits.sigmoid() if is_multi(loss) else logits.softmax(1)
-    for first, n in zip((0, 6), unlabelled): y[first:first + n] = torch.nan if is_multi(loss) else 0
+    y = logits.sigmoid() if (reads_of(loss) == 'sigmoid') else logits.softmax(1)
+    for first, n in zip((0, 6), unlabelled): y[first:first + n] = torch.nan if (reads_of(loss) == 'sigmoid') else 0
     model, cb = nn.Conv2d(5, 3, 1) if 'Dice' in name else nn.Linear(5, 3), Gradients()
     items = list(zip(x, y))[slice(None) if half is None else slice(6*half, 6*half + 6)]
     learn = Learner(DataLoaders(DataLoader(items, bs=6 if is_split() else 12), DataLoader(items, bs=6)), model, loss_func=loss, cbs=[cb, Split()])
