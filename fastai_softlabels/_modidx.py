@@ -6,6 +6,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'fastai_softlabels.blocks.check_reading': ( 'blocks.html#check_reading',
                                                                                       'fastai_softlabels/blocks.py'),
                                           'fastai_softlabels.blocks.is_loader': ('blocks.html#is_loader', 'fastai_softlabels/blocks.py'),
+                                          'fastai_softlabels.blocks.items_target': ( 'blocks.html#items_target',
+                                                                                     'fastai_softlabels/blocks.py'),
                                           'fastai_softlabels.blocks.labels_of': ('blocks.html#labels_of', 'fastai_softlabels/blocks.py'),
                                           'fastai_softlabels.blocks.loss_of': ('blocks.html#loss_of', 'fastai_softlabels/blocks.py'),
                                           'fastai_softlabels.blocks.only_target': ( 'blocks.html#only_target',

@@ -13,7 +13,7 @@ from .core import SoftLabelError, _check_classes, _check_count, _repr, _short
 from .losses import SumOfLosses, innermost, reads_of
 
 # %% auto #0
-__all__ = ['Target', 'targets_of', 'target_of']
+__all__ = ['Target', 'target_of']
 
 # %% ../nbs/01a_blocks.ipynb #4f27100b
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class Target:
     index: int = 0                 # Which of the targets it is
     n_targets: int = 1             # Of how many
 
+# %% ../nbs/01a_blocks.ipynb #7f98ad85
 def _meaning(tfms, index: int, n_targets: int) -> Target:
     "What the transforms of one target say about it"
     for t in reversed(list(tfms)):
-        if getattr(t, 'vocab', None) is None or not hasattr(t, 'c'): continue
+        if getattr(t, 'vocab', None) is None or not (hasattr(t, 'c') or isinstance(t, Categorize)): continue
         exclusive = getattr(t, 'exclusive', None)
         if isinstance(t, Categorize): exclusive = not isinstance(t, (MultiCategorize, EncodedMultiCategorize))
         return Target(list(t.vocab), exclusive, getattr(t, 'kind', 'category'), t, index, n_targets)
@@ -46,6 +47,7 @@ def targets_of(
     targets = list(getattr(o, 'tls', []))[getattr(o, 'n_inp', 1):]
     return [_meaning(tl.tfms.fs, i, len(targets)) for i, tl in enumerate(targets)]
 
+# %% ../nbs/01a_blocks.ipynb #9602fd0f
 def target_of(
     o,                         # A `Learner`, `DataLoaders`, a loader, or a data set
     target: int | None = None, # Which target, where there are several
@@ -104,6 +106,15 @@ def only_target(
     found = targets_of(o)
     if len(found) > 1: raise SoftLabelError(f'{what} is about one target, but there are {len(found)}. Train a learner for each of them.')
     return found[0] if found else Target()
+
+def items_target(
+    o,         # A `Learner`, or `DataLoaders`
+    what: str, # What is about one row of predictions for each item
+) -> Target:
+    "What the labels of the only target mean, which are of items, not of pixels"
+    found = only_target(o, what)
+    if found.kind == 'mask': raise SoftLabelError(f'{what} takes predictions (N,K), one row for each item; these labels are masks.')
+    return found
 
 # %% ../nbs/01a_blocks.ipynb #158fd665
 def refuse_distributed(

@@ -28,7 +28,7 @@ from fastai.vision.data import get_grid
 from .core import RemembersProbs, SoftLabelError, TensorSoftCategory, TensorSoftMultiCategory, _check_count, _check_learner, _check_number, _short, soft_targets
 from .data import FreshTransforms, SoftCategorize, SoftMultiCategorize
 from .losses import LossAround, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, _remembering, innermost, reads_of, remembering
-from .blocks import is_loader, labels_of, only_target, refuse_distributed, test_dl_of
+from .blocks import is_loader, items_target, labels_of, only_target, refuse_distributed, test_dl_of
 from .ood import SHARES, ConfidenceMeter, compare_readings
 from .metrics import SoftECE, _tensor, brier_score, check_targets, kl_divergence, soft_cross_entropy
 
@@ -176,7 +176,7 @@ def before_fit(self: OODConfidence):
 def before_train(self: OODConfidence):
     "See, before the first batch, that loss, validation set and OOD sets will do"
     if self.loaders is not None or not self.listens(): return
-    only_target(self.learn, '`OODConfidence`')
+    items_target(self.learn, '`OODConfidence`')
     reads_of(self.trained_with, self.n_classes())
     if not len(self.dls.valid): raise SoftLabelError('There are no validation images, so nothing to compare the OOD images with. Use a splitter that leaves some.')
     gone = [name for name, items in self.ood.items() if items is None]
@@ -382,7 +382,7 @@ def compare_confidence(
     "How sure are these models, in-domain and out of it, and how well does it tell the two apart?"
     if not isinstance(learners, Mapping) or not learners: raise SoftLabelError('Nothing to compare: give learners by name, like `{"softmax": learn}`.')
     for name, learn in learners.items(): _check_learner(learn, f'The learner {name!r}')
-    sets, vocabs = _named_sets(ood), {name: only_target(learn, '`compare_confidence`').vocab for name, learn in learners.items()}
+    sets, vocabs = _named_sets(ood), {name: items_target(learn, '`compare_confidence`').vocab for name, learn in learners.items()}
     first, *others = vocabs
     for name in others:
         if vocabs[name] != vocabs[first]: raise SoftLabelError(f'The learner {first!r} has the classes {_short(vocabs[first])}, {name!r} has {_short(vocabs[name])}. Compare learners over the same classes.')
@@ -530,7 +530,7 @@ def temperature_scale(
     _check_learner(learn)
     _check_count(seed, 'seed', 0)
     refuse_distributed(learn, '`temperature_scale`')
-    only_target(learn, '`temperature_scale`')
+    items_target(learn, '`temperature_scale`')
     LossAround(learn.loss_func) # has it an activation?
     loss = remembering(innermost(learn.loss_func))
     reads_of(loss)

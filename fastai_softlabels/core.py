@@ -21,7 +21,7 @@ from fastcore.all import patch, L
 from fastai.torch_core import TensorBase, TensorCategory, TensorMask, ShowTitle, show_title, to_np
 
 # %% auto #0
-__all__ = ['TOLERANCE', 'DONT_KNOW', 'SoftLabelError', 'UnknownNameError', 'entropy', 'RemembersProbs', 'TensorSoftCategory',
+__all__ = ['DONT_KNOW', 'SoftLabelError', 'UnknownNameError', 'entropy', 'RemembersProbs', 'TensorSoftCategory',
            'TensorSoftMultiCategory', 'TensorSoftMask', 'soft_targets', 'format_prob', 'SoftCategory', 'draw_bars',
            'check_distributions', 'check_probabilities']
 
@@ -183,9 +183,10 @@ def _read_numbers(
     _check_columns(df, *classes)
     return np.stack([_numbers_of(df[c], name) for c in classes], 1)
 
-# %% ../nbs/00_core.ipynb #f6db9796
+# %% ../nbs/00_core.ipynb #34104649
 TOLERANCE = 1e-3 # what rounding may do to a probability, or to a sum of them
 
+# %% ../nbs/00_core.ipynb #f6db9796
 def _probabilities(probs, where: str) -> Tensor:
     "`probs` as a plain tensor of floats; raise `SoftLabelError` for what holds none"
     try: probs = probs if isinstance(probs, Tensor) else torch.from_numpy(np.require(probs, requirements='CW')) # torch takes neither reversed nor read-only arrays
@@ -214,7 +215,8 @@ class RemembersProbs(TensorBase):
     def __getitem__(self, i):
         res = super().__getitem__(i)
         for k in ('probs', 'unsure'):
-            if (kept := getattr(self, k, None)) is not None: setattr(res, k, kept[i])
+            kept = getattr(self, k, None)
+            if kept is not None and kept.ndim: setattr(res, k, kept[i])
         return res
 
     def __iter__(self): return (self[i] for i in range(len(self)))
@@ -448,7 +450,7 @@ def check_distributions(
         _refuse(off & (sums > 1) & (rows <= 1).all(1), rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
                 'If each class has a probability of its own, use `SoftMultiCategoryBlock` (a reader needs `multi=True`); if these are weights, say `normalize=True`.')
         _refuse(off & (sums < 1), rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
-                'The rest belongs to no class. Is one missing? To spread it over K classes, add (1 − {s})/K to each; `normalize=True` divides by the sum instead, which makes 1 of a single number.')
+                'Is a class missing? The rest belongs to none. To spread it over K classes, add (1 − {s})/K to each; `normalize=True` divides by the sum instead, which makes 1 of a single number.')
         _refuse(off, rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
                 'If these are weights to be divided by their sum, say `normalize=True`.')
     return (rows / np.where(sums == 0, 1., sums)[:, None]).astype(np.float32)

@@ -64,6 +64,7 @@ def check_preds(
     rows = probs.movedim(1, -1) if probs.ndim > 2 else probs
     multi = multi or (probs.ndim > 2 and probs.shape[1] == 1)
     off = (rows < -TOLERANCE) | (rows > 1 + TOLERANCE) | rows.isnan()
+    if probs.ndim > 2 and off.any(): raise SoftLabelError(f'The predictions hold {rows[off][0].item():.4g}, which is no probability. Give what `learn.get_preds()` returns.')
     if not multi: off = off | ((rows.sum(-1, keepdim=True) - 1).abs() > 1e-2)
     _refuse_row(rows, off, 'predictions', multi, f'Give what `learn.get_preds()` returns{"" if multi else "; for independent classes say `multi=True`"}.')
     return probs.clamp(0, 1) if probs.is_floating_point() else probs

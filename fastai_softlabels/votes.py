@@ -196,6 +196,7 @@ def krippendorff_alpha(
     if level not in ('nominal', 'ordinal'): raise SoftLabelError(f"level is {level!r}; expected 'nominal' or 'ordinal'.")
     soft = _as_table(soft)
     if missing := [c for c in ('n_votes', 'entropy', 'agreement') if c not in soft]: raise UnknownNameError(f'The table has no column {missing[0]!r}; its columns are {_short(list(soft.columns))}. α is computed from what `votes_to_soft` makes of the votes: `krippendorff_alpha(votes_to_soft(votes, …))`.')
+    _check_columns(soft, 'n_votes', 'entropy', 'agreement')
     classes, name = soft.drop(columns=['n_votes', 'entropy', 'agreement']), lambda i: f'Row {soft.index[i]}'
     try: shares = _read_numbers(classes, list(classes), name).astype(float)
     except ValueError: shares = np.zeros((1, 1)) # other columns, or none

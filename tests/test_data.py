@@ -220,7 +220,7 @@ class TestSoftCategory:
     def test_text(self):
         assert str(SoftCategory([.004, .996], 'ab')) == 'b 1.00' and str(SoftCategory([1., 0.], 'ab')) == 'a 1.00'
         assert str(SoftCategory([.5, .3, .15, .05], 'abcd')) == 'a .50 · b .30 · c .15 · …'
-        assert str(SoftCategory([.001, .002], 'ab', multi=True)) == 'none' and str(SoftCategory([float('nan'), .5], 'ab', multi=True)) == 'b .50'
+        assert str(SoftCategory([.001, .002], 'ab', multi=True)) == 'none of these' and str(SoftCategory([float('nan'), .5], 'ab', multi=True)) == 'b .50'
 
     def test_formats_and_draws_anywhere(self):
         assert f'{SoftCategory([.6, .4], "ab"):>15}' == '  a .60 · b .40'

@@ -1,6 +1,7 @@
 "Interpretation for both blocks, against loops."
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
-from fastai.vision.all import ColReader, DataBlock, EndSplitter, ImageBlock, Learner, Resize
+from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, ImageBlock, Learner, RandomSplitter, Resize
+from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from fastai_softlabels.all import SoftCategoryBlock, SoftECE, SoftInterpretation, brier_score, entropy_correlation, SoftLabelReader, SoftMultiCategoryBlock
@@ -73,12 +74,21 @@ def test_reliability(soft):
     assert soft.plot_reliability(n_bins=3, equal_mass=True).n.tolist() == [10, 10, 10]
 
 
+def test_hard_labels_are_one_hot(digits, votes):
+    dls = DataBlock(blocks=(ImageBlock, CategoryBlock(DIGITS)), get_x=ColReader('fname', pref=digits), get_y=lambda r: str(r.label), splitter=RandomSplitter(seed=42), item_tfms=Resize(8)).dataloaders(votes, bs=16, num_workers=0)
+    learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 10)))
+    interp = SoftInterpretation.from_learner(learn)
+    p, y = (o.numpy() for o in learn.get_preds())
+    assert interp.losses.numpy() == pytest.approx(-np.log(p[np.arange(len(y)), y]), rel=1e-5)
+    assert interp.confusion_matrix() == pytest.approx(confusion_matrix(y, p.argmax(1), labels=range(10)))
+
+
 def test_suspicious_labels(soft):
     js = []
     for p, y in zip(soft.probs.double().numpy(), soft.targets.double().numpy()): js.append(.5*kl(y, (p+y)/2) + .5*kl(p, (p+y)/2))
     table = soft.suspicious_labels(5)
     assert table.js.tolist() == pytest.approx(sorted(js)[:-6:-1], abs=1e-5)
-    assert table['item'][0] == soft.dl.items.index[int(np.argmax(js))] and table.label[0] == str(soft.dl.dataset.tls[1].decode(soft.dl.dataset.tls[1][int(np.argmax(js))]))
+    assert table['item'][0] == soft.dl.items.fname.iloc[int(np.argmax(js))] and table.label[0] == str(soft.dl.dataset.tls[1].decode(soft.dl.dataset.tls[1][int(np.argmax(js))]))
 
 
 def test_pictures(soft, multi):

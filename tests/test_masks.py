@@ -11,7 +11,7 @@ from fastai.losses import BCEWithLogitsLossFlat
 from fastai.vision.all import (Brightness, Contrast, CropPad, DataBlock, Dihedral, DihedralItem, EndSplitter, Flip, FlipItem, ImageBlock, Normalize, PadMode, PILImage, RandomCrop,
                                RandomResizedCrop, RandomResizedCropGPU, Resize, ResizeMethod, Rotate, TensorImage, ToTensor, Warp, Zoom, aug_transforms)
 
-from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError,
+from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, innermost, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError,
                                    SoftMaskBlock, SoftMaskCutMix, SumOfLosses, TensorSoftMask, class_colors, mask_overlay)
 
 LAND = ['meadow', 'forest', 'unknown']
@@ -283,7 +283,7 @@ def test_losses_of_the_learner_are_looked_at_too():
 def test_losses_that_fit():
     for kw, losses in ((dict(codes=LAND), (SoftCrossEntropyLossFlat(axis=1), SoftDiceCELoss(), SoftDiceLoss())), (dict(), (SoftDiceLoss(), SoftDiceBCELoss(), SoftBCEWithLogitsLossFlat(axis=1), BCEWithLogitsLossFlat())),
                        (dict(codes=LAND, exclusive=False), (SoftDiceLoss(activation='sigmoid'), SoftDiceBCELoss(pos_weight=[1., 2., 3.])))):
-        for loss in losses: assert type(OpenSoftMask(loss_func=loss, **kw).loss_func) is type(loss)
+        for loss in losses: assert type(innermost(OpenSoftMask(loss_func=loss, **kw).loss_func)) is type(loss)
     assert type(OpenSoftMask(loss_func=SoftDiceBCELoss).loss_func) is SoftDiceBCELoss and OpenSoftMask(loss_func=partial(SoftDiceLoss, smooth=2.)).loss_func.smooth == 2
     loss = OpenSoftMask(LAND)
     assert loss.loss_func is not loss.loss_func and loss.loss_func.kind == 'softmax' and OpenSoftMask().loss_func.kind == 'sigmoid'

@@ -320,8 +320,8 @@ def test_export_and_load(digits, known, strange, tmp_path):
     torch.testing.assert_close(loaded.predict(known.iloc[-1])[2], learn.predict(known.iloc[-1])[2])
     loaded.dls = learn.dls
     loaded.logger = noop
-    with pytest.raises(SoftLabelError, match="'loader' was a DataLoader, which is not exported"): loaded.fit(1, 1e-2)
-    loaded.ood_confidence.ood['loader'] = learn.dls.test_dl(strange)
+    with pytest.raises(SoftLabelError, match="'files' was left out when the learner was exported"): loaded.fit(1, 1e-2)
+    loaded.ood_confidence.ood['files'], loaded.ood_confidence.ood['loader'] = strange, learn.dls.test_dl(strange)
     loaded.fit(1, 1e-2)
     assert loaded.ood_confidence.history.fit.unique().tolist() == [0, 1]
 

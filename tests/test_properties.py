@@ -212,7 +212,7 @@ def test_reductions_agree(case, kernel):
 @given(case=cases(CROSS_ENTROPIES, weighted=False, smoothed=False))
 def test_cross_entropy_less_kl_is_the_entropy(case):
     gap = case.loss(reduction='none')(case.z, case.y) - case.loss(reduction='none', kl=True)(case.z, case.y)
-    expected = entropy(case.y, 1) if case.exclusive else entropy(torch.stack([case.y, 1 - case.y], -1)).nan_to_num(0)
+    expected = entropy(case.y, 1) if case.exclusive else entropy(case.y, multi=True).nan_to_num(0)
     close(gap, expected, atol=1e-5)
 
 
@@ -356,7 +356,7 @@ def _rounding_may_decide(metric, p) -> bool:
 
 def _entropies(probs, p):
     "Of what is labelled: predictions and labels"
-    if p.multi: return [entropy(torch.stack([t, 1 - t], -1))[labelled] for labelled in [~p.y.isnan()] if labelled.any() for t in (probs, p.y)]
+    if p.multi: return [entropy(t, multi=True)[labelled] for labelled in [~p.y.isnan()] if labelled.any() for t in (probs, p.y)]
     return [entropy(t)[labelled] for labelled in [p.y.sum(1) > 0] if labelled.any() for t in (probs, p.y)]
 
 @of_items_or_masks

@@ -100,29 +100,28 @@ def test_costs_less_than_the_table_itself():
     df = pd.DataFrame(np.eye(10)[np.arange(n) % 10], columns=DIGITS).assign(f=[f'images/{i:06d}.png' for i in range(n)])
     ours = SoftLabelReader(df, 'f', DIGITS)
     table = ours.table.numel()*ours.table.element_size()
-    assert table == 40*n < len(pickle.dumps(ours)) < 2*table
+    assert table == 40*n < len(pickle.dumps((ours.rows, ours.probs))) < 2*table
     assert sum(len(a)*getattr(a, 'itemsize', 1) for a in vars(ours.rows).values() if hasattr(a, '__len__')) < table
 
 
 def test_copies_answer_like_the_original(tmp_path):
     names = keys(200)
     ours = reader(names)
-    pickled = pickle.dumps(ours)
-    for other in (copy.deepcopy(ours), pickle.loads(pickled)):
+    for other in (copy.deepcopy(ours), copy.copy(ours)):
         assert [other.find(k) for k in names] == list(range(200)) and torch.equal(other.table, ours.table) and other.rows == ours.rows
-    (tmp_path/'reader').write_bytes(pickled)
-    lines = f"import pickle\nr = pickle.loads(open({str(tmp_path/'reader')!r}, 'rb').read())\nprint([r.find(k) for k in list(r.rows)] == list(range(200)), type(r('/data/a/b')).__name__)"
+    (tmp_path/'reader').write_bytes(pickle.dumps(ours.rows))
+    lines = f"import pickle\nr = pickle.loads(open({str(tmp_path/'reader')!r}, 'rb').read())\nprint([r[k] for k in list(r)] == list(range(200)), len(r))"
     for seed in ('1', '2'): # hashes of Python's own would be others in each process
-        assert subprocess.run([sys.executable, '-c', lines], env={'PYTHONHASHSEED': seed, 'PYTHONPATH': str(Path(__file__).parents[1])}, capture_output=True, text=True, timeout=120).stdout.split() == ['True', 'TensorSoftCategory']
+        assert subprocess.run([sys.executable, '-c', lines], env={'PYTHONHASHSEED': seed, 'PYTHONPATH': str(Path(__file__).parents[1])}, capture_output=True, text=True, timeout=120).stdout.split() == ['True', '200']
 
 
-def test_an_exported_learner_finds_its_rows(digits, votes, tmp_path):
+def test_an_exported_learner_has_no_rows(digits, votes, tmp_path):
     block = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_y=SoftLabelReader(votes, 'fname', DIGITS), splitter=EndSplitter(.2))
     dls = block.dataloaders([digits/f for f in votes.fname], bs=16, num_workers=0)
     Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 10))).export(tmp_path/'learn.pkl')
     loaded = load_learner(tmp_path/'learn.pkl')
-    y = loaded.dls.test_dl([digits/votes.fname[5]], with_labels=True).one_batch()[1]
-    assert y[0].tolist() == pytest.approx((votes.loc[5, DIGITS]/30).tolist())
+    assert loaded.predict(digits/votes.fname[5])[0].label in DIGITS
+    with pytest.raises(SoftLabelError, match="left out when this reader was saved.*cannot look up '.*0005.png'.*build DataLoaders with a new reader"): loaded.dls.test_dl([digits/votes.fname[5]], with_labels=True).one_batch()
 
 
 def test_rows_are_new_tensors_of_their_type():

@@ -116,7 +116,7 @@ def test_a_thousand_classes(block, loss):
 def test_of_a_thousand_classes_the_largest_are_named():
     "also where each has next to nothing, or the three that have more are not all"
     names, p = [f'c{i}' for i in range(1000)], torch.full((1000,), .001)
-    assert str(SoftCategory(p, names)) == 'c0 .00 · c1 .00 · c2 .00 · …' and str(SoftCategory(p, names, multi=True)) == 'none'
+    assert str(SoftCategory(p, names)) == 'c0 .00 · c1 .00 · c2 .00 · …' and str(SoftCategory(p, names, multi=True)) == 'none of these'
     p[5:8] = torch.tensor([.01, .03, .02])
     assert str(SoftCategory(p/p.sum(), names)) == 'c6 .03 · c7 .02 · c5 .01 · …'
 
