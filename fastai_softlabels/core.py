@@ -83,6 +83,8 @@ _NO_NAME = { # what a whole text may look like → what it seems to be, and how 
     r'[-+]?(?:\d+\.\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\d+e[-+]?\d+': ('a decimal number', '`float(text)`'),
     r'[-+]?0?,\d+': ('a decimal number', "`float(text.replace(',', '.'))`"),
     r'(?:[\w.]*(?:array|tensor|Tensor\w+)\()?\[[-+\d.,e\s\[\]]*[.\s][-+\d.,e\s\[\]]*\](?:, dtype=[\w.]+)?\)?': ('a printed array', 'give its numbers columns of their own, or `text.strip("[]").split()`'),
+    r'[-+]?[\d.]+(?:\s+[-+]?[\d.]+)+|[-+]?[\d.]+(?:\s*[;|]\s*[-+]?[\d.]+)+|[-+]?[\d.]+(?:\s*,\s*[-+]?[\d.]+){2,}': ('several numbers in one text', '`[float(x) for x in text.split()]`, with the separator that it has'),
+    r'[\[{].*[,:].*[\]}]': ('a list or dict written as text', '`json.loads(text)`, once its names are written in quotes'),
     r'(?:\w+\.)?(?:Counter|defaultdict|OrderedDict|dict|L|set|frozenset)\(.*\)': ('a printed Python object', 'give the object itself, or write it as JSON'),
     r'[^:=,;|]+[:=]\s*[\d.]+%?(?:\s*[,;|\s]\s*[^:=,;|]+[:=]\s*[\d.]+%?)+': ('several classes with a number each', '`dict(part.split(":") for part in text.split(","))`, with the separators that it has'),
 }

@@ -385,7 +385,7 @@ def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
 @patch
 def _only_row(self: SoftCategorize, o: pd.DataFrame, name: str) -> dict:
     "The one row of a table by column, each number of its column's type"
-    if len(o) != 1: raise SoftLabelError(f'{"A label" if name.startswith("label ") else name} is a DataFrame of {len(o)} rows; expected one row, the label of one item. Is the item in the table {"more than once" if len(o) else "at all"}? `SoftLabelReader` looks rows up by item, and checks that.')
+    if len(o) != 1: raise SoftLabelError(f'{"A label" if name.startswith("label ") else name} is a DataFrame of {len(o)} rows; expected the label of one item, one row. Is the item in the table {"more than once" if len(o) else "at all"}? `SoftLabelReader` looks rows up by item, and checks that.')
     return dict(zip(_check_classes(o.columns, f'{name}: the columns'), (o[c].iloc[0] for c in o)))
 
 @patch

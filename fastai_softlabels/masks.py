@@ -30,6 +30,7 @@ from fastai.vision.core import PILBase
 from fastai.vision.data import get_grid
 from PIL.Image import Resampling
 from .core import *
+from .core import TOLERANCE
 from .losses import reads_of, remembering
 from .dice import SoftDiceLoss
 from .data import FreshTransforms, InferLoss, NameUnreadable, _check_classes, _check_loss_weights, _is_list, _is_missing, _item_name, _make_loss, _short, check_positions
