@@ -30,7 +30,7 @@ class Target:
 def _meaning(tfms, index: int, n_targets: int) -> Target:
     "What the transforms of one target say about it"
     for t in reversed(list(tfms)):
-        if getattr(t, 'vocab', None) is None or not (hasattr(t, 'c') or isinstance(t, Categorize)): continue
+        if getattr(t, 'vocab', None) is None or not (hasattr(t, 'c') or isinstance(t, Categorize)): continue # tokens are no classes
         exclusive = getattr(t, 'exclusive', None)
         if isinstance(t, Categorize): exclusive = not isinstance(t, (MultiCategorize, EncodedMultiCategorize))
         return Target(list(t.vocab), exclusive, getattr(t, 'kind', 'category'), t, index, n_targets)
@@ -40,11 +40,13 @@ def targets_of(
     o, # A `Learner`, `DataLoaders`, a loader, or a data set
 ) -> list: # A `Target` for each target; of a data set of your own none is known
     "What the labels of all targets mean"
+    loss = innermost(o.loss_func) if hasattr(o, 'dls') else None
     o = getattr(o, 'dls', o)
     if getattr(o, 'loaders', None): o = o.loaders[0]
     o = getattr(o, 'dataset', o)
     if hasattr(o, 'procs'): return [_meaning(o.procs.fs, 0, 1)] # a table
     targets = list(getattr(o, 'tls', []))[getattr(o, 'n_inp', 1):]
+    if not targets and isinstance(loss, SumOfLosses): return [Target(index=i, n_targets=len(loss.losses)) for i in range(len(loss.losses))] # all that is known
     return [_meaning(tl.tfms.fs, i, len(targets)) for i, tl in enumerate(targets)]
 
 # %% ../nbs/01a_blocks.ipynb #9602fd0f
@@ -68,7 +70,9 @@ def loss_of(
 ):
     "The loss of one target"
     loss = innermost(learn.loss_func)
-    return loss.losses[target] if isinstance(loss, SumOfLosses) else learn.loss_func
+    if not isinstance(loss, SumOfLosses): return learn.loss_func
+    if target >= len(loss.losses): raise SoftLabelError(f'target is {target}, but the loss has {len(loss.losses)} targets, 0 to {len(loss.losses) - 1}.')
+    return loss.losses[target]
 
 def labels_of(
     learn,                         # A `Learner`
@@ -89,6 +93,13 @@ def labels_of(
     names = found.vocab if found.vocab is not None else list(range(c)) if vocab is None else _check_classes(vocab, '`vocab`')
     if len(names) != c: raise SoftLabelError(f'The model predicts {c} classes, but there are {len(names)} names {_short(names)}: give the model an output for each class.')
     return replace(found, vocab=names, exclusive=exclusive)
+
+def prediction_of(preds, found: Target):
+    "Of predictions for several targets, in a tuple, those of one; raise `SoftLabelError` where there is none"
+    several = isinstance(preds, (tuple, list))
+    n = len(preds) if several else 1
+    if found.index >= n: raise SoftLabelError(f'target is {found.index}, but the model gives {n} predictions, 0 to {n - 1}.' if several else f'target is {found.index}, but the model gives one prediction, of the target 0.')
+    return preds[found.index] if several else preds
 
 def check_reading(found: Target, loss, exclusive: bool):
     "Refuse a loss that reads logits otherwise than the labels are meant"
@@ -131,5 +142,15 @@ def test_dl_of(
 ):
     "A loader of other items, whole, also where the learner's loaders are split between processes"
     return DataLoaders(*(dl.dl if hasattr(dl, 'world_size') else dl for dl in learn.dls.loaders)).test_dl(items, **kwargs)
+
+def valid_dl(learn):
+    "The validation loader, in order and complete, where it can be made so"
+    dl = learn.dls.valid
+    return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl # PyTorch's own is taken as it is
+
+def check_reads_items(learn, what: str, remedy: str):
+    "Refuse files and tables for a learner whose data set is no `DataBlock`'s, and knows nothing of them"
+    dataset = getattr(learn.dls.valid, 'dataset', None)
+    if not hasattr(dataset, 'tls') and not hasattr(dataset, 'procs'): raise SoftLabelError(f'{what}: these DataLoaders have a data set of their own ({type(dataset).__name__}), and no `DataBlock` that could read items. {remedy}')
 
 def is_loader(o) -> bool: return hasattr(o, 'dataset') or hasattr(o, 'one_batch')

@@ -28,7 +28,7 @@ from fastai.vision.data import get_grid
 from .core import RemembersProbs, SoftLabelError, TensorSoftCategory, TensorSoftMultiCategory, _check_count, _check_learner, _check_number, _short, soft_targets
 from .data import FreshTransforms, SoftCategorize, SoftMultiCategorize
 from .losses import LossAround, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, _remembering, innermost, reads_of, remembering
-from .blocks import is_loader, items_target, labels_of, only_target, refuse_distributed, test_dl_of
+from .blocks import check_reads_items, is_loader, items_target, labels_of, only_target, refuse_distributed, test_dl_of, valid_dl
 from .ood import SHARES, ConfidenceMeter, compare_readings
 from .metrics import SoftECE, _tensor, brier_score, check_targets, kl_divergence, soft_cross_entropy
 
@@ -82,6 +82,7 @@ def _loader(
         if getattr(items, 'drop_last', False) or isinstance(getattr(items, 'sampler', None), torch.utils.data.RandomSampler):
             raise SoftLabelError(f'The DataLoader of the OOD set {name!r} shuffles or drops items; make it with `shuffle=False` and `drop_last=False`, so that its images are counted once each and can be named.')
         return items
+    check_reads_items(learn, f'The OOD set {name!r} is a {type(items).__name__}', 'Give the set as a DataLoader.')
     try: dl = test_dl_of(learn, items)
     except Exception as e: raise SoftLabelError(f'The OOD set {name!r} cannot be read as the training items are ({type(e).__name__}: {" ".join(str(e).split())}). Expected {_like(learn)}.') from e
     faults = {i: fault for i, fault in enumerate(parallel(partial(_opens, dl.dataset), range(len(dl.dataset)), threadpool=True, n_workers=4, progress=False)) if fault}
@@ -128,10 +129,15 @@ def _stream(learn: Learner, dl, meter: ConfidenceMeter, name: str) -> Confidence
     with torch.no_grad(), _precision(learn), _randomness_kept(), dataset.set_split_idx(1) if hasattr(dataset, 'set_split_idx') else nullcontext():
         for i, batch in enumerate(dl):
             inputs = learn._set_device(tuplify(batch)[:n_inp])
-            if i % n_processes == rank: meter.add(_logits_of(model, inputs, f'batch {i} of {name!r}'), first)
+            if i % n_processes == rank: meter.add(_said_by(learn, _logits_of(model, inputs, f'batch {i} of {name!r}')), first)
             first += find_bs(batch)
     if not first: raise SoftLabelError(f'The loader of {name!r} gave no images. Is it used up, or its folder empty?')
     return meter
+
+# %% ../nbs/06a_confidence.ipynb #257ef26f
+def _said_by(learn: Learner, out):
+    "The logits in what a model returns: those of text learners return more, of which fastai's `RNNCallback` takes the first"
+    return out[0] if isinstance(out, tuple) and hasattr(learn, 'rnn') else out
 
 # %% ../nbs/06a_confidence.ipynb #fdfc7449
 class OODConfidence(Callback):
@@ -458,7 +464,7 @@ def abstain(
         raise SoftLabelError('To show "don\'t know" takes the labels of `SoftCategoryBlock` or `SoftMultiCategoryBlock`, for hard labels, too; fastai\'s own and a data set of your own cannot show it.')
     loss = remembering(learn.loss_func.loss if isinstance(learn.loss_func, Abstaining) else learn.loss_func)
     LossAround(loss) # has it an activation?
-    with learn.no_bar(), learn.no_logging(): probs = learn.get_preds(dl=dl)[0].as_subclass(Tensor)
+    with learn.no_bar(), learn.no_logging(): probs = learn.get_preds(dl=valid_dl(learn) if dl is None else dl)[0].as_subclass(Tensor)
     multi = not labels_of(learn, probs.shape[1]).exclusive
     confidence = _confidence_of(probs)
     if confidence.isnan().any(): raise SoftLabelError(f'The model gives NaN for {int(confidence.isnan().sum())} of {len(confidence)} images. Did the training diverge?')
@@ -535,7 +541,7 @@ def temperature_scale(
     loss = remembering(innermost(learn.loss_func))
     reads_of(loss)
     _check_loader(learn, dl)
-    with learn.no_bar(), learn.no_logging(): logits, targets = learn.get_preds(dl=dl, act=noop)
+    with learn.no_bar(), learn.no_logging(): logits, targets = learn.get_preds(dl=valid_dl(learn) if dl is None else dl, act=noop)
     if targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
     if logits.ndim != 2: raise SoftLabelError(f'The model predicts {tuple(logits.shape)}, but a temperature is fitted to predictions (N,K), one row for each item; masks have none.')
     logits, multi = logits.as_subclass(Tensor).float(), not labels_of(learn, logits.shape[1]).exclusive

@@ -21,7 +21,7 @@ from fastcore.all import patch, L
 from fastai.torch_core import TensorBase, TensorCategory, TensorMask, ShowTitle, show_title, to_np
 
 # %% auto #0
-__all__ = ['DONT_KNOW', 'SoftLabelError', 'UnknownNameError', 'entropy', 'RemembersProbs', 'TensorSoftCategory',
+__all__ = ['DONT_KNOW', 'SoftLabelError', 'UnknownNameError', 'say_text', 'entropy', 'RemembersProbs', 'TensorSoftCategory',
            'TensorSoftMultiCategory', 'TensorSoftMask', 'soft_targets', 'format_prob', 'SoftCategory', 'draw_bars',
            'check_distributions', 'check_probabilities']
 
@@ -51,7 +51,7 @@ def _check_number(value, name: str, expected: str, fulfils: Callable):
 
 def _check_count(value, name: str, least: int = 1):
     "Raise `SoftLabelError` unless `value` is a whole number, `least` or more"
-    _check_number(value, name, f'a whole number, {least} or more', lambda v: operator.index(v) >= least)
+    _check_number(value, name, f'a whole number, {least} or more', lambda v: not isinstance(v, bool) and operator.index(v) >= least)
 
 def _check_learner(learn, name: str = '`learn`'):
     "Raise `SoftLabelError` for what is no `Learner`"
@@ -82,6 +82,7 @@ _NO_NAME = { # what a whole text may look like → what it seems to be, and how 
     r'[-+]?\d+(?:[.,]\d+)?\s*%': ('a percentage', "`float(text.rstrip('%'))/100`"),
     r'[-+]?(?:\d+\.\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\d+e[-+]?\d+': ('a decimal number', '`float(text)`'),
     r'[-+]?0?,\d+': ('a decimal number', "`float(text.replace(',', '.'))`"),
+    r'[-+]?(?:\d+(?:\.\d*)?|\.\d+)%?(?:(?:\s*[,;|/:]\s*|\s+)[-+]?(?:\d+(?:\.\d*)?|\.\d+)%?)+': ('several numbers', 'give its numbers columns of their own, or `[float(v) for v in text.split(",")]`, with the separator that it has'),
     r'(?:[\w.]*(?:array|tensor|Tensor\w+)\()?\[[-+\d.,e\s\[\]]*[.\s][-+\d.,e\s\[\]]*\](?:, dtype=[\w.]+)?\)?': ('a printed array', 'give its numbers columns of their own, or `text.strip("[]").split()`'),
     r'[-+]?[\d.]+(?:\s+[-+]?[\d.]+)+|[-+]?[\d.]+(?:\s*[;|]\s*[-+]?[\d.]+)+|[-+]?[\d.]+(?:\s*,\s*[-+]?[\d.]+){2,}': ('several numbers in one text', '`[float(x) for x in text.split()]`, with the separator that it has'),
     r'[\[{].*[,:].*[\]}]': ('a list or dict written as text', '`json.loads(text)`, once its names are written in quotes'),
@@ -96,8 +97,8 @@ def text_holds(
     others: set,  # The other texts of its column
 ) -> tuple | None: # What it seems to be, and how to read it; None for a name
     "What a text in a column of labels holds, if it is more than the name of one class"
-    parsed = _parsed(text.strip()) if text.strip()[:1] in tuple('[{(\'"') else None
-    if isinstance(parsed, (dict, list, tuple, set, str)):
+    parsed = _parsed(text.strip()) if re.match(r'[\[{(\'"]|b[\'"]', text.strip()) else None
+    if isinstance(parsed, (dict, list, tuple, set, str, bytes)):
         return f'a {type(parsed).__name__} written as text', '`json.loads(text)`' if text.strip()[0] != '(' and "'" not in text else '`ast.literal_eval(text)`'
     for pattern, found in _NO_NAME.items():
         if pattern.fullmatch(text.strip()): return found
@@ -105,10 +106,14 @@ def text_holds(
         parts = [p for p in map(str.strip, text.split(sep)) if p]
         if len(set(parts)) < len(parts) or len(others.intersection(parts)) > 1:
             return 'several labels in one text', f'`text.split({sep!r})`, in fastai `ColReader(…, label_delim={sep!r})`'
+    if len(words := text.split()) > 1 and others.issuperset(words): return 'several labels in one text', "`text.split()`, in fastai `ColReader(…, label_delim=' ')`"
 
 
 # %% ../nbs/00_core.ipynb #094bf2f9
-def _folded(name) -> str: return ' '.join(unicodedata.normalize('NFKC', str(name)).casefold().split())
+def _folded(name) -> str:
+    "`name` without what the eye does not see: case, blanks, invisible characters like a byte order mark"
+    seen = (c for c in unicodedata.normalize('NFKC', str(name)) if unicodedata.category(c) != 'Cf')
+    return ' '.join(''.join(seen).casefold().split())
 
 def nearest(
     name,            # A name that is not among `known`
@@ -128,6 +133,8 @@ def check_inferred(
     for n in names:
         found = text_holds(n, texts - {n}) if isinstance(n, str) else None
         if found: raise SoftLabelError(f'{where(n)}: the text {_short(n)} would be a class of its own, but it looks like {found[0]}. Read it first: {found[1]}. If it is the name of a class, say so in `vocab=`.')
+    share = next((n for n in names if isinstance(n, float) and not n.is_integer()), None)
+    if share is not None: raise SoftLabelError(f'{where(share)}: the number {share} would be a class of its own, but it looks like a share. A label with shares names its classes, like {{"A": {share}, …}}, or has a number for each. If it is the name of a class, say so in `vocab=`.')
     twins = {}
     for n in names: twins.setdefault(_folded(n), []).append(n)
     alike = next((t for t in twins.values() if len(t) > 1), None)
@@ -156,10 +163,15 @@ def _check_columns(df: pd.DataFrame, *names, what: str = 'A column'):
         if isinstance(df[n], pd.DataFrame): raise SoftLabelError(f'The table has more than one column {_repr(n)}. Rename or drop the others.')
 
 # %% ../nbs/00_core.ipynb #08fd99ea
+def say_text(value) -> str:
+    "The end of a message about a text that stands where a number should: how it is read"
+    found = text_holds(value, set()) if isinstance(value, str) else None
+    return f' It looks like {found[0]}, to be read by {found[1]}.' if found else ''
+
 def _say_names(value) -> str:
-    "The end of a message about a text that stands where a number should, if it is the name of a class"
-    is_name = isinstance(value, str) and text_holds(value, set()) is None
-    return ' Class names, one column for each annotator or one row for each vote, are made into labels by `votes_to_soft(…, annotators=[…])` or `label=`.' if is_name else ''
+    "The end of a message about a text that stands where a number should: how it is read, or that it is a name"
+    if not isinstance(value, str) or say_text(value): return say_text(value)
+    return ' Class names, one column for each annotator or one row for each vote, are made into labels by `votes_to_soft(…, annotators=[…])` or `label=`.'
 
 def _numbers_of(col: pd.Series, name: Callable[[int], str]) -> np.ndarray:
     "A column as numbers: integers as int64, else float64 with NaN for gaps"
@@ -206,10 +218,18 @@ def entropy(
     "Entropy of soft labels in nats, between 0 (all agree) and log K (nobody knows); of a yes or no at most log 2"
     probs = _probabilities(probs, '' if axis is None else f' along axis {axis}')
     if multi: return torch.special.entr(probs) + torch.special.entr(1 - probs)
-    if axis is None and probs.ndim > 2: raise SoftLabelError(f'Probabilities of shape {tuple(probs.shape)}: say which axis holds the classes, `axis=1` for masks (N,K,H,W); if each class has a probability of its own, `multi=True`.')
+    return torch.special.entr(probs).sum(_class_axis(probs, axis))
+
+def _class_axis(probs: Tensor, axis: int | None) -> int:
+    "Which axis holds the classes of distributions; raise `SoftLabelError` where none does"
+    shape = f'Probabilities of shape {tuple(probs.shape)}'
+    if axis is None and probs.ndim > 2: raise SoftLabelError(f'{shape}: say which axis holds the classes, `axis=1` for masks (N,K,H,W); if each class has a probability of its own, `multi=True`.')
     axis = -1 if axis is None else axis
-    if probs.ndim and probs.shape[axis] == 1: raise SoftLabelError(f'Probabilities of shape {tuple(probs.shape)} are of one class: a yes or no, whose other side is missing. Say `multi=True`.')
-    return torch.special.entr(probs).sum(axis)
+    if not -probs.ndim <= axis < probs.ndim and probs.ndim: raise SoftLabelError(f'{shape} have no axis {axis}.')
+    if not probs.ndim or probs.shape[axis] == 1: raise SoftLabelError(f'{shape} are of one class: a yes or no, whose other side is missing. Say `multi=True`.')
+    sums = probs.sum(axis)
+    if (off := (sums != 0) & ((sums - 1).abs() > 1e-2)).any(): raise SoftLabelError(f'{shape} sum to {sums[off][0].item():.4g} along axis {axis}; expected 1. Is that the axis of the classes? If each class has a probability of its own, say `multi=True`.')
+    return axis
 
 # %% ../nbs/00_core.ipynb #3470163b
 class RemembersProbs(TensorBase):
@@ -217,8 +237,7 @@ class RemembersProbs(TensorBase):
     def __getitem__(self, i):
         res = super().__getitem__(i)
         for k in ('probs', 'unsure'):
-            kept = getattr(self, k, None)
-            if kept is not None and kept.ndim: setattr(res, k, kept[i])
+            if (kept := getattr(self, k, None)) is not None: setattr(res, k, kept[i] if kept.ndim else kept) # an item's classes share one
         return res
 
     def __iter__(self): return (self[i] for i in range(len(self)))
@@ -277,11 +296,11 @@ class SoftCategory(ShowTitle):
         multi: bool = False,      # Has each class its own probability, instead of one distribution over all?
         label=None,               # What was decided: a class, for `multi` a list of classes, or `DONT_KNOW`; by default what `probs` say
     ):
-        try: self.probs = torch.as_tensor(to_np(probs) if isinstance(probs, Tensor) else np.array(probs)).float()
+        try: given = torch.as_tensor(to_np(probs) if isinstance(probs, Tensor) else np.array(probs)).float()
         except TypeError as e: raise SoftLabelError(f'{_short(probs)} are no numbers; expected a probability for each class') from e
-        self.vocab, self.multi, self._label = list(vocab), multi, label
-        if ((self.probs < -TOLERANCE) | (self.probs > 1 + TOLERANCE)).any():
-            raise SoftLabelError(f'{self.probs.tolist()} are not probabilities in [0,1]. Logits? Then the loss has no `activation`: use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
+        self.vocab, self.multi, self._label, self.probs = [c.item() if isinstance(c, np.generic) else c for c in vocab], multi, label, given.clamp(0, 1)
+        if ((given < -TOLERANCE) | (given > 1 + TOLERANCE)).any():
+            raise SoftLabelError(f'{given.tolist()} are not probabilities in [0,1]. Logits? Then the loss has no `activation`: use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
         if self.probs.shape != (len(self.vocab),):
             raise SoftLabelError(f'{tuple(self.probs.shape)} probabilities for {len(self.vocab)} classes: give one each, in vocab order')
 
@@ -448,7 +467,7 @@ def check_distributions(
         off = (sums > 0) & (abs(sums - 1) > TOLERANCE)
         whole = (rows == rows.round()).all(1)
         _refuse(off & whole, rows, name, 'the values {v} sum to {s}, expected 1',
-                'They look like votes stored as floats: convert them to integers, or say `normalize=True`.')
+                'They look like votes stored as floats: convert them to integers, or say `normalize=True`. Percentages are divided by 100.')
         _refuse(off & (sums > 1) & (rows <= 1).all(1), rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
                 'If each class has a probability of its own, use `SoftMultiCategoryBlock` (a reader needs `multi=True`); if these are weights, say `normalize=True`.')
         _refuse(off & (sums < 1), rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
@@ -467,7 +486,7 @@ def check_probabilities(
     "Check labels with a probability of its own for each class; raise `SoftLabelError` for the first that is out of [0,1]"
     rows = _matrix(rows)
     whole, rows = np.issubdtype(rows.dtype, np.integer), rows.astype(np.float64)
-    if n_votes is None and not whole: rows = _without_rounding(rows)
+    if not whole: rows = _without_rounding(rows, 1. if n_votes is None else np.inf) # of counts what is below 0; what is above n_votes, when that is checked
     _check_numbers(rows, name, ignore)
     if not ignore: _refuse(np.isnan(rows).any(1), rows, name, 'the label {v} holds NaN', 'Fill in 0 where a class is absent, or say `ignore=True` to leave NaN unlabelled.')
     if n_votes is None:

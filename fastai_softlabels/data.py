@@ -27,12 +27,12 @@ from fastai.data.core import DataLoaders, show_batch, show_results
 from fastai.data.load import SkipItemException
 from fastai.data.transforms import CategoryMap, ColReader
 from fastai.interpret import plot_top_losses
-from fastai.losses import BaseLoss
+from fastai.losses import BaseLoss, LabelSmoothingCrossEntropy
 from fastai.vision.core import PILBase
 from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .core import *
-from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, check_inferred, nearest, text_holds
+from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, check_inferred, nearest, say_text, text_holds
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses, innermost, reads_of, remembering
 from .blocks import target_of
 
@@ -257,7 +257,7 @@ def label_names(
     if isinstance(o, (Mapping, str)): return list(o) if isinstance(o, Mapping) else [o]
     if _is_list(o):
         if any(_is_list(x) for x in o): return [n for x in o if _is_list(x) for n in x if isinstance(n, str)]
-        return [x for x in o if isinstance(x, str)]
+        return [n for x in o for n in ([x] if isinstance(x, str) else x if isinstance(x, Mapping) else [])]
     return [] if _is_missing(o) or isinstance(o, (Tensor, np.ndarray, float, np.floating)) else [o]
 
 # %% ../nbs/02_data.ipynb #92d0fbb4
@@ -319,6 +319,7 @@ def _check_item_loss(loss, multi: bool):
     name, axis = type(loss).__name__, getattr(loss, 'axis', -1)
     if not multi and isinstance(loss, BaseLoss) and loss.flatten:
         raise SoftLabelError(f'{name} flattens targets to one number an item, so a distribution cannot pass. Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
+    if isinstance(loss, LabelSmoothingCrossEntropy): raise SoftLabelError(f'{name} reads class indices alone. Use `SoftCrossEntropyLossFlat(label_smoothing=…)`.')
     if getattr(loss, 'of_masks', False): raise SoftLabelError(f'{name} is a loss for masks: use `SoftMaskBlock`, or leave `loss_func=` out.')
     try: reads = reads_of(loss)
     except SoftLabelError: return # it is of neither kind, which whoever needs to know will say
@@ -373,6 +374,7 @@ def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
     if isinstance(o, SoftCategory): o = dict(zip(o.vocab, o.probs.tolist())) # else it would pass for the name of its top class
     if isinstance(o, pd.DataFrame): o = self._only_row(o, name)
     if isinstance(o, pd.Series): o = self._series_to_dict(o, name)
+    if isinstance(o, (Tensor, np.ndarray)) and o.ndim == 2 and len(o) == 1: o = o[0] # the `.values` of one row
     if isinstance(o, Tensor) and o.layout != torch.strided: raise SoftLabelError(f'{name} is a sparse tensor; expected numbers for all classes (`.to_dense()`).')
     if isinstance(o, (Tensor, np.ndarray)) and o.ndim == 1 and len(o) and not isinstance(o.tolist()[0], str): return self._from_numbers(o.tolist(), name)
     if hasattr(o, 'tolist'): o = o.tolist() # tensors, arrays, pandas' containers: a list, or the number of a 0-d one
@@ -404,6 +406,7 @@ def _is_scalar(self: SoftCategorize, o) -> bool:
 @patch
 def _meant(self: SoftCategorize, c) -> str:
     "What may be meant by a name that is not in the vocab"
+    if isinstance(c, float) and not c.is_integer(): return f' If it is a share, say of which class: `{{{_repr(self.vocab[0])}: {c}}}`, and of all others.'
     found = text_holds(c, {v for v in self.vocab if isinstance(v, str)}) if isinstance(c, str) else None
     return f' It looks like {found[0]}, to be read by {found[1]}.' if found else nearest(c, self.vocab)
 
@@ -422,8 +425,8 @@ def _from_numbers(self: SoftCategorize, values: list, name: str):
     "K numbers in vocab order: integers stay integers, gaps become NaN"
     if len(values) != self.c: raise SoftLabelError(f'{name}: {len(values)} values for {self.c} classes {_short(list(self.vocab))}. Give one number for each class, in vocab order.')
     values = [v.item() if isinstance(v, (Tensor, np.generic)) and np.ndim(v) == 0 else v for v in values]
-    bad = [v for v in values if not (isinstance(v, Real) or _is_missing(v))]
-    if bad: raise SoftLabelError(f'{name}: {_short(bad[0])} is not a number. Give one number for each class, in vocab order, or a dict of class and number.')
+    bad = next(((c, v) for c, v in zip(self.vocab, values) if not (isinstance(v, Real) or _is_missing(v))), None)
+    if bad: raise SoftLabelError(f'{name}: {_short(bad[1])}, for the class {_repr(bad[0])}, is not a number.{say_text(bad[1])} Give one number for each class, in vocab order, or a dict of class and number.')
     if large := [v for v in values if isinstance(v, int) and abs(v) >= 2**63]: raise SoftLabelError(f'{name}: {large[0]} does not fit into 64 bits. Give fewer votes, or shares.')
     whole = all(isinstance(v, int) for v in values) and not (self.multi and all(isinstance(v, bool) for v in values)) # True is presence, not a count
     return np.array([np.nan if _is_missing(v) else v for v in values], dtype=np.int64 if whole else np.float64)
@@ -431,10 +434,11 @@ def _from_numbers(self: SoftCategorize, values: list, name: str):
 @patch
 def _from_list(self: SoftCategorize, o, name: str):
     "A list of numbers, or of names"
+    if (d := next((x for x in o if isinstance(x, Mapping)), None)) is not None: raise SoftLabelError(f'{name} holds {_short(d)}, one of {len(o)} in a list. Expected the dict itself: of one, `[0]`; of several annotators, their mean.')
     texts = [isinstance(x, str) for x in o]
     if any(texts) and not all(texts):
         odd = next(x for x, t in zip(o, texts) if t != texts[0])
-        raise SoftLabelError(f'{name}: {_short(odd)} stands among {"names" if texts[0] else "numbers"}. Give names only (votes), or numbers only.')
+        raise SoftLabelError(f'{name}: {_short(odd)} stands among {"names" if texts[0] else "numbers"}. Give names only (votes), numbers only, or a dict of class and number.')
     if not all(texts) and all(isinstance(x, int) and x in self.vocab.o2i for x in o):
         raise SoftLabelError(f'{name}: are these integers values in vocab order, or votes for classes named {_short(list(self.vocab))}? Give a `Counter` of votes, or a dict of class and value.')
     return self._from_name_list(o, name) if all(texts) else self._from_numbers(list(o), name)
@@ -527,11 +531,19 @@ def _scan(self: SoftCategorize, items):
     labels = [[s[i] for i in range(len(s))] for s in subsets]
     names = list(dict.fromkeys(n for o in labels[0] for n in label_names(o)))
     if not names: raise SoftLabelError(f'Cannot infer the classes from labels without names, like {_short(labels[0][0]) if labels[0] else "none at all"}: give `vocab=`, in the order of the numbers.')
+    _refuse_row_numbers(labels[0], names)
     check_inferred(names, lambda n: next(_item_name(getattr(subsets[0], 'items', subsets[0]), i) for i, o in enumerate(labels[0]) if n in label_names(o)))
     try: self._set_vocab(sorted(names) if self.sort else names)
     except TypeError as e: raise SoftLabelError(f'The class names {_short(names)} cannot be sorted ({e}): give `vocab=`, or `sort=False`.') from e
     for s, subset_labels in zip(subsets, labels):
         for i, o in enumerate(subset_labels): self.encode(o, _item_name(getattr(s, 'items', s), i))
+
+# %% ../nbs/02_data.ipynb #dca9142e
+def _refuse_row_numbers(labels: list, names: list):
+    "Refuse Series of one number each that were cut out of a column, where the index is no class but the row's number"
+    if len(labels) < 2 or len(names) < len(labels): return
+    if all(isinstance(o, pd.Series) and len(o) == 1 and pd.api.types.is_integer_dtype(o.index) for o in labels):
+        raise SoftLabelError(f'Each of the labels, like {_short(labels[0])}, is one number under an index of its own, which would be its class: {_short(names)}. It is a column\'s piece, and its index the number of a row. Give the row, `df[df.f == f][cols].iloc[0]`, or the value alone, `.item()`.')
 
 # %% ../nbs/02_data.ipynb #c749f171
 @patch

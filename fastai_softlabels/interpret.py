@@ -14,7 +14,7 @@ from fastcore.all import patch
 from fastai.data.transforms import ColReader
 from fastai.interpret import Interpretation
 from .core import SoftCategory, SoftLabelError, _check_count, _check_learner, _check_number, _short, entropy, soft_targets
-from .blocks import labels_of, refuse_distributed, target_of
+from .blocks import check_reads_items, labels_of, prediction_of, refuse_distributed, target_of
 from .data import SoftLabelReader
 from .metrics import *
 
@@ -36,7 +36,7 @@ class SoftInterpretation(Interpretation):
         "Of the validation set, or of `dl`"
         _check_learner(learn)
         refuse_distributed(learn, '`SoftInterpretation`')
-        if act is None and not hasattr(learn.loss_func, 'activation'): raise SoftLabelError(f'The loss {learn.loss_func} has no `activation`, so its logits cannot become probabilities. Train with `SoftCategoryBlock` or `SoftMultiCategoryBlock`, or pass `act=`.')
+        if act is None and not hasattr(learn.loss_func, 'activation'): raise SoftLabelError(f'The loss {learn.loss_func} has no `activation`, so its logits cannot become probabilities. Give it to the block, `SoftCategoryBlock(loss_func=…)`, use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
         if dl is None:
             dl = learn.dls[ds_idx]
             if hasattr(dl, 'new'): dl = dl.new(shuffle=False, drop_last=False)
@@ -48,7 +48,7 @@ class SoftInterpretation(Interpretation):
         self.probs, targets = learn.get_preds(dl=dl, act=act)
         if targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
         if isinstance(self.probs, tuple) and target is None: raise SoftLabelError(f'There are {len(self.probs)} targets, so say which: `target=0` to `target={len(self.probs) - 1}`.')
-        if isinstance(self.probs, tuple): self.probs, targets = self.probs[found.index], targets[found.index]
+        self.probs, targets = prediction_of(self.probs, found), prediction_of(targets, found)
         if self.probs.ndim != 2: raise SoftLabelError(f'Predictions of shape {tuple(self.probs.shape)} and labels of shape {tuple(targets.shape)}: expected soft labels, (N,K) both.')
         if n := int(self.probs.isnan().any(-1).sum()): raise SoftLabelError(f'The model gives NaN for {n} of {len(self.probs)} items. Did the training diverge?')
         self.meaning = labels_of(learn, self.probs.shape[1], target, vocab)
@@ -138,6 +138,7 @@ def show_disagreements(self: SoftInterpretation,
 ):
     "The images with the largest KL divergence, with the annotators' and the model's distribution as bars"
     _check_count(k, 'k')
+    check_reads_items(self.learn, '`show_disagreements` reads items anew', '`suspicious_labels` names their numbers.')
     if self.meaning.n_targets > 1: raise SoftLabelError(f'fastai shows items with one target, and these have {self.meaning.n_targets}. `suspicious_labels` names the items instead.')
     self.show_results(self.losses.topk(min(k, len(self.losses))).indices.tolist(), **{'bars': True, **kwargs})
 

@@ -304,7 +304,7 @@ class _OneTarget(GetAttr):
     def __init__(self, learn, target: int):
         loss = innermost(learn.loss_func)
         if not hasattr(loss, 'losses'): raise SoftLabelError(f'The loss {_short(loss)} does not know its targets apart. Leave `loss_func=` out, or use `SumOfLosses`.')
-        if target >= len(learn.yb): raise SoftLabelError(f'target is {target}, but there are {len(learn.yb)}, 0 to {len(learn.yb) - 1}.')
+        if target >= len(learn.yb): raise SoftLabelError(f'target is {target}, but there are the targets 0 to {len(learn.yb) - 1}.')
         self.learn, self.target, self.yb = learn, target, (learn.yb[target],)
         self.pred, self.loss_func, self.y = loss.split(learn.pred)[target], loss.losses[target], learn.yb[target]
 

@@ -13,8 +13,8 @@ from warnings import warn
 import krippendorff, numpy as np, pandas as pd
 
 from .core import SoftLabelError, UnknownNameError, _as_table, _check_classes, _check_columns, _check_count, _check_learner, _check_number, _read_numbers, _repr, _short, check_inferred, entropy, nearest, text_holds
-from .losses import innermost
-from .blocks import labels_of, loss_of, refuse_distributed, target_of
+from .losses import SumOfLosses, innermost
+from .blocks import check_reads_items, is_loader, labels_of, loss_of, prediction_of, refuse_distributed, target_of
 
 # %% auto #0
 __all__ = ['votes_to_soft', 'krippendorff_alpha', 'item_weights', 'dawid_skene', 'read_label_studio', 'preds_to_soft']
@@ -79,8 +79,8 @@ def _wide(df, item, annotators):
     return items, list(at), tally
 
 # %% ../nbs/05_votes.ipynb #a99e7146
-def _how_to_read(cell) -> str:
-    found = text_holds(cell, set()) if isinstance(cell, str) else None
+def _how_to_read(cell, classes=()) -> str:
+    found = text_holds(cell, {c for c in classes if isinstance(c, str)}) if isinstance(cell, str) else None
     return f' It looks like {found[0]}: read it by {found[1]} first.' if found else ''
 
 def _listed(df, item, lists):
@@ -166,7 +166,7 @@ def _votes_by_class(items, names, tally, classes, unsure, unsure_as) -> tuple:
     "Votes by item and class, with and without those that are spread"
     at, known = {n: j for j, n in enumerate(names)}, {*classes, *unsure}
     for j in (j for n, j in at.items() if n not in known):
-        if (voted := tally[:, j] > 0).any(): raise UnknownNameError(f'Item {_repr(items[voted.argmax()])}: the class {_repr(names[j])} is not in the vocab {_short(classes)}.{_how_to_read(names[j]) or nearest(names[j], classes)} Correct the vote, add the class to `vocab=`, or name it in `unsure=`.')
+        if (voted := tally[:, j] > 0).any(): raise UnknownNameError(f'Item {_repr(items[voted.argmax()])}: the class {_repr(names[j])} is not in the vocab {_short(classes)}.{_how_to_read(names[j], classes) or nearest(names[j], classes)} Correct the vote, add the class to `vocab=`, or name it in `unsure=`.')
     named = tally if names == classes else np.stack([tally[:, at[c]] if c in at else np.zeros(len(items)) for c in classes] or [np.zeros(len(items))], 1)
     spread = [at[n] for n in unsure if n in at and unsure_as == 'spread']
     return (named + tally[:, spread].sum(1, keepdims=True)/named.shape[1] if spread else named), named
@@ -311,7 +311,7 @@ def _check_question(rows, tasks, question, path):
 # %% ../nbs/05_votes.ipynb #16190494
 def preds_to_soft(
     learn,                   # The teacher, a `Learner` whose loss has an `activation`
-    files: Sequence,         # Items as `learn.dls.test_dl` takes them: image files, or a table, whose index then names them
+    files: Sequence,         # Items as `learn.dls.test_dl` takes them: image files, or a table, whose index then names them; or a loader
     temperature: float = 1., # Logits are divided by it: above 1 softer, below 1 sharper
     target: int | None = None,     # Which target, where there are several
     vocab: Sequence | None = None, # Class names in order, where no block says them; by default 0 to K − 1
@@ -324,11 +324,13 @@ def preds_to_soft(
     refuse_distributed(learn, '`preds_to_soft`')
     found = target_of(learn, target)
     loss = loss_of(learn, found.index)
-    if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so its logits cannot become probabilities.')
-    logits = learn.get_preds(dl=learn.dls.test_dl(files), act=lambda x: x)[0]
-    if found.n_targets > 1: logits = innermost(learn.loss_func).split(logits)[found.index]
+    if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so its logits cannot become probabilities. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or give yours to the block.')
+    if not is_loader(files): check_reads_items(learn, '`preds_to_soft` reads items', 'Give a loader, whose items are then named by their numbers.')
+    logits = learn.get_preds(dl=files if is_loader(files) else learn.dls.test_dl(files), act=lambda x: x)[0]
+    all_targets = innermost(learn.loss_func)
+    logits = prediction_of(all_targets.split(logits) if isinstance(all_targets, SumOfLosses) else logits, found)
     if logits.ndim != 2: raise SoftLabelError(f'The model predicts {tuple(logits.shape)}; a table takes predictions (N,K), one row for each item. Save masks as files.')
-    names = files.index if hasattr(files, 'iloc') else [f.as_posix() if isinstance(f, Path) else str(f) for f in files]
+    names = range(len(logits)) if is_loader(files) else files.index if hasattr(files, 'iloc') else [f.as_posix() if isinstance(f, Path) else str(f) for f in files]
     classes = labels_of(learn, logits.shape[1], target, vocab).vocab
     res = pd.DataFrame(loss.activation(logits/temperature).double().numpy(), index=names, columns=classes)
     res.attrs['classes'] = classes
