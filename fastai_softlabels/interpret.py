@@ -159,7 +159,7 @@ def names(self: SoftInterpretation,
     if not hasattr(items, 'iloc'): return [_called(items[i], readers) for i in idx]
     rows = items.iloc[list(idx)]
     for f in readers:
-        if isinstance(f, SoftLabelReader) and f.item in rows: return rows[f.item].tolist()
+        if isinstance(f, SoftLabelReader) and (f.item is None or f.item in rows): return (rows.index if f.item is None else rows[f.item]).tolist()
         if isinstance(f, ColReader) and f is readers[-len(self.dl.dataset.tls[0].tfms.fs)] and len(f.cols) == 1: return [f(row) for _, row in rows.iterrows()]
     return rows.index.tolist()
 
