@@ -637,6 +637,21 @@ def test_what_fastai_and_functions_of_ones_own_carry(pictures, tmp_path, name):
     assert leaks(tmp_path/'learn.pkl', df) != [], 'fastai keeps it back now: the docs need not warn of it any more'
 
 
+def forget(learn):
+    for m in learn.metrics: m.reset()
+
+KEPT_BACK = { # how the docs say that these stay at home
+    'metrics that are reset': lambda folder, files, df: after(forget, LEAKY['fastai\'s metrics of all items at once'](folder, files, df)),
+    'MixUp for one training': lambda folder, files, df: after(lambda learn: learn.fit(1, cbs=MixUp()), trained(loaders(files, reader(df)))),
+    'MixUp that is taken away': lambda folder, files, df: after(lambda learn: learn.remove_cbs(MixUp), LEAKY['fastai\'s MixUp'](folder, files, df))}
+
+@pytest.mark.parametrize('name', KEPT_BACK)
+def test_how_to_keep_it_back(pictures, tmp_path, name):
+    folder, files, df = pictures
+    KEPT_BACK[name](folder, files, df).export(tmp_path/'learn.pkl')
+    assert leaks(tmp_path/'learn.pkl', df) == []
+
+
 # ---- a reader and a callback that travel ----
 
 def loaded_from(path):
