@@ -6,9 +6,11 @@
 from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
-from copy import copy
+from copy import copy, deepcopy
 from functools import partial
 import random
+from numbers import Real
+from pathlib import PurePath
 from typing import Callable
 from warnings import warn
 
@@ -66,9 +68,9 @@ def _like(learn: Learner) -> str:
 
 def _opens(dataset, i) -> str:
     "What is wrong with item `i`, if anything"
-    try: dataset[i]
+    try: x = tuplify(dataset[i])[0]
     except Exception as e: return f'{type(e).__name__}: {e}'
-    return ''
+    return f'it is {x}, which nothing opens' if x is None or isinstance(x, (str, PurePath, Real)) else ''
 
 def _loader(
     learn: Learner,        # Whose transforms to use
@@ -90,9 +92,9 @@ def _loader(
     is_table = hasattr(items, 'iloc')
     names = [str(items.index[i] if is_table else items[i])[-80:] for i in faults]
     said = f'{len(faults)} of {len(items)} items of the OOD set {name!r} cannot be read: {", ".join(names[:5])}{", …" if len(names) > 5 else ""} ({next(iter(faults.values()))}).'
-    if not skip_unreadable: raise SoftLabelError(f'{said} Remove them, or say `skip_unreadable=True`.')
     keep = [i for i in range(len(items)) if i not in faults]
-    if not keep: raise SoftLabelError(f'{said} None is left.')
+    if not keep: raise SoftLabelError(f'{said} None is left. Expected {_like(learn)}.')
+    if not skip_unreadable: raise SoftLabelError(f'{said} Remove them, or say `skip_unreadable=True`.')
     warn(f'{said} They are left out.')
     return test_dl_of(learn, items.iloc[keep] if is_table else [items[i] for i in keep])
 
@@ -265,6 +267,19 @@ def history(self: OODConfidence) -> pd.DataFrame: # By fit, epoch, set and head:
 def __getstate__(self: OODConfidence):
     "What `export` keeps: all but the sets, whose items have names"
     return {**Callback.__getstate__(self), 'loaders': None, 'meter': None, 'trained_with': None, 'checked': {}, 'ood': dict.fromkeys(self.ood)}
+
+@patch
+def __copy__(self: OODConfidence):
+    "With the sets, which only a file leaves out"
+    res = object.__new__(type(self))
+    vars(res).update(self.__getstate__(), ood=dict(self.ood))
+    return res
+
+@patch
+def __deepcopy__(self: OODConfidence, memo):
+    res = memo[id(self)] = object.__new__(type(self))
+    vars(res).update(deepcopy(self.__getstate__(), memo), ood=dict(self.ood))
+    return res
 
 # %% ../nbs/06a_confidence.ipynb #2dbe0834
 @patch

@@ -21,7 +21,7 @@ from fastcore.all import patch, L
 from fastai.torch_core import TensorBase, TensorCategory, TensorMask, ShowTitle, show_title, to_np
 
 # %% auto #0
-__all__ = ['DONT_KNOW', 'SoftLabelError', 'UnknownNameError', 'say_text', 'entropy', 'RemembersProbs', 'TensorSoftCategory',
+__all__ = ['DONT_KNOW', 'SoftLabelError', 'UnknownNameError', 'entropy', 'RemembersProbs', 'TensorSoftCategory',
            'TensorSoftMultiCategory', 'TensorSoftMask', 'soft_targets', 'format_prob', 'SoftCategory', 'draw_bars',
            'check_distributions', 'check_probabilities']
 
@@ -84,9 +84,8 @@ _NO_NAME = { # what a whole text may look like → what it seems to be, and how 
     r'[-+]?0?,\d+': ('a decimal number', "`float(text.replace(',', '.'))`"),
     r'[-+]?(?:\d+(?:\.\d*)?|\.\d+)%?(?:(?:\s*[,;|/:]\s*|\s+)[-+]?(?:\d+(?:\.\d*)?|\.\d+)%?)+': ('several numbers', 'give its numbers columns of their own, or `[float(v) for v in text.split(",")]`, with the separator that it has'),
     r'(?:[\w.]*(?:array|tensor|Tensor\w+)\()?\[[-+\d.,e\s\[\]]*[.\s][-+\d.,e\s\[\]]*\](?:, dtype=[\w.]+)?\)?': ('a printed array', 'give its numbers columns of their own, or `text.strip("[]").split()`'),
-    r'[-+]?[\d.]+(?:\s+[-+]?[\d.]+)+|[-+]?[\d.]+(?:\s*[;|]\s*[-+]?[\d.]+)+|[-+]?[\d.]+(?:\s*,\s*[-+]?[\d.]+){2,}': ('several numbers in one text', '`[float(x) for x in text.split()]`, with the separator that it has'),
     r'[\[{].*[,:].*[\]}]': ('a list or dict written as text', '`json.loads(text)`, once its names are written in quotes'),
-    r'(?:\w+\.)?(?:Counter|defaultdict|OrderedDict|dict|L|set|frozenset)\(.*\)': ('a printed Python object', 'give the object itself, or write it as JSON'),
+    r'(?:np|numpy)\.\w+\(.*\)|(?:\w+\.)?(?:Counter|defaultdict|OrderedDict|dict|L|set|frozenset)\(.*\)': ('a printed Python object', 'give the object itself, or write it as JSON'),
     r'[^:=,;|]+[:=]\s*[\d.]+%?(?:\s*[,;|\s]\s*[^:=,;|]+[:=]\s*[\d.]+%?)+': ('several classes with a number each', '`dict(part.split(":") for part in text.split(","))`, with the separators that it has'),
 }
 _NO_NAME = {re.compile(k, re.I if 'nan' not in k else 0): v for k, v in _NO_NAME.items()}
@@ -99,7 +98,7 @@ def text_holds(
     "What a text in a column of labels holds, if it is more than the name of one class"
     parsed = _parsed(text.strip()) if re.match(r'[\[{(\'"]|b[\'"]', text.strip()) else None
     if isinstance(parsed, (dict, list, tuple, set, str, bytes)):
-        return f'a {type(parsed).__name__} written as text', '`json.loads(text)`' if text.strip()[0] != '(' and "'" not in text else '`ast.literal_eval(text)`'
+        return 'a text in quotation marks' if isinstance(parsed, str) else f'a {type(parsed).__name__} written as text', '`json.loads(text)`' if text.strip()[0] != '(' and "'" not in text else '`ast.literal_eval(text)`'
     for pattern, found in _NO_NAME.items():
         if pattern.fullmatch(text.strip()): return found
     for sep in dict.fromkeys(_SEPARATOR.findall(text)):
@@ -108,6 +107,12 @@ def text_holds(
             return 'several labels in one text', f'`text.split({sep!r})`, in fastai `ColReader(…, label_delim={sep!r})`'
     if len(words := text.split()) > 1 and others.issuperset(words): return 'several labels in one text', "`text.split()`, in fastai `ColReader(…, label_delim=' ')`"
 
+
+# %% ../nbs/00_core.ipynb #2983c83d
+def how_to_read(cell, others: set = frozenset()) -> str:
+    "The end of a message about a cell that holds more than one name, with a blank before it; '' for others"
+    found = text_holds(cell, others) if isinstance(cell, str) else None
+    return f' It looks like {found[0]}; read it first: {found[1]}.' if found else ''
 
 # %% ../nbs/00_core.ipynb #094bf2f9
 def _folded(name) -> str:
@@ -128,7 +133,7 @@ def check_inferred(
     names: Sequence,                # Class names as they stand in the labels, each once
     where: Callable[[object], str], # Name → how messages name the first item that has it
 ):
-    "Refuse texts that hold more than the name of one class, and warn of names that differ in case or blanks alone"
+    "Refuse texts that hold more than the name of one class, and warn of names that are nearly the same"
     texts = {n for n in names if isinstance(n, str)}
     for n in names:
         found = text_holds(n, texts - {n}) if isinstance(n, str) else None
@@ -138,7 +143,13 @@ def check_inferred(
     twins = {}
     for n in names: twins.setdefault(_folded(n), []).append(n)
     alike = next((t for t in twins.values() if len(t) > 1), None)
-    if alike: warn(f'The classes {" and ".join(map(_repr, alike[:3]))} differ in case or blanks alone. If they are one class, write it in one way (`.str.strip().str.lower()`); if not, give `vocab=`.')
+    if alike: warn(_say_alike(alike[:3]))
+
+def _say_alike(names: list) -> str:
+    "A warning of names that are nearly the same"
+    shown = ' and '.join(_repr(n) if len({*map(str, names)}) == len({unicodedata.normalize('NFC', str(n)) for n in names}) else ascii(n) for n in names)
+    if len({isinstance(n, str) for n in names}) > 1: return f'The classes {shown} are a text and a number. If they are one class, make all texts: `.astype(str)`.'
+    return f'The classes {shown} differ in case, blanks or the codes of accents alone. If they are one class, write it in one way (`.str.normalize("NFKC").str.strip().str.casefold()`); if not, give `vocab=`.'
 
 
 # %% ../nbs/00_core.ipynb #b224c778
@@ -163,15 +174,17 @@ def _check_columns(df: pd.DataFrame, *names, what: str = 'A column'):
         if isinstance(df[n], pd.DataFrame): raise SoftLabelError(f'The table has more than one column {_repr(n)}. Rename or drop the others.')
 
 # %% ../nbs/00_core.ipynb #08fd99ea
-def say_text(value) -> str:
-    "The end of a message about a text that stands where a number should: how it is read"
-    found = text_holds(value, set()) if isinstance(value, str) else None
-    return f' It looks like {found[0]}, to be read by {found[1]}.' if found else ''
+_SAY_VOTES = ' Votes that are names become labels by `votes_to_soft` first: `annotators=[…]` for a column of each annotator, `label=` for a row of each vote.'
 
 def _say_names(value) -> str:
-    "The end of a message about a text that stands where a number should: how it is read, or that it is a name"
-    if not isinstance(value, str) or say_text(value): return say_text(value)
-    return ' Class names, one column for each annotator or one row for each vote, are made into labels by `votes_to_soft(…, annotators=[…])` or `label=`.'
+    "The end of a message about what stands where a number should"
+    if isinstance(value, (list, tuple, set)): return ' A column of lists of votes becomes labels by `votes_to_soft(…, lists=…)` first.'
+    return how_to_read(value) or (_SAY_VOTES if isinstance(value, str) else '')
+
+def _say_chosen(df: pd.DataFrame, name) -> str:
+    "The end of a message about a column that is missing, if its name is what somebody voted for"
+    column = next((c for c in df.columns if not pd.api.types.is_numeric_dtype(df.dtypes[c]) and (df[c] == name).any()), None) if df.columns.is_unique else None
+    return '' if column is None else f' It stands in the column {_repr(column)}.{_SAY_VOTES}'
 
 def _numbers_of(col: pd.Series, name: Callable[[int], str]) -> np.ndarray:
     "A column as numbers: integers as int64, else float64 with NaN for gaps"
@@ -193,7 +206,7 @@ def _read_numbers(
 ) -> np.ndarray:                # (N,K): integers if all columns are, else float64 with NaN for gaps
     "The columns `classes` as numbers; raise `SoftLabelError` for the first that is none"
     missing = [c for c in classes if c not in df.columns]
-    if missing: raise UnknownNameError(f'The table has no column {_repr(missing[0])} (of the classes {_repr(list(classes))}); its columns are {_repr(list(df.columns))}. Correct `classes`, or the table.')
+    if missing: raise UnknownNameError(f'The table has no column {_repr(missing[0])} (of the classes {_repr(list(classes))}); its columns are {_repr(list(df.columns))}.{_say_chosen(df, missing[0]) or " Correct `classes`, or the table."}')
     _check_columns(df, *classes)
     return np.stack([_numbers_of(df[c], name) for c in classes], 1)
 

@@ -32,7 +32,7 @@ from fastai.vision.core import PILBase
 from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .core import *
-from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, check_inferred, nearest, say_text, text_holds
+from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, check_inferred, how_to_read, nearest
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses, innermost, reads_of, remembering
 from .blocks import target_of
 
@@ -134,6 +134,8 @@ def are(self: _RowsByKey, items) -> bool:
     return True
 
 # %% ../nbs/02_data.ipynb #d799cf62
+_BESIDE = frozenset(['n_votes', 'entropy', 'agreement']) # the columns of `votes_to_soft` that are no classes
+
 class SoftLabelReader(DisplayedTransform):
     """A `get_y` that reads soft labels from a table: checks all rows once, then answers by path or by row
 
@@ -151,8 +153,10 @@ class SoftLabelReader(DisplayedTransform):
         key: Callable | None = None,    # What to look up for an item; by default its path or id as text
     ):
         df = _as_table(df)
-        if classes is None and (classes := df.attrs.get('classes')) is None: raise SoftLabelError('Name the class columns in `classes=`: this table does not know them. One of `votes_to_soft` does, as `df.attrs["classes"]`, until it is joined with another.')
+        if classes is None and (classes := df.attrs.get('classes')) is None: raise SoftLabelError('Name the class columns in `classes=`: this table does not know them. One of `votes_to_soft` does, as `df.attrs["classes"]`; keep them before it is joined with another, or written as CSV. A table of votes becomes one by `votes_to_soft` first.')
         self.item, self.classes, self.multi, self.key = item, _check_classes(classes, '`classes`'), multi, key
+        if item is not None and item in self.classes: raise SoftLabelError(f'`classes` names {_repr(item)}, which is the column of the item: leave it out.')
+        if (beside := [c for c in self.classes if c in _BESIDE]) and _BESIDE.issubset(df): raise SoftLabelError(f'`classes` names {_repr(beside)}, which `votes_to_soft` puts beside the classes. Leave them out: `df.attrs["classes"]` has the classes, until the table is joined with another.')
         if key is not None and not callable(key): raise SoftLabelError(f'`key` is {_short(key)}; expected a function from an item to what stands in the table.')
         name = lambda i: f'row {df.index[i]} (item {self.rows.key(i)!r})'
         self.rows = _RowsByKey(self._items(df, n_votes))
@@ -187,7 +191,7 @@ def find(self: SoftLabelReader,
 ) -> int: # Row number
     "Which row belongs to `o`; raise `UnknownNameError` if none does"
     if not isinstance(o, (str, PurePath)) and (isinstance(o, (pd.Series, Mapping)) or hasattr(o, '_fields')): o = self._item_of(o)
-    if self.rows is None: raise SoftLabelError(f'The table of labels was left out when this reader was saved with its learner, so that no item names and votes travel with a model; it cannot look up {_short(str(o))}. Predictions need no labels (`test_dl(items)`); for labels build DataLoaders with a new reader.')
+    if self.rows is None: raise SoftLabelError(f'The table of labels was left out when this reader was pickled, as `learn.export()` does, so that no item names and votes travel with a model; it cannot look up {_short(str(o))}. Predictions need no labels (`test_dl(items)`); for labels build DataLoaders with a new reader.')
     text = _text(o if self.key is None else self.key(o))
     parts = text.split('/')
     for d in self.depths:
@@ -407,8 +411,7 @@ def _is_scalar(self: SoftCategorize, o) -> bool:
 def _meant(self: SoftCategorize, c) -> str:
     "What may be meant by a name that is not in the vocab"
     if isinstance(c, float) and not c.is_integer(): return f' If it is a share, say of which class: `{{{_repr(self.vocab[0])}: {c}}}`, and of all others.'
-    found = text_holds(c, {v for v in self.vocab if isinstance(v, str)}) if isinstance(c, str) else None
-    return f' It looks like {found[0]}, to be read by {found[1]}.' if found else nearest(c, self.vocab)
+    return how_to_read(c, {v for v in self.vocab if isinstance(v, str)}) or nearest(c, self.vocab)
 
 @patch
 def _from_names(self: SoftCategorize, counts: Mapping, name: str):
@@ -426,7 +429,7 @@ def _from_numbers(self: SoftCategorize, values: list, name: str):
     if len(values) != self.c: raise SoftLabelError(f'{name}: {len(values)} values for {self.c} classes {_short(list(self.vocab))}. Give one number for each class, in vocab order.')
     values = [v.item() if isinstance(v, (Tensor, np.generic)) and np.ndim(v) == 0 else v for v in values]
     bad = next(((c, v) for c, v in zip(self.vocab, values) if not (isinstance(v, Real) or _is_missing(v))), None)
-    if bad: raise SoftLabelError(f'{name}: {_short(bad[1])}, for the class {_repr(bad[0])}, is not a number.{say_text(bad[1])} Give one number for each class, in vocab order, or a dict of class and number.')
+    if bad: raise SoftLabelError(f'{name}: {_short(bad[1])}, for the class {_repr(bad[0])}, is not a number.{how_to_read(bad[1])} Give one number for each class, in vocab order, or a dict of class and number.')
     if large := [v for v in values if isinstance(v, int) and abs(v) >= 2**63]: raise SoftLabelError(f'{name}: {large[0]} does not fit into 64 bits. Give fewer votes, or shares.')
     whole = all(isinstance(v, int) for v in values) and not (self.multi and all(isinstance(v, bool) for v in values)) # True is presence, not a count
     return np.array([np.nan if _is_missing(v) else v for v in values], dtype=np.int64 if whole else np.float64)

@@ -4,6 +4,7 @@
 
 # %% ../nbs/07_interpret.ipynb #8bc4dfc6
 from __future__ import annotations
+from collections.abc import Mapping
 from typing import Sequence
 
 import matplotlib.pyplot as plt
@@ -130,6 +131,12 @@ def plot_ambiguity(self: SoftInterpretation, ax=None):
     ax.set(xlabel="annotators' entropy (nats)", ylabel="model's entropy (nats)", title=f'Ambiguity, r = {entropy_correlation(self.probs, self.targets):.2f}')
     return ax
 
+# %% ../nbs/07_interpret.ipynb #8489426f
+def _called(item, readers: list) -> str:
+    "What an item of a list is called: of a row what the labels' reader looks up, of a tuple its first part"
+    named = next((f.item for f in readers if isinstance(f, SoftLabelReader) and isinstance(item, Mapping) and f.item in item), None)
+    return str(item[named] if named is not None else item[0] if isinstance(item, tuple) else item)
+
 # %% ../nbs/07_interpret.ipynb #799ec91d
 @patch
 def show_disagreements(self: SoftInterpretation,
@@ -149,11 +156,11 @@ def names(self: SoftInterpretation,
     "What items are called: of files their path; of a table's rows what the labels' reader looks up, else what the inputs' reader reads"
     items = getattr(self.dl, 'items', None)
     if items is None: return list(idx)
-    if not hasattr(items, 'iloc'): return [str(items[i][0] if isinstance(items[i], tuple) else items[i]) for i in idx]
-    rows = items.iloc[list(idx)]
     readers = [f for tl in reversed(getattr(self.dl.dataset, 'tls', [])) for f in tl.tfms.fs]
+    if not hasattr(items, 'iloc'): return [_called(items[i], readers) for i in idx]
+    rows = items.iloc[list(idx)]
     for f in readers:
-        if isinstance(f, SoftLabelReader) and f.item in rows: return rows[f.item].tolist()
+        if isinstance(f, SoftLabelReader) and (f.item is None or f.item in rows): return (rows.index if f.item is None else rows[f.item]).tolist()
         if isinstance(f, ColReader) and f is readers[-len(self.dl.dataset.tls[0].tfms.fs)] and len(f.cols) == 1: return [f(row) for _, row in rows.iterrows()]
     return rows.index.tolist()
 

@@ -50,9 +50,13 @@ def _image_array(im: Image.Image, name: str) -> np.ndarray:
     if getattr(im, 'n_frames', 1) == 1: return np.asarray(im)
     return np.stack([np.asarray(im) for i in range(im.n_frames) if im.seek(i) is None])
 
+def _check_exists(f: Path):
+    if f.is_dir(): raise SoftLabelError(f'{f} cannot be read as a mask: it is a folder. Correct what `get_y` returns; is a name missing at its end?')
+    if not f.exists(): raise FileNotFoundError(f'The mask file {f} does not exist. Correct what `get_y` returns, or leave its image out of the items.')
+
 def _file_array(f: Path) -> tuple: # The numbers, and whether they index a palette
     "What is in a mask file"
-    if not f.exists(): raise FileNotFoundError(f'The mask file {f} does not exist. Correct what `get_y` returns, or leave its image out of the items.')
+    _check_exists(f)
     try:
         if f.suffix == '.npy': return np.load(f, allow_pickle=False), False
         if f.suffix == '.npz':
@@ -319,11 +323,14 @@ def encode(self: OpenSoftMask,
 
 def _annotators_of(o, name: str | None) -> list:
     "The masks of all annotators; a table's row or an array may hold their paths"
-    if _is_missing(o): raise SoftLabelError(f'{name or "A mask"} is missing ({o}). Leave its image out of the items; what nobody labelled is a code of its own, named in `ignore=`.')
-    if isinstance(o, pd.Series) or (isinstance(o, np.ndarray) and o.dtype.kind in 'UO' and o.ndim == 1): o = o.tolist()
+    what = f'{name}: the mask' if name else 'The mask'
+    if _is_missing(o) or isinstance(o, str) and not o: raise SoftLabelError(f'{what} is missing ({o!r}). Leave its image out of the items; what nobody labelled is a code of its own, named in `ignore=`.')
+    if isinstance(o, pd.Series) or (isinstance(o, np.ndarray) and o.ndim == 1 and (o.dtype.kind in 'UO' or not len(o))): o = o.tolist()
     masks = list(o) if _is_list(o) else [o]
-    if not masks: raise SoftLabelError(f'{name or "A mask"} is an empty list. Give at least one annotator\'s mask, or leave its image out of the items.')
-    if any(_is_missing(m) for m in masks): raise SoftLabelError(f'{name or _short(masks)}: the mask of one annotator is missing. Leave it out of the list; the others are averaged.')
+    if not masks: raise SoftLabelError(f'{what} is an empty list. Give at least one annotator\'s mask, or leave its image out of the items.')
+    odd = [m for m in masks if not _is_missing(m) and not isinstance(m, (str, PurePath, Image.Image, Tensor, np.ndarray))]
+    if odd: raise SoftLabelError(f'{what} is {_short(odd[0])}; expected a path, an image, an array or a tensor, or a list of those, one for each annotator.')
+    if any(_is_missing(m) or isinstance(m, str) and not m for m in masks): raise SoftLabelError(f'{name or _short(masks)}: the mask of one annotator is missing. Leave it out of the list; the others are averaged.')
     return masks
 
 def _refuse_one_hot(masks: list, name):
@@ -375,7 +382,7 @@ def setup(self: OpenSoftMask, items=None, train_setup=False):
             masks = _annotators_of(s[i], _item_name(getattr(s, 'items', s), i))
             files = [f for f in masks if isinstance(f, (str, PurePath))]
             for f in files:
-                if not Path(f).exists(): raise FileNotFoundError(f'The mask file {f} does not exist. Correct what `get_y` returns, or leave its image out of the items.')
+                _check_exists(Path(f))
             any_files = any_files or bool(files)
             if not any_files: break # masks that `get_y` reads itself are checked when they are read
 
@@ -510,6 +517,10 @@ class SoftMaskCutMix(CutMix):
     def rand_bbox(self, W, H, lam):
         self.box = super().rand_bbox(W, H, lam)
         return self.box
+
+    def after_train(self):
+        super().after_train()
+        self.yb1 = () # the last masks do not travel with an exported learner
 
     def before_batch(self):
         if len(self.learn.yb) != 1: raise SoftLabelError(f'`SoftMaskCutMix` pastes one mask with its image, but there are {len(self.learn.yb)} targets. Mix them in a callback of your own.')

@@ -190,6 +190,7 @@ class CollectedMetric(SoftMetric):
         return self.func(*(o[labelled] for o in self.collect(p, y)))
 
     def reset(self): self.kept = []
+    def __getstate__(self): return {**vars(self), 'kept': []} # labels do not travel with an exported learner
 
     def accumulate(self, learn):
         "Add one batch"

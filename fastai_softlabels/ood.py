@@ -91,8 +91,9 @@ def _aupr(hits: np.ndarray, false_alarms: np.ndarray) -> float:
 # %% ../nbs/06_ood.ipynb #a1d56079
 def _scores(scores, which: str) -> Tensor:
     "A column of finite scores; raise `SoftLabelError` for what is none"
+    if scores is None: raise SoftLabelError(f'The {which} scores are None; expected one score for each item, like `softmax_score(logits)`.')
     try: scores = (scores if isinstance(scores, Tensor) else torch.as_tensor(np.asarray(scores, dtype=float))).as_subclass(Tensor)
-    except (TypeError, ValueError) as e: raise SoftLabelError(f'The {which} scores are a {type(scores).__name__} that is no array of numbers ({e}); expected one score for each item, like `softmax_score(logits)`.') from e
+    except (TypeError, ValueError) as e: raise SoftLabelError(f'The {which} scores are a {type(scores).__name__} that is no array of numbers ({e}); expected one score for each item, like `softmax_score(logits)`. (Histograms go to `streamed_ood_metrics`, readings of a meter to `compare_readings`.)') from e
     if scores.is_complex(): raise SoftLabelError(f'The {which} scores are {scores.dtype}; expected real numbers.')
     if scores.ndim != 1: raise SoftLabelError(f'The {which} scores have shape {tuple(scores.shape)}; expected one score for each item, (N,), like `softmax_score(logits)`.')
     if not len(scores): raise SoftLabelError(f'There are no {which} scores: a ranking needs items of both kinds.')
@@ -148,7 +149,7 @@ class ScoreHistogram:
         scores: Tensor, # (N,), more scores
     ):
         "Count `scores`, without waiting for the device"
-        scores = scores.as_subclass(Tensor)
+        scores = torch.as_tensor(scores).as_subclass(Tensor)
         if scores.ndim != 1: raise SoftLabelError(f'The scores have shape {tuple(scores.shape)}; expected one score for each item, (N,).')
         bins = score_bins(scores)
         self.n_nan += scores.isnan().sum()

@@ -12,7 +12,7 @@ from warnings import warn
 
 import krippendorff, numpy as np, pandas as pd
 
-from .core import SoftLabelError, UnknownNameError, _as_table, _check_classes, _check_columns, _check_count, _check_learner, _check_number, _read_numbers, _repr, _short, check_inferred, entropy, nearest, text_holds
+from .core import SoftLabelError, UnknownNameError, _as_table, _check_classes, _check_columns, _check_count, _check_learner, _check_number, _read_numbers, _repr, _short, check_inferred, entropy, how_to_read, nearest
 from .losses import SumOfLosses, innermost
 from .blocks import check_reads_items, is_loader, labels_of, loss_of, prediction_of, refuse_distributed, target_of
 
@@ -34,18 +34,36 @@ def _items(df, item):
     "What names each row, once"
     items, where = (df.index, 'the index') if item is None else (df[item], f'column {item!r}')
     _first(df, items.isna(), lambda i: f'the item in {where} is missing. Fill it in, or drop the row.')
-    _first(df, items.duplicated(), lambda i: f'the item {_repr(items.tolist()[i])} stands in the table before. Expected a row for each item.')
+    _first(df, items.duplicated(), lambda i: f'the item {_repr(items.tolist()[i])} stands in the table before. Expected a row for each item (a row for each vote: `label=`).')
     return _plain_index(items)
 
 def _codes(df, column) -> tuple:
     "Which of the names each cell of a column holds, −1 where none; and the names"
     try: codes, names = pd.factorize(df[column])
     except (TypeError, NotImplementedError): # lists have no hash
-        _first(df, [not isinstance(v, Hashable) for v in df[column]], lambda i: f'{_short(df[column].iloc[i])} in column {column!r} is not one vote. For a column of lists say `lists=`.')
+        _first(df, [not isinstance(v, Hashable) for v in df[column]], lambda i: f'{_short(df[column].iloc[i])} in column {column!r} is not one vote.{_say_form(df[column].iloc[i], column)}')
         raise
-    return codes, list(np.asarray(names, dtype=object))
+    return codes, [_plain(n) for n in np.asarray(names, dtype=object)]
+
+def _say_form(cell, column) -> str:
+    "The end of a message: which form a column of such cells needs"
+    if isinstance(cell, Mapping): return f' Counts by class need a column for each class: `pd.DataFrame(df[{_repr(column)}].tolist()).fillna(0)`, then `counts=`.'
+    return ' For a column of lists say `lists=`.'
+
+def _plain(name):
+    "A name without NumPy, and whole as it was before gaps made floats of a column of integers"
+    name = name.item() if isinstance(name, np.generic) else name
+    return int(name) if isinstance(name, float) and name.is_integer() else name
 
 def _count(rows, codes, n, k, weights=None): return np.bincount(rows*k + codes, weights, minlength=n*k).reshape(n, k).astype(float)
+
+# %% ../nbs/05_votes.ipynb #985a5c02
+def _say_several(item, annotator, label) -> str:
+    "What to do with annotators who name several classes"
+    item, annotator, label = map(_repr, (item, annotator, label))
+    return (f'Where an annotator may name several classes, they do not exclude each other, and `votes_to_soft` would make one distribution of them. Make a list of each item\'s lists instead, one for each annotator '
+            f'(`df.groupby([{item}, {annotator}])[{label}].agg(list).groupby({item}).agg(list)`), which `SoftMultiCategoryBlock` reads as shares of the annotators.')
+
 
 # %% ../nbs/05_votes.ipynb #02fdd6f0
 def _long(df, item, label, annotator, weight):
@@ -58,8 +76,7 @@ def _long(df, item, label, annotator, weight):
     if annotator is not None:
         _first(df, df[annotator].isna(), lambda i: f'the annotator in column {annotator!r} is missing. Fill it in, or leave `annotator=` out.')
         _first(df, df.duplicated([item, annotator, label]), lambda i: f'annotator {_repr(df[annotator].iloc[i])} voted {_repr(df[label].iloc[i])} on item {_repr(df[item].iloc[i])} before. Keep one vote of each annotator for each item (`df.drop_duplicates`).')
-        _first(df, df.duplicated([item, annotator]), lambda i: f'annotator {_repr(df[annotator].iloc[i])} voted on item {_repr(df[item].iloc[i])} before, for another class. If that is a second opinion, keep one of them. If an annotator may name several classes, they do not exclude each other: make a list of lists of each item\'s votes, one for each annotator '
-               f'(`df.groupby([{_repr(item)}, {_repr(annotator)}])[{_repr(label)}].agg(list).groupby({_repr(item)}).agg(list)`), which `SoftMultiCategoryBlock` reads as shares of the annotators.')
+        _first(df, df.duplicated([item, annotator]), lambda i: f'annotator {_repr(df[annotator].iloc[i])} voted on item {_repr(df[item].iloc[i])} before, for another class. If that is a second opinion, keep one of them. {_say_several(item, annotator, label)}')
     w = None
     if weight is not None:
         w = pd.to_numeric(df[weight].astype(object), errors='coerce').to_numpy(float)
@@ -79,18 +96,20 @@ def _wide(df, item, annotators):
     return items, list(at), tally
 
 # %% ../nbs/05_votes.ipynb #a99e7146
-def _how_to_read(cell, classes=()) -> str:
-    found = text_holds(cell, {c for c in classes if isinstance(c, str)}) if isinstance(cell, str) else None
-    return f' It looks like {found[0]}: read it by {found[1]} first.' if found else ''
+def _say_list(cell, column) -> str:
+    "The end of a message about a cell that is no list"
+    if isinstance(cell, Mapping): return _say_form(cell, column)
+    if cell is None or cell is pd.NA or cell != cell: return ' Who did not vote has an empty list; leave out items without votes by `min_votes=1`.'
+    return how_to_read(cell) or ' One vote is a list of one; counts need a column for each class (`counts=`).'
 
 def _listed(df, item, lists):
     "One column that holds a list of votes for each item"
     _check_columns(df, item, lists)
-    _first(df, [isinstance(v, (str, Mapping)) or not np.iterable(v) for v in df[lists]], lambda i: f'{_short(df[lists].iloc[i])} in column {lists!r} is no list of votes.{_how_to_read(df[lists].iloc[i])} One vote is a list of one; counts need a column for each class (`counts=`).')
+    _first(df, [isinstance(v, (str, bytes, Mapping)) or not np.iterable(v) for v in df[lists]], lambda i: f'{_short(df[lists].iloc[i])} in column {lists!r} is no list of votes.{_say_list(df[lists].iloc[i], lists)}')
     def no_vote(v): return not isinstance(v, Hashable) or v is None or v is pd.NA or v != v
-    _first(df, [any(map(no_vote, votes)) for votes in df[lists]], lambda i: f'{_short(next(filter(no_vote, df[lists].iloc[i])))} stands among the votes {_short(df[lists].iloc[i])}. Each vote is a name; a missing one: leave it out.')
+    _first(df, [any(map(no_vote, votes)) for votes in df[lists]], lambda i: f'{_short(next(filter(no_vote, df[lists].iloc[i])))} stands among the votes {_short(df[lists].iloc[i])}. Each vote is a name; a missing one: leave it out. A list for each annotator, where classes do not exclude each other, is a label of `SoftMultiCategoryBlock` as it is.')
     at, items = {}, _items(df, item)
-    codes = np.array([at.setdefault(v, len(at)) for votes in df[lists] for v in votes], dtype=int)
+    codes = np.array([at.setdefault(_plain(v), len(at)) for votes in df[lists] for v in votes], dtype=int)
     return items, list(at), _count(np.repeat(np.arange(len(df)), [len(v) for v in df[lists]]), codes, len(df), len(at))
 
 def _counted(df, item, counts):
@@ -109,6 +128,10 @@ def _read_form(df, item, label, counts, annotators, lists, annotator, weight) ->
     for name, columns in (('counts', counts), ('annotators', annotators)):
         if columns is not None and not _check_classes(columns, f'`{name}`', 'columns'): raise SoftLabelError(f'`{name}` names no column.')
     _check_columns(df, item, what='`item`')
+    for name, column in dict(label=label, lists=lists).items():
+        if isinstance(column, list): raise SoftLabelError(f'`{name}` is {_short(column)}; expected the name of one column. A column for each annotator: `annotators=`; for each class: `counts=`.')
+    for name, columns in dict(annotators=annotators, counts=counts, lists=[lists]).items():
+        if item is not None and item in list(() if columns is None else columns): raise SoftLabelError(f'`{name}` names {_repr(item)}, which is the column of the item: leave it out.')
     if label is not None: return _long(df, item, label, annotator, weight)
     if annotators is not None: return _wide(df, item, list(annotators))
     return _listed(df, item, lists) if lists is not None else _counted(df, item, list(counts))
@@ -142,23 +165,29 @@ def votes_to_soft(
     if label is not None and item is None: raise SoftLabelError('The long form has a row for each vote: name the column of the item in `item=`.')
     df, vocab = _as_table(df), None if vocab is None else _check_classes(vocab, '`vocab`')
     items, names, tally = _read_form(df, item, label, counts, annotators, lists, annotator, weight)
-    _check_names(items, names, tally, vocab, counts is not None, unsure)
+    _check_names(df, items, names, tally, vocab, counts is not None, unsure)
     classes = _vocab(names, vocab, counts is None, unsure, unsure_as)
     return _finish(items, classes, *_votes_by_class(items, names, tally, classes, unsure, unsure_as), prior, min_votes)
 
 # %% ../nbs/05_votes.ipynb #a1f0a840
-def _check_names(items, names, tally, vocab, are_columns, unsure):
+def _check_names(df, items, names, tally, vocab, are_columns, unsure):
     "See that inferred names are names, and that those of `unsure` occur"
     for c in unsure:
-        if c not in names: raise UnknownNameError(f'`unsure` names {_repr(c)}, but no vote says so: they say {_short(names)}.{nearest(c, names)} Correct it, or leave it out.')
-    if vocab is None and not are_columns: check_inferred([n for n in names if n not in unsure], lambda n: f'Item {_repr(items[(tally[:, names.index(n)] > 0).argmax()])}')
+        if c in names: continue
+        if are_columns and c in df: raise SoftLabelError(f'`unsure` names the column {_repr(c)}, which `counts` leaves out: add it there.')
+        raise UnknownNameError(f'`unsure` names {_repr(c)}, but no vote says so: they say {_short(names)}.{nearest(c, names)} Correct it, or leave it out.')
+    if vocab is not None or are_columns: return
+    def where(n): return f'Item {_repr(items[(tally[:, names.index(n)] > 0).argmax()])}'
+    inferred = [n for n in names if n not in unsure]
+    if odd := [n for n in inferred if isinstance(n, float)]: raise SoftLabelError(f'{where(odd[0])}: the number {_repr(odd[0])} would be a class of its own. A probability, or a mean? Votes are whole numbers or names; probabilities go into columns that `SoftLabelReader` reads. If it is the name of a class, say so in `vocab=`.')
+    check_inferred(inferred, where)
 
 def _vocab(names, vocab, sort, unsure, unsure_as) -> list:
     "The classes, in order"
     classes = [c for c in (names if vocab is None else vocab) if c not in unsure]
     if vocab is None and sort:
         try: classes = sorted(classes)
-        except TypeError as e: raise SoftLabelError(f'The class names {_short(classes)} cannot be sorted ({e}): give `vocab=`.') from e
+        except TypeError as e: raise SoftLabelError(f'The class names {_short(classes)} cannot be sorted ({e}): make all of them texts (`.astype(str)`), or give `vocab=`.') from e
     if taken := {'n_votes', 'entropy', 'agreement'}.intersection(classes): raise SoftLabelError(f'A class is named {taken.pop()!r}, as one of the columns of the result. Rename the class.')
     return classes + (list(unsure) if unsure_as == 'class' else [])
 
@@ -166,7 +195,7 @@ def _votes_by_class(items, names, tally, classes, unsure, unsure_as) -> tuple:
     "Votes by item and class, with and without those that are spread"
     at, known = {n: j for j, n in enumerate(names)}, {*classes, *unsure}
     for j in (j for n, j in at.items() if n not in known):
-        if (voted := tally[:, j] > 0).any(): raise UnknownNameError(f'Item {_repr(items[voted.argmax()])}: the class {_repr(names[j])} is not in the vocab {_short(classes)}.{_how_to_read(names[j], classes) or nearest(names[j], classes)} Correct the vote, add the class to `vocab=`, or name it in `unsure=`.')
+        if (voted := tally[:, j] > 0).any(): raise UnknownNameError(f'Item {_repr(items[voted.argmax()])}: the class {_repr(names[j])} is not in the vocab {_short(classes)}.{how_to_read(names[j], {c for c in classes if isinstance(c, str)}) or nearest(names[j], classes)} Correct the vote, add the class to `vocab=`, or name it in `unsure=`.')
     named = tally if names == classes else np.stack([tally[:, at[c]] if c in at else np.zeros(len(items)) for c in classes] or [np.zeros(len(items))], 1)
     spread = [at[n] for n in unsure if n in at and unsure_as == 'spread']
     return (named + tally[:, spread].sum(1, keepdims=True)/named.shape[1] if spread else named), named
@@ -200,7 +229,7 @@ def krippendorff_alpha(
     classes, name = soft.drop(columns=['n_votes', 'entropy', 'agreement']), lambda i: f'Row {soft.index[i]}'
     try: shares = _read_numbers(classes, list(classes), name).astype(float)
     except ValueError: shares = np.zeros((1, 1)) # other columns, or none
-    if not (abs(shares.sum(1) - 1) <= 1e-6).all(): raise SoftLabelError(f'The columns {list(classes)} are no shares that sum to 1. Give the table as `votes_to_soft` made it, without columns beside it and unrounded.')
+    if not (abs(shares.sum(1) - 1) <= 1e-6).all(): raise SoftLabelError(f'The columns {_repr(list(classes))} are no shares that sum to 1. Give the table as `votes_to_soft` made it, without columns beside it and unrounded.')
     n, agreement = _read_numbers(soft, ['n_votes', 'agreement'], name).astype(float).T
     counts = np.round(shares*n[:, None])
     pairs = np.where(n > 1, n*(n-1), np.nan)
@@ -258,55 +287,75 @@ _REMEDY = 'Export the project as "JSON", not "JSON-MIN" or "CSV"'
 
 def _tasks(path) -> list:
     "The tasks in an export"
-    try: tasks = json.loads(Path(path).read_text(encoding='utf-8'))
+    try: tasks = json.loads(Path(path).read_text(encoding='utf-8-sig'))
     except FileNotFoundError as e: raise FileNotFoundError(f'The file {path} does not exist. {_REMEDY}, and name the file.') from e
     except OSError as e: raise type(e)(f'{path} cannot be read as a file: {e.strerror}. Name the exported file.') from e
     except ValueError as e: raise SoftLabelError(f'{path} is no JSON export of Label Studio: {e}. {_REMEDY}.') from e
     if not isinstance(tasks, list): raise SoftLabelError(f'{path} holds a {type(tasks).__name__}; expected a list of tasks. {_REMEDY}.')
     if odd := [t for t in tasks if not isinstance(t, dict)]: raise SoftLabelError(f'Task {_short(odd[0])} in {path} is a {type(odd[0]).__name__}; expected a dict. {_REMEDY}.')
-    if tasks and 'data' not in tasks[0] and 'annotations' not in tasks[0]: raise SoftLabelError(f'{path} has one record for each annotation, with {_short(list(tasks[0]))}, as the format "JSON-MIN" has it. {_REMEDY}.')
+    if tasks and not isinstance(tasks[0].get('data'), dict) and 'annotations' not in tasks[0]: raise SoftLabelError(f'{path} has one record for each annotation, with {_short(list(tasks[0]))}, as the format "JSON-MIN" has it. {_REMEDY}.')
     return tasks
 
+
+# %% ../nbs/05_votes.ipynb #e24582b3
 def _annotator_name(who):
     "Who made an annotation: an id, or what identifies a person best"
-    return next((who[k] for k in ('email', 'id', 'username') if who.get(k)), None) if isinstance(who, dict) else who
+    if not isinstance(who, (dict, list)): return who
+    known = [who[k] for k in ('email', 'id', 'username') if who.get(k) not in (None, '')] if isinstance(who, dict) else []
+    return known[0] if known else json.dumps(who, ensure_ascii=False) if who else None
 
-def _results(task: dict, path) -> list:
-    "What was chosen in a task: question, labels, and annotator, of each annotation that counts"
+def _answers(task: dict, path) -> list:
+    "Of each annotation that counts, who made it, and the choices by question"
     res = []
-    for a in task.get('annotations') or []:
-        if a.get('was_cancelled'): continue
-        who, results = _annotator_name(a.get('completed_by')), a.get('result') or []
-        try: chosen = [(r.get('from_name'), r['value']['choices'], who) for r in results if r.get('type') == 'choices']
-        except (KeyError, TypeError) as e: raise SoftLabelError(f'Task {task.get("id")} in {path} has choices in a form that is not known (no {e}). Export it anew as "JSON".') from e
-        res += chosen or [(None, [], who)]
+    try:
+        for a in task.get('annotations') or []:
+            if a.get('was_cancelled'): continue
+            chosen = {}
+            for r in a.get('result') or []:
+                if r.get('type') != 'choices': continue
+                choices = r['value']['choices']
+                chosen.setdefault(r.get('from_name'), []).extend([choices] if isinstance(choices, str) else choices)
+            res.append((_annotator_name(a.get('completed_by')), chosen))
+    except (AttributeError, KeyError, TypeError) as e:
+        raise SoftLabelError(f'Task {task.get("id")} in {path} has choices in a form that is not known ({f"no {e}" if isinstance(e, KeyError) else e}). Export it anew as "JSON".') from e
     return res
 
+def _item_of(task: dict, key: str, path) -> str:
+    "What names a task's item"
+    data, where = task.get('data') or {}, f'Task {task.get("id")} in {path}'
+    if key not in data: raise UnknownNameError(f'{where} has no {key!r} in its data, which has {list(data) if isinstance(data, dict) else _short(data)}. Name another `key=`.')
+    if not data[key] or not isinstance(data[key], (str, int)): raise SoftLabelError(f'{where} has {_short(data[key])} as its {key!r}; expected the name of one item. Name another `key=`.')
+    return data[key]
+
+
+# %% ../nbs/05_votes.ipynb #92f9a4ae
 def read_label_studio(
     path: str | Path,             # JSON export of a project with choices
     key: str = 'image',           # Which of a task's data names the item
     question: str | None = None,  # Which question, by the `name` of its `Choices` tag, where there are several
 ) -> pd.DataFrame: # item, label, annotator: a row for each vote
-    "The votes in a Label Studio export, as a long table for `votes_to_soft`; warns of annotations that chose nothing"
-    rows, tasks = [], _tasks(path)
-    for t in tasks:
-        data = t.get('data') or {}
-        if key not in data: raise UnknownNameError(f'Task {t.get("id")} in {path} has no {key!r} in its data, which has {list(data)}. Name another `key=`.')
-        rows += [(data[key], *r) for r in _results(t, path)]
-    _check_question(rows, tasks, question, path)
-    votes = [(item, c, who) for item, asked, chosen, who in rows if question in (None, asked) for c in chosen]
-    if nothing := sum(not chosen for _, asked, chosen, _ in rows if question in (None, asked)): warn(f'{nothing} annotations in {path} chose nothing and are left out. Where classes do not exclude each other, that may be an answer ("none of them"), which this table cannot hold.')
-    return pd.DataFrame(votes, columns=['item', 'label', 'annotator'])
+    "The votes in a Label Studio export, as a long table for `votes_to_soft`; warns of annotations that chose nothing, or several classes"
+    tasks = _tasks(path)
+    rows = [(item, *answer) for t in tasks for item in [_item_of(t, key, path)] for answer in _answers(t, path)]
+    question = _question(rows, tasks, question, path)
+    rows = [(item, who, chosen.get(question, [])) for item, who, chosen in rows]
+    nothing, several = (sum(map(fits, (chosen for *_, chosen in rows))) for fits in (lambda c: not c, lambda c: len(c) > 1))
+    if nothing: warn(f'{nothing} annotations in {path} chose nothing and are left out. Where classes do not exclude each other, that may be an answer ("none of them"), which this table cannot hold.')
+    if several: warn(f'{several} annotations in {path} chose several classes. {_say_several("item", "annotator", "label")}')
+    return pd.DataFrame([(item, c, who) for item, who, chosen in rows for c in chosen], columns=['item', 'label', 'annotator'])
+
 
 # %% ../nbs/05_votes.ipynb #56431884
-def _check_question(rows, tasks, question, path):
-    "Refuse an export without choices, and one with several questions of which none is named"
-    asked = list(dict.fromkeys(q for _, q, chosen, _ in rows if chosen))
-    if not asked:
-        types = sorted({str(r.get('type')) for t in tasks for a in t.get('annotations') or [] for r in a.get('result') or []} - {'choices'})
-        raise SoftLabelError(f'{path} holds {len(tasks)} tasks, but no choices in any annotation{f"; what it has is {_short(types)}, which this function does not read" if types else ""}.')
-    if question is not None and question not in asked: raise UnknownNameError(f'{path} has no question {question!r}; it has {_short(asked)}.{nearest(question, asked)}')
-    if question is None and len(asked) > 1: raise SoftLabelError(f'{path} asks several questions, {_short(asked)}, whose answers would be mixed into one label. Name one: `question={_repr(asked[0])}`.')
+def _question(rows, tasks, question, path):
+    "The question to read; raise where there are no choices, none of that name, or several questions of which none is named"
+    asked = list(dict.fromkeys(q for *_, chosen in rows for q, choices in chosen.items() if choices))
+    others = {r.get('from_name'): r.get('type') for t in tasks for a in t.get('annotations') or [] for r in a.get('result') or [] if r.get('type') != 'choices'}
+    if not asked: raise SoftLabelError(f'{path} holds {len(tasks)} tasks, but no choices in any annotation{f"; what it has is {_short(sorted(map(str, {*others.values()})))}, which this function does not read" if others else ""}.')
+    if question is None and len(asked) > 1: raise SoftLabelError(f'{path} asks several questions, {_short(asked)}, whose answers would be mixed into one label. Name one: `question={_repr(next(q for q in asked if q is not None))}`.')
+    if question is None or question in asked: return asked[0] if question is None else question
+    if isinstance(question, str) and question in others: raise SoftLabelError(f'The answers to {question!r} in {path} are of the type {others[question]!r}, which this function does not read; it reads choices, as of {_short(asked)}.')
+    raise UnknownNameError(f'{path} has no question {_short(question)}; it has {_short(asked)}.{nearest(question, asked)}')
+
 
 # %% ../nbs/05_votes.ipynb #16190494
 def preds_to_soft(
