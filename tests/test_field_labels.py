@@ -310,7 +310,7 @@ HOLD = {"{'cat': 2, 'dog': 1}": ('a dict written as text', '`ast.literal_eval(te
         'cat,cat,dog': ('several labels in one text', "`text.split(',')`"), '66%': ('a percentage', '/100'), '0,1,1,0': ('several numbers', 'columns of their own'), "['cat', 'dog']": ('a list written as text', '`ast.literal_eval(text)`'),
         '[0.3 0.7]': ('a printed array', '.split()'), 'tensor([0.3, 0.7])': ('a printed array', '.split()'), "Counter({'cat': 2})": ('a printed Python object', 'JSON'), '.66': ('a decimal number', '`float(text)`'),
         '0,66': ('a decimal number', "replace(',', '.')"), 'cat: 2, dog: 1': ('several classes with a number each', 'dict('), 'cat;dog': ('several labels in one text', "`text.split(';')`"), 'cat dog': ('several labels in one text', '`text.split()`'),
-        '1 0 0': ('several numbers', 'columns of their own'), '.3,.7': ('several numbers', 'columns of their own'), '2/3': ('several numbers', 'columns of their own'), '"cat"': ('a str written as text', '`json.loads(text)`'),
+        '1 0 0': ('several numbers', 'columns of their own'), '.3,.7': ('several numbers', 'columns of their own'), '2/3': ('several numbers', 'columns of their own'), '"cat"': ('a text in quotation marks', '`json.loads(text)`'),
         "b'cat'": ('a bytes written as text', '`ast.literal_eval(text)`'), 'nan': ('a missing value', 'None'), '': ('a missing value', 'None')}
 
 @pytest.mark.parametrize('text', HOLD)
@@ -341,7 +341,7 @@ def test_ordinary_names_are_names(name):
     assert vocab == sorted(['cat', 'dog', name]) and targets[2][vocab.index(name)] == 1
     assert set(votes_to_soft(pd.DataFrame(dict(i=[1, 1, 2], l=['cat', 'dog', name])), 'i', label='l').columns) >= {'cat', 'dog', name}
 
-def test_a_share_is_no_name(): refused(lambda: votes_to_soft(pd.DataFrame(dict(i=[1, 1, 2], l=[.3, .66, .9])), 'i', label='l'), 'the number 0.3', 'looks like a share', '`vocab=`')
+def test_a_share_is_no_name(): refused(lambda: votes_to_soft(pd.DataFrame(dict(i=[1, 1, 2], l=[.3, .66, .9])), 'i', label='l'), 'the number 0.3', 'A probability, or a mean', '`vocab=`')
 
 @pytest.mark.parametrize('text, words', [('66%', 'a percentage'), ('0,66', "replace(',', '.')"), ("{'cat': 1}", '`ast.literal_eval(text)`')], ids=['percent', 'decimal comma', 'dict'])
 def test_a_text_among_numbers_says_how_it_is_read(text, words):
@@ -461,7 +461,7 @@ def test_so_are_its_values():
         assert by_item(lambda f: of(values(f)), SoftMultiCategoryBlock(vocab=COLS, n_votes=3))[0] == pytest.approx({'cat': 2/3, 'dog': 1/3})
 
 @pytest.mark.parametrize('get, words', [
-    (lambda f: VOTES[VOTES.f == f + '!'][COLS], ['a table of 0 rows', 'in the table at all?']), (lambda f: VOTES[COLS], ['a table of 3 rows', 'more than once?']), (lambda f: VOTES[VOTES.f == f][['f', *COLS]], ["for the class 'f', is not a number"]),
+    (lambda f: VOTES[VOTES.f == f + '!'][COLS], ['a DataFrame of 0 rows', 'in the table at all?']), (lambda f: VOTES[COLS], ['a DataFrame of 3 rows', 'more than once?']), (lambda f: VOTES[VOTES.f == f][['f', *COLS]], ["for the class 'f', is not a number"]),
     (lambda f: VOTES[VOTES.f == f][COLS].to_dict('records'), ['the dict itself']), (lambda f: VOTES[VOTES.f == f].dog, ['one number under an index of its own', '`.item()`'])], ids=['no row', 'rows', 'a column too many', 'records', 'one column'])
 @pytest.mark.parametrize('block', [SoftCategoryBlock, SoftMultiCategoryBlock(n_votes=3)], ids=['one distribution', 'independent'])
 def test_other_pieces_of_a_table_are_refused(block, get, words): refused(lambda: by_item(get, block), *words)
@@ -472,7 +472,7 @@ def test_other_pieces_of_a_table_are_refused(block, get, words): refused(lambda:
 @pytest.mark.parametrize('label, block', [({'A': .6, 'B': 0}, SoftCategoryBlock), ({'A': .6}, SoftCategoryBlock(vocab=['A', 'B'])), (pd.Series({'A': .6}), SoftCategoryBlock(vocab=['A', 'B'])), ([.6, 0.], SoftCategoryBlock(vocab=['A', 'B'])),
                                           (np.array([.6, 0.]), SoftCategoryBlock(vocab=['A', 'B'])), ({'A': np.float64(.6)}, SoftCategoryBlock(vocab=['A', 'B']))], ids=['inferred', 'dict', 'Series', 'list', 'array', 'NumPy'])
 def test_a_share_without_its_rest_says_how_to_spread_it(label, block):
-    refused(lambda: read([label], block), 'sum to 0.6, expected 1', 'The rest belongs to no class', '(1 − 0.6)/K', '`normalize=True` divides by the sum instead, which makes 1 of a single number')
+    refused(lambda: read([label], block), 'sum to 0.6, expected 1', 'The rest belongs to none', '(1 − 0.6)/K', '`normalize=True` divides by the sum instead, which makes 1 of a single number')
 
 def test_so_do_a_table_a_class_alone_and_a_number():
     refused(lambda: SoftLabelReader(pd.DataFrame(dict(f=['a'], A=[.6], B=[0.])), 'f', ['A', 'B']), "row 0 (item 'a')", '(1 − 0.6)/K')
@@ -515,9 +515,9 @@ TWINS = {'blank behind': ('cat', 'cat '), 'case': ('cat', 'Cat'), 'no-break spac
 @pytest.mark.parametrize('form', [lambda o: [*o, 'dog'], lambda o: [[*o, 'dog']], lambda o: [{c: 1 for c in (*o, 'dog')}]], ids=['names', 'votes', 'dicts'])
 @pytest.mark.parametrize('block', [SoftCategoryBlock, SoftMultiCategoryBlock], ids=['one distribution', 'independent'])
 def test_names_that_look_alike_are_warned_of(block, form, pair):
-    with pytest.warns(UserWarning, match='differ in case or blanks alone') as w: vocab = read(form(pair), block)[0]
+    with pytest.warns(UserWarning, match='differ in case, blanks or the codes of accents alone') as w: vocab = read(form(pair), block)[0]
     assert vocab == sorted([*pair, 'dog']) and any(repr(pair[1]) in str(o.message) for o in w)
-    with pytest.warns(UserWarning, match='differ in case or blanks alone'): votes_to_soft(pd.DataFrame(dict(i=[1, 1, 2], l=[*pair, 'dog'])), 'i', label='l')
+    with pytest.warns(UserWarning, match='differ in case, blanks or the codes of accents alone'): votes_to_soft(pd.DataFrame(dict(i=[1, 1, 2], l=[*pair, 'dog'])), 'i', label='l')
 
 def test_a_given_vocab_is_not_warned_of():
     with warnings.catch_warnings():
