@@ -26,7 +26,7 @@ HOLDS = { # the text → what it is taken for, and how it is read
     "{'cat': 2, 'dog': 1}": ('a dict written as text', 'ast.literal_eval'), '{"cat": 2, "dog": 1}': ('a dict written as text', 'json.loads'), '[.3, .7]': ('a list written as text', 'json.loads'),
     "['cat', 'dog']": ('a list written as text', 'ast.literal_eval'), "('cat', 'dog')": ('a tuple written as text', 'ast.literal_eval'), "{'cat'}": ('a set written as text', 'ast.literal_eval'),
     '"cat"': ('a text in quotation marks', 'json.loads'), 'cat,cat,dog': ('several labels', "text.split(',')"), 'cat;dog': ('several labels', "text.split(';')"), 'cat|cat': ('several labels', "text.split('|')"),
-    'cat dog': ('several labels', "text.split(' ')"), 'cat\ndog': ('several labels', r"text.split('\n')"), '66%': ('a percentage', "rstrip('%')"), '66,5 %': ('a percentage', "rstrip('%')"),
+    'cat dog': ('several labels', "text.split()"), 'cat\ndog': ('several labels', r"text.split('\n')"), '66%': ('a percentage', "rstrip('%')"), '66,5 %': ('a percentage', "rstrip('%')"),
     '66%,34%': ('several numbers', 'separator'), '0,1,1,0': ('several numbers', 'separator'), '0 1 1 0': ('several numbers', 'separator'), '.7;.3': ('several numbers', 'separator'),
     '.66': ('a decimal number', 'float(text)'), '1.0': ('a decimal number', 'float(text)'), '0,66': ('a decimal number', "replace(',', '.')"), '1e-3': ('a decimal number', 'float(text)'),
     '[0.3 0.7]': ('a printed array', 'columns of their own'), 'tensor([0.3, 0.7])': ('a printed array', 'columns of their own'), 'np.float64(0.3)': ('a printed Python object', 'the object itself'),
