@@ -5,6 +5,7 @@
 # %% ../nbs/00_core.ipynb #f66492b5
 from __future__ import annotations
 import ast, difflib, json, operator, re, unicodedata
+from bisect import bisect
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from numbers import Real
@@ -390,6 +391,68 @@ def __eq__(self: SoftCategory, other):
 
 SoftCategory.__hash__ = lambda self: hash(tuple(self.label) if isinstance(self.label, L) else self.label)
 
+# %% ../nbs/00_core.ipynb #f7dd386f
+def cut_text(
+    text: str,   # A name, or a name and its probability
+    room: float, # Pixels
+    artist,      # A matplotlib text in whose font is measured; its own text is overwritten
+    share=.5,    # How much of what remains is the name's beginning
+) -> str:
+    "`text` if it fits, else with `…` in the name"
+    def width(s):
+        artist.set(text=s, parse_math=False)
+        return artist.get_window_extent().width
+    name, rest = re.fullmatch(r'(.*?)((?: [\d.]+)?\)?(?: · …\)?| ·)?)', text, re.S).groups()
+    def short(n):
+        end = int(n*(1 - share))
+        return f'{name[:n - end]}…{name[len(name) - end:]}{rest}'
+    return text if width(text) <= room else short(bisect(range(1, len(name)), room, key=lambda n: width(short(n))))
+
+def cut_names(names: list, room: float, artist) -> list:
+    "Each of `names` so that it fits, with `…` where they remain distinct"
+    for share in (.5, .75, 1, .25, 0, .5): # if nowhere, in the middle
+        res = [cut_text(n, room, artist, share) for n in names]
+        if len(set(res)) == len(set(names)): break
+    return res
+
+def wrap_text(text: str, room: float, artist) -> str:
+    "Each line of `text` in as many as fit into `room`, broken after `·` and before brackets; what is too long even alone is cut"
+    lines = []
+    for line in text.split('\n'):
+        first, *parts = re.split(r'(?<= [·|/]) (?!…)| (?=\()', line)
+        lines.append(cut_text(first, room, artist))
+        for part in parts:
+            joined = f'{lines[-1]} {part}'
+            if cut_text(joined, room, artist) == joined: lines[-1] = joined
+            else: lines.append(cut_text(part, room, artist))
+    return '\n'.join(lines)
+
+# %% ../nbs/00_core.ipynb #0d77ef84
+def width_of(ax) -> float:
+    "Pixels that the layout gives to `ax`, of which an image may fill a part"
+    return ax.get_position(original=True).width*ax.figure.bbox.width
+
+def write_title(ax, text: str, **kwargs):
+    "Title `ax` in the size that its title has, in lines no wider than `ax`"
+    size = ax.title.get_size()
+    ax.set_title(wrap_text(text, .96*width_of(ax), ax.title), fontsize=size, **kwargs)
+    return ax
+
+# %% ../nbs/00_core.ipynb #48a736a2
+def write_names(ax, names: list):
+    "Names beside the bars of `ax`, cut to a part of its width; without a layout `ax` becomes narrower where they would lie over what is beside"
+    fig = ax.figure
+    room = (.75 if fig.get_layout_engine() else .6)*width_of(ax)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_yticklabels(cut_names(names, room, ax.get_yticklabels()[0]), parse_math=False)
+    box, left = ax.bbox, min(t.get_window_extent().x0 for t in ax.get_yticklabels()) - fig.dpi/24
+    beside = max((o.bbox.x1 for o in fig.axes if o.bbox.x1 <= box.x0 and o.bbox.y0 < box.y1 and box.y0 < o.bbox.y1), default=fig.bbox.x0)
+    if fig.get_layout_engine() is not None or left >= beside: return
+    x, y, w, h = ax.get_position(original=True).bounds
+    more = (beside - left)/fig.bbox.width
+    ax.set_position((x + more, y, w - more, h))
+    ax.set_in_layout(True) # as before: else a tight bounding box would leave it out
+
 # %% ../nbs/00_core.ipynb #ecb8571e
 def draw_bars(
     ax,                      # The matplotlib axes to draw on
@@ -407,16 +470,18 @@ def draw_bars(
     width = .8/len(cats)
     for i, (name, h) in enumerate(zip(cats, heights)):
         ax.barh(np.arange(len(keep)) + (i - (len(cats)-1)/2)*width, h[keep], height=width, label=name)
-    ax.set(yticks=np.arange(len(keep)), yticklabels=[str(vocab[k]) for k in keep], xlim=(0, 1))
+    ax.set_xlim(0, 1)
+    write_names(ax, [str(vocab[k]) for k in keep])
     ax.invert_yaxis()
-    if len(cats) > 1: ax.legend(fontsize='x-small', frameon=False)
+    if len(cats) > 1: ax.legend(fontsize='small', frameon=False)
     return ax
 
 @patch
 def show(self: SoftCategory, ctx=None, bars: bool = False, **kwargs):
     "Set as title of `ctx` (or print); with `bars=True` draw a bar chart on `ctx`"
     if bars: return draw_bars(plt.gca() if ctx is None else ctx, {'': self})
-    return show_title(str(self), ctx=ctx, **{'label': 'category', **kwargs})
+    if not hasattr(ctx, 'set_title'): return show_title(str(self), ctx=ctx, **{'label': 'category', **kwargs})
+    return write_title(ctx, '\n'.join(filter(None, [ctx.get_title(), str(self)])), color=kwargs.get('color', 'black'))
 
 # %% ../nbs/00_core.ipynb #6f9bc8fb
 def _refuse(

@@ -32,7 +32,7 @@ from fastai.vision.core import PILBase
 from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .core import *
-from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, check_inferred, how_to_read, nearest
+from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, check_inferred, cut_text, how_to_read, nearest, width_of, wrap_text, write_title
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses, innermost, reads_of, remembering
 from .blocks import target_of
 
@@ -652,12 +652,29 @@ def class_weights(
         if (m <= 0).any(): raise SoftLabelError(f'The class {_repr(found.vocab[int((m <= 0).int().argmax())])} has {fault} in the {len(labels)} training labels, so no weight is right. Leave it out, or choose weights by hand.')
     return (rest/mass).float()
 
+# %% ../nbs/02_data.ipynb #65184b22
+def text_size(fig) -> float:
+    "Points that look like nine where the figure is shown in a column of 720 pixels"
+    return 9*max(1, fig.bbox.width/fig.dpi/7.5)
+
+def picture_grid(n, nrows=None, ncols=None, figsize=None, double=False, title=None) -> L:
+    "fastai's `get_grid`, with a layout that makes room for titles, names and the header"
+    fig, axs = get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize, double=double, return_fig=True, layout='constrained',
+                        gridspec_kw=dict(left=.01, right=.99, wspace=.08, bottom=.01, top=.5)) # as wide as the layout will make them, and lower, so that titles count in full
+    for ax in axs:
+        ax.title.set_size(text_size(fig))
+        ax.tick_params(labelsize=text_size(fig))
+    if title is not None:
+        header = fig.suptitle(title, weight='bold', size=1.2*text_size(fig))
+        header.set_text(wrap_text(title, .98*fig.bbox.width, header))
+    return L(axs)
+
 # %% ../nbs/02_data.ipynb #52df777e
 def _grid(n, nrows, ncols, figsize, bars, title=None):
     "Axes for `n` images, and with `bars` as many for charts"
-    ncols = ncols or (min(n, 3) if bars and not nrows else None)
-    figsize = figsize or ((3*2*ncols*.8, 2.8*int(np.ceil(n/ncols))) if bars and ncols else None)
-    return L(get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize, double=bars, title=title))
+    ncols = ncols or (min(n, 2) if bars and not nrows else None)
+    figsize = figsize or ((4.5*ncols, 2.8*int(np.ceil(n/ncols))) if bars and ncols else None)
+    return picture_grid(n, nrows, ncols, figsize, double=bars, title=title)
 
 @dispatch
 def show_batch(x: TensorImage, y: TensorSoftCategory, samples, ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, bars=False, **kwargs):
@@ -669,6 +686,14 @@ def show_batch(x: TensorImage, y: TensorSoftCategory, samples, ctxs=None, max_n=
         im.show(ctx=ax, **kwargs)
         cat.show(ctx=chart, bars=bars)
     return ctxs
+
+# %% ../nbs/02_data.ipynb #e53e17e1
+def legend_above(ax):
+    "Move the legend of `ax` out of the bars' way, where a layout makes room for it"
+    size, names = ax.get_yticklabels()[0].get_size(), [t.get_text() for t in ax.get_legend().texts]
+    legend = ax.legend(loc='lower right', bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2 if max(map(len, names)) < 12 else 1,
+                       frameon=False, fontsize=size, handlelength=1, columnspacing=1)
+    for t in legend.texts: t.set_text(cut_text(t.get_text(), width_of(ax), t))
 
 # %% ../nbs/02_data.ipynb #116d7dcf
 def agrees(
@@ -683,12 +708,14 @@ def agrees(
 def _show_pair(im, target, pred, ax, chart, bars, title, **kwargs):
     "One image with its label and its prediction"
     im.show(ctx=ax, **kwargs)
-    ax.set_title(title, color='green' if agrees(pred, target) else 'black' if pred.is_unsure or not target.is_labelled else 'red')
-    if bars: draw_bars(chart, {'label': target, 'prediction': pred})
+    write_title(ax, title, color='tab:blue' if agrees(pred, target) else 'black' if pred.is_unsure or not target.is_labelled else 'chocolate')
+    if not bars: return
+    draw_bars(chart, {'label': target, 'prediction': pred})
+    if chart.figure.get_layout_engine(): legend_above(chart)
 
 @dispatch
 def show_results(x: TensorImage, y: TensorSoftCategory, samples, outs, ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, bars=False, **kwargs):
-    "Images titled with label and prediction, green where they agree; with `bars=True` a chart of both beside each"
+    "Images titled with label and prediction, blue where they agree, orange where not; with `bars=True` a chart of both beside each"
     n, step = min(len(samples), max_n), 2 if bars else 1
     if ctxs is None: ctxs = _grid(n, nrows, ncols, figsize, bars, title=None if bars else 'Label / Prediction')
     for (im, target), (pred,), ax, chart in zip(samples[:n], outs, ctxs[::step], ctxs[step-1::step]):

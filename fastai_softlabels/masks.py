@@ -11,6 +11,8 @@ from typing import Callable, Sequence
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from matplotlib.colors import hsv_to_rgb, to_rgb
+from matplotlib.axes import Axes
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from PIL import Image
 from torch import Tensor
@@ -27,13 +29,12 @@ from fastai.interpret import plot_top_losses
 from fastai.losses import BaseLoss, BCEWithLogitsLossFlat
 from fastai.vision.augment import PadMode
 from fastai.vision.core import PILBase
-from fastai.vision.data import get_grid
 from PIL.Image import Resampling
 from .core import *
-from .core import TOLERANCE
+from .core import TOLERANCE, cut_names, write_title
 from .losses import reads_of, remembering
 from .dice import SoftDiceLoss
-from .data import FreshTransforms, InferLoss, NameUnreadable, _check_classes, _check_loss_weights, _is_list, _is_missing, _item_name, _make_loss, _short, check_positions
+from .data import FreshTransforms, InferLoss, NameUnreadable, _check_classes, _check_loss_weights, _is_list, _is_missing, _item_name, _make_loss, _short, check_positions, picture_grid, text_size
 
 # %% auto #0
 __all__ = ['mask_array', 'probabilities_of', 'mask_planes', 'PILSoftMask', 'encodes', 'OpenSoftMask', 'SameSize', 'NameCodes',
@@ -453,7 +454,16 @@ def mask_legend(
     "The colours of the classes, beside `where`; for one class those of its probability"
     if len(codes) > 1: handles = [Patch(color=c, label=str(name)) for c, name in zip(class_colors(len(codes)), codes)]
     else: handles = [Patch(color=plt.get_cmap(cmap)(.15 + .85*p), label=f'{codes[0]} {format_prob(p)}') for p in (1., .75, .5, .25)]
-    return where.legend(handles=handles, loc='center left', bbox_to_anchor=(1, .5), frameon=False, fontsize='small', ncols=-(-len(handles)//12))
+    fig = where.figure if isinstance(where, Axes) else where
+    size = text_size(fig)
+    n_cols = -(-len(handles)//max(1, int(45*fig.bbox.height/fig.dpi/size))) # a line takes 1.5 sizes, and an inch has 72
+    is_laid_out = where is fig and isinstance(fig.get_layout_engine(), ConstrainedLayoutEngine)
+    at = dict(loc='outside right center') if is_laid_out else dict(loc='center left', bbox_to_anchor=(1, .5))
+    legend = where.legend(handles=handles, frameon=False, fontsize=size, ncols=n_cols, **at)
+    room = fig.bbox.width/2/n_cols - 3*size*fig.dpi/72 # half of the width for all, less the patches of colour
+    names = cut_names([h.get_label() for h in handles], room, legend.texts[0])
+    for t, name in zip(legend.texts, names): t.set(text=name, parse_math=False)
+    return legend
 
 @patch
 def show(self: TensorSoftMask, ctx=None, figsize=None, title=None, alpha=.75, cmap='inferno', legend=False, **kwargs):
@@ -465,7 +475,7 @@ def show(self: TensorSoftMask, ctx=None, figsize=None, title=None, alpha=.75, cm
     if ctx is None: _, ctx = plt.subplots(figsize=figsize)
     exclusive = getattr(self, 'exclusive', None)
     ctx.imshow(mask_overlay(_in_range(t), len(t) > 1 if exclusive is None else exclusive, alpha, cmap), **kwargs)
-    if title is not None: ctx.set_title(title)
+    if title is not None: write_title(ctx, str(title))
     if legend: mask_legend(ctx, codes, cmap)
     ctx.axis('off')
     return ctx
@@ -485,7 +495,7 @@ def _show_pairs(pairs, ctxs, titles=None, **kwargs):
 def show_batch(x: TensorImage, y: TensorSoftMask, samples, ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, **kwargs):
     "Images with their soft masks over them, and a legend"
     n = min(len(samples), max_n)
-    if ctxs is None: ctxs = get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize)
+    if ctxs is None: ctxs = picture_grid(n, nrows, ncols, figsize)
     _show_pairs([s[:2] for s in samples[:n]], ctxs, **kwargs)
     _legend_of(samples[0][1], ctxs, **kwargs)
     return ctxs
@@ -495,7 +505,7 @@ def show_batch(x: TensorImage, y: TensorSoftMask, samples, ctxs=None, max_n=10, 
 def show_results(x: TensorImage, y: TensorSoftMask, samples, outs, ctxs=None, max_n=6, nrows=None, ncols=1, figsize=None, **kwargs):
     "Images with the target on the left and the prediction on the right, and a legend"
     n = min(len(samples), max_n)
-    if ctxs is None: ctxs = get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize, double=True, title='Target/Prediction')
+    if ctxs is None: ctxs = picture_grid(n, nrows, ncols, figsize, double=True, title='Target/Prediction')
     pairs = [(s[0], mask) for s, o in zip(samples[:n], outs) for mask in (s[1], o[0])]
     _show_pairs(pairs, ctxs, **kwargs)
     _legend_of(samples[0][1], ctxs, **kwargs)
@@ -505,7 +515,7 @@ def show_results(x: TensorImage, y: TensorSoftMask, samples, outs, ctxs=None, ma
 def plot_top_losses(x: TensorImage, y: TensorSoftMask, samples, outs, raws, losses, nrows=None, ncols=None, figsize=None, **kwargs):
     "Image, target and prediction with its loss, one row for each item, and a legend"
     n = len(samples)
-    axs = get_grid(3*n, nrows=n, ncols=3, figsize=figsize or (9, 3*n), title='Input | Target | Prediction')
+    axs = picture_grid(3*n, n, 3, figsize or (9, 3*n), title='Input | Target | Prediction')
     for (im, target), (pred,), l, (left, middle, right) in zip(samples, outs, losses, zip(axs[::3], axs[1::3], axs[2::3])):
         im.show(ctx=left)
         _show_pairs([(im, target), (im, pred)], (middle, right), titles=('target', f'loss {l.item():.3f}'), **kwargs)
