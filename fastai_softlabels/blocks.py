@@ -4,11 +4,16 @@
 
 # %% ../nbs/01a_blocks.ipynb #a818c73b
 from __future__ import annotations
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Sequence
+
+from torch.nn.parallel import DistributedDataParallel
 
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import Categorize, EncodedMultiCategorize, MultiCategorize
+from fastai.torch_core import num_distrib, to_detach
 from .core import SoftLabelError, _check_classes, _check_count, _repr, _short
 from .losses import SumOfLosses, innermost, reads_of
 
@@ -128,12 +133,32 @@ def items_target(
     return found
 
 # %% ../nbs/01a_blocks.ipynb #158fd665
+def is_shared(
+    model, # Of a `Learner`
+) -> bool:
+    "Is the model in PyTorch's wrapper for several processes, itself perhaps in that of `torch.compile`?"
+    return isinstance(getattr(model, '_orig_mod', model), DistributedDataParallel)
+
+def is_split(
+    learn, # A `Learner`
+) -> bool:
+    "Do several processes share the learner's sets?"
+    return num_distrib() > 1 and (hasattr(learn, 'distributed_trainer') or is_shared(learn.model))
+
 def refuse_distributed(
     learn,     # A `Learner`
     what: str, # What does not work there
 ):
     "Refuse a learner inside of `distrib_ctx`, where rows come back in another order than their items"
-    if hasattr(learn, 'distributed_trainer'): raise SoftLabelError(f'{what} names items, but inside `distrib_ctx` predictions of several processes come back in another order. Call it outside of the context, in one process.')
+    if is_split(learn): raise SoftLabelError(f'{what} names items, but inside `distrib_ctx` predictions of several processes come back in another order. Call it outside of the context.')
+
+
+# %% ../nbs/01a_blocks.ipynb #cad99753
+def whole(
+    dl, # A loader
+):
+    "The loader inside of fastai's `DistributedDL`, which has a process's share; another one as it is"
+    return dl.dl if hasattr(dl, 'world_size') else dl
 
 def test_dl_of(
     learn,    # A `Learner`
@@ -141,11 +166,11 @@ def test_dl_of(
     **kwargs, # Likewise
 ):
     "A loader of other items, whole, also where the learner's loaders are split between processes"
-    return DataLoaders(*(dl.dl if hasattr(dl, 'world_size') else dl for dl in learn.dls.loaders)).test_dl(items, **kwargs)
+    return DataLoaders(*map(whole, learn.dls.loaders)).test_dl(items, **kwargs)
 
 def valid_dl(learn):
     "The validation loader, in order and complete, where it can be made so"
-    dl = learn.dls.valid
+    dl = whole(learn.dls.valid)
     return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl # PyTorch's own is taken as it is
 
 def check_reads_items(learn, what: str, remedy: str):
@@ -154,3 +179,23 @@ def check_reads_items(learn, what: str, remedy: str):
     if not hasattr(dataset, 'tls') and not hasattr(dataset, 'procs'): raise SoftLabelError(f'{what}: these DataLoaders have a data set of their own ({type(dataset).__name__}), and no `DataBlock` that could read items. {remedy}')
 
 def is_loader(o) -> bool: return hasattr(o, 'dataset') or hasattr(o, 'one_batch')
+
+# %% ../nbs/01a_blocks.ipynb #431302ff
+def gathered(
+    learn, # A `Learner`
+    o,     # Tensors of its batch
+):
+    "Tensors on the CPU, of all processes that share the set"
+    return learn.to_detach(o) if is_split(learn) or num_distrib() < 2 else to_detach(o, gather=False)
+
+@contextmanager
+def ungathered(
+    learn, # A `Learner`
+):
+    "Let fastai gather nothing of a learner that is not split"
+    if is_split(learn) or num_distrib() < 2: yield
+    else:
+        learn.to_detach = partial(to_detach, gather=False)
+        try: yield
+        finally: del learn.to_detach
+

@@ -17,7 +17,6 @@ from warnings import warn
 import matplotlib.pyplot as plt
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from torch import nn, Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from scipy.optimize import minimize_scalar
 from fastcore.all import L, getcallable, noop, parallel, patch, tuplify
@@ -25,12 +24,12 @@ from fastai.callback.core import Callback
 from fastai.data.block import DataBlock
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.torch_core import find_bs, no_random, num_distrib, rank_distrib, show_image
+from fastai.torch_core import find_bs, no_random, show_image
 from fastai.vision.data import get_grid
 from .core import RemembersProbs, SoftLabelError, TensorSoftCategory, TensorSoftMultiCategory, _check_count, _check_learner, _check_number, _short, soft_targets
 from .data import FreshTransforms, SoftCategorize, SoftMultiCategorize
 from .losses import LossAround, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, _remembering, innermost, reads_of, remembering
-from .blocks import check_reads_items, is_loader, items_target, labels_of, only_target, refuse_distributed, test_dl_of, valid_dl
+from .blocks import check_reads_items, is_loader, is_shared, is_split, items_target, labels_of, only_target, refuse_distributed, test_dl_of, ungathered, valid_dl, whole
 from .ood import SHARES, ConfidenceMeter, compare_readings
 from .metrics import SoftECE, _tensor, brier_score, check_targets, kl_divergence, soft_cross_entropy
 
@@ -79,10 +78,13 @@ def _loader(
     skip_unreadable: bool, # Leave out items that cannot be read, with a warning, instead of raising?
 ):
     "A loader for one OOD set, in order and complete"
+    items = whole(items)
     if hasattr(items, 'new') and is_loader(items): return items.new(shuffle=False, drop_last=False)
     if is_loader(items):
         if getattr(items, 'drop_last', False) or isinstance(getattr(items, 'sampler', None), torch.utils.data.RandomSampler):
             raise SoftLabelError(f'The DataLoader of the OOD set {name!r} shuffles or drops items; make it with `shuffle=False` and `drop_last=False`, so that its images are counted once each and can be named.')
+        if isinstance(getattr(items, 'sampler', None), torch.utils.data.DistributedSampler):
+            raise SoftLabelError(f'The DataLoader of the OOD set {name!r} has a `DistributedSampler`, which gives each process a share; leave the sampler out, since batches are shared out here.')
         return items
     check_reads_items(learn, f'The OOD set {name!r} is a {type(items).__name__}', 'Give the set as a DataLoader.')
     try: dl = test_dl_of(learn, items)
@@ -99,8 +101,6 @@ def _loader(
     return test_dl_of(learn, items.iloc[keep] if is_table else [items[i] for i in keep])
 
 # %% ../nbs/06a_confidence.ipynb #845b4bff
-def _shared(learn: Learner) -> bool: return isinstance(learn.model, DistributedDataParallel)
-
 def _precision(learn: Learner):
     "The autocast of fastai's `MixedPrecision`, if it is on"
     return getattr(getattr(learn, 'mixed_precision', None), 'autocast', None) or nullcontext()
@@ -125,7 +125,8 @@ def _logits_of(model, inputs, where: str) -> Tensor:
 
 def _stream(learn: Learner, dl, meter: ConfidenceMeter, name: str) -> ConfidenceMeter:
     "Feed `meter` the logits of all batches of `dl`, the set `name`, or, in a distributed run, of this process's share"
-    model, rank, n_processes = (learn.model.module, rank_distrib(), num_distrib()) if _shared(learn) else (learn.model, 0, 1)
+    model, rank, n_processes = learn.model, 0, 1
+    if is_shared(model): model, rank, n_processes = model.module, torch.distributed.get_rank(), torch.distributed.get_world_size()
     n_inp, first, dataset = getattr(learn.dls, 'n_inp', 1), 0, getattr(dl, 'dataset', None)
     model.eval()
     with torch.no_grad(), _precision(learn), _randomness_kept(), dataset.set_split_idx(1) if hasattr(dataset, 'set_split_idx') else nullcontext():
@@ -234,8 +235,8 @@ def after_validate(self: OODConfidence):
     if getattr(recorder, 'cancel_valid', False): return
     if (self.epoch + 1) % self.every and self.epoch + 1 < self.n_epoch: values = [np.nan]*(1 + 2*len(self.loaders))
     else:
-        readings = {'valid': meter.read(_shared(self.learn))}
-        for name, dl in self.loaders.items(): readings[name] = _stream(self.learn, dl, self.new_meter(), name).read(_shared(self.learn))
+        readings = {'valid': meter.read(is_split(self.learn))}
+        for name, dl in self.loaders.items(): readings[name] = _stream(self.learn, dl, self.new_meter(), name).read(is_shared(self.model))
         values = self.remember(readings)
     if recorder is not None: recorder.log += L(values)
 
@@ -428,7 +429,7 @@ def _read_all(learn: Learner, sets: dict, skip_unreadable: bool) -> dict:
     head = reads_of(learn.loss_func, None if vocab is None else len(vocab))
     for name, items in {'valid': learn.dls.valid, **sets}.items():
         meter = ConfidenceMeter(next(learn.model.parameters()).device, (head,), temperature=temperature_of(learn.loss_func))
-        res[name] = _stream(learn, _loader(learn, name, items, skip_unreadable), meter, name).read()[head]
+        res[name] = _stream(learn, _loader(learn, name, items, skip_unreadable), meter, name).read(is_shared(learn.model))[head]
         if res[name].n_nan: raise SoftLabelError(f'The model gives NaN for {res[name].n_nan} of {res[name].n} images of {name!r}. Did the training diverge?')
     return res
 
@@ -479,7 +480,7 @@ def abstain(
         raise SoftLabelError('To show "don\'t know" takes the labels of `SoftCategoryBlock` or `SoftMultiCategoryBlock`, for hard labels, too; fastai\'s own and a data set of your own cannot show it.')
     loss = remembering(learn.loss_func.loss if isinstance(learn.loss_func, Abstaining) else learn.loss_func)
     LossAround(loss) # has it an activation?
-    with learn.no_bar(), learn.no_logging(): probs = learn.get_preds(dl=valid_dl(learn) if dl is None else dl)[0].as_subclass(Tensor)
+    with learn.no_bar(), learn.no_logging(), ungathered(learn): probs = learn.get_preds(dl=valid_dl(learn) if dl is None else dl)[0].as_subclass(Tensor)
     multi = not labels_of(learn, probs.shape[1]).exclusive
     confidence = _confidence_of(probs)
     if confidence.isnan().any(): raise SoftLabelError(f'The model gives NaN for {int(confidence.isnan().sum())} of {len(confidence)} images. Did the training diverge?')
@@ -556,7 +557,7 @@ def temperature_scale(
     loss = remembering(innermost(learn.loss_func))
     reads_of(loss)
     _check_loader(learn, dl)
-    with learn.no_bar(), learn.no_logging(): logits, targets = learn.get_preds(dl=valid_dl(learn) if dl is None else dl, act=noop)
+    with learn.no_bar(), learn.no_logging(), ungathered(learn): logits, targets = learn.get_preds(dl=valid_dl(learn) if dl is None else dl, act=noop)
     if targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
     if logits.ndim != 2: raise SoftLabelError(f'The model predicts {tuple(logits.shape)}, but a temperature is fitted to predictions (N,K), one row for each item; masks have none.')
     logits, multi = logits.as_subclass(Tensor).float(), not labels_of(learn, logits.shape[1]).exclusive

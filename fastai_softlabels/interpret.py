@@ -15,7 +15,7 @@ from fastcore.all import patch
 from fastai.data.transforms import ColReader
 from fastai.interpret import Interpretation
 from .core import SoftCategory, SoftLabelError, _check_count, _check_learner, _check_number, _short, entropy, soft_targets
-from .blocks import check_reads_items, labels_of, prediction_of, refuse_distributed, target_of
+from .blocks import check_reads_items, labels_of, prediction_of, refuse_distributed, target_of, ungathered
 from .data import SoftLabelReader
 from .metrics import *
 
@@ -27,7 +27,7 @@ class SoftInterpretation(Interpretation):
     "fastai's `Interpretation` with all predictions and soft labels at hand; the losses are KL divergences, above the floor"
     @classmethod
     def from_learner(cls,
-        learn,       # A trained `Learner`, in one process
+        learn,       # A trained `Learner`, outside of `distrib_ctx`
         ds_idx=1,    # Which of its data sets
         dl=None,     # Another loader instead
         act=None,    # Activation instead of the loss's own
@@ -44,9 +44,10 @@ class SoftInterpretation(Interpretation):
         return cls(learn, dl, None, act, target, vocab)
 
     def __init__(self, learn, dl, losses, act=None, target=None, vocab=None):
+        refuse_distributed(learn, '`SoftInterpretation`')
         super().__init__(learn, dl, losses, act)
         found = target_of(learn, target)
-        self.probs, targets = learn.get_preds(dl=dl, act=act)
+        with ungathered(learn): self.probs, targets = learn.get_preds(dl=dl, act=act)
         if targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
         if isinstance(self.probs, tuple) and target is None: raise SoftLabelError(f'There are {len(self.probs)} targets, so say which: `target=0` to `target={len(self.probs) - 1}`.')
         self.probs, targets = prediction_of(self.probs, found), prediction_of(targets, found)
@@ -60,6 +61,14 @@ class SoftInterpretation(Interpretation):
             counts = self.labelled.sum(-1)
             values, self.labelled = values.sum(-1)/counts.clamp_min(1), counts > 0
         self.losses = values
+
+# %% ../nbs/07_interpret.ipynb #1d497ad4
+@patch
+def __getitem__(self: SoftInterpretation, idxs):
+    "Inputs, predictions, targets, decoded predictions and losses of some items"
+    refuse_distributed(self.learn, '`SoftInterpretation`')
+    with ungathered(self.learn): return Interpretation.__getitem__(self, idxs)
+
 
 # %% ../nbs/07_interpret.ipynb #78ae147d
 @patch

@@ -15,7 +15,7 @@ from fastai.learner import Metric, mk_metric
 from .core import SoftLabelError, TOLERANCE, _check_count, _check_number, _short, soft_targets
 from .kernels import dice_values
 from .losses import innermost
-from .blocks import labels_of
+from .blocks import gathered, labels_of
 
 # %% auto #0
 __all__ = ['SoftMetric', 'ItemMetric', 'top1_agreement', 'soft_accuracy', 'soft_cross_entropy', 'kl_divergence', 'js_divergence',
@@ -131,7 +131,7 @@ class ItemMetric(SoftMetric):
 
     def accumulate(self, learn):
         "Add one batch"
-        values, labelled = learn.to_detach(self.items(*self.learner_probs(learn)))
+        values, labelled = gathered(learn, self.items(*self.learner_probs(learn)))
         self.total, self.count = self.total + values.double().sum(), self.count + labelled.sum()
 
     @property
@@ -195,7 +195,7 @@ class CollectedMetric(SoftMetric):
     def accumulate(self, learn):
         "Add one batch"
         p, y, labelled = _comparable(*self.learner_probs(learn))
-        *kept, labelled = learn.to_detach((*self.collect(p, y), labelled))
+        *kept, labelled = gathered(learn, (*self.collect(p, y), labelled))
         self.kept.append(tuple(o[labelled] for o in kept))
 
     @property
@@ -371,7 +371,7 @@ class SoftDice(SoftMetric):
 
     def accumulate(self, learn):
         "Add one batch"
-        values, labelled = learn.to_detach(self.items(*self.learner_probs(learn)))
+        values, labelled = gathered(learn, self.items(*self.learner_probs(learn)))
         self.total, self.count = self.total + values.double().sum(0), self.count + labelled.sum(0)
 
     @property

@@ -4,6 +4,7 @@
 
 # %% ../nbs/06_ood.ipynb #9471e5bf
 from __future__ import annotations
+from copy import copy
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Sequence
@@ -11,7 +12,6 @@ from typing import Sequence
 import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
 
-from fastai.torch_core import num_distrib
 from .core import SoftLabelError, _check_count, _check_number, _short
 
 # %% auto #0
@@ -233,9 +233,8 @@ class ConfidenceMeter:
         everywhere: bool = False, # Add up what the processes of a distributed run have seen?
     ) -> dict:                    # Reading by name
         "What was seen so far; the one transfer to the host"
-        if everywhere:
-            for part in self.parts.values(): part.gather()
-        flat = torch.cat([part.packed() for part in self.parts.values()]).cpu().numpy()
+        parts = [part.of_all() for part in self.parts.values()] if everywhere else list(self.parts.values())
+        flat = torch.cat([part.packed() for part in parts]).cpu().numpy()
         return {r: _unpack(values, len(self.parts[r].top[0])) for r, values in zip(self.parts, np.split(flat, len(self.parts)))}
 
 # %% ../nbs/06_ood.ipynb #ec3d26d9
@@ -260,15 +259,28 @@ class _Part:
         values, i = scores.topk(len(self.top[0]))
         self.top = values, items[i]
 
-    def gather(self):
-        "Make every process's numbers those of all"
-        reduce, op = torch.distributed.all_reduce, torch.distributed.ReduceOp
-        reduce(self.sums); reduce(self.histogram.counts); reduce(self.extremes, op=op.MAX)
-        everybodys = [[torch.empty_like(t) for _ in range(num_distrib())] for t in self.top]
-        for gathered, mine in zip(everybodys, self.top): torch.distributed.all_gather(gathered, mine.contiguous())
-        self._keep_top(*map(torch.cat, everybodys))
+    def of_all(self):
+        "One with what all processes have seen, each of which goes on with its own"
+        res, op = copy(self), torch.distributed.ReduceOp
+        res.sums, res.extremes = _reduced(self.sums, op.SUM), _reduced(self.extremes, op.MAX)
+        res.histogram = copy(self.histogram)
+        res.histogram.counts = _reduced(self.histogram.counts, op.SUM)
+        res._keep_top(*map(_joined, self.top))
+        return res
 
     def packed(self): return torch.cat([self.sums, self.extremes, *self.top, self.histogram.counts.to(self.wide)])
+
+def _reduced(t: Tensor, op) -> Tensor:
+    "`t` of all processes, in one"
+    t = t.clone()
+    torch.distributed.all_reduce(t, op)
+    return t
+
+def _joined(t: Tensor) -> Tensor:
+    "`t` of all processes, one after the other"
+    parts = [torch.empty_like(t) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, t.contiguous())
+    return torch.cat(parts)
 
 def _unpack(values: np.ndarray, k: int) -> Reading:
     "The `Reading` in what `_Part.packed` gave"

@@ -14,7 +14,7 @@ import krippendorff, numpy as np, pandas as pd
 
 from .core import SoftLabelError, UnknownNameError, _as_table, _check_classes, _check_columns, _check_count, _check_learner, _check_number, _read_numbers, _repr, _short, check_inferred, entropy, how_to_read, nearest
 from .losses import SumOfLosses, innermost
-from .blocks import check_reads_items, is_loader, labels_of, loss_of, prediction_of, refuse_distributed, target_of
+from .blocks import check_reads_items, is_loader, labels_of, loss_of, prediction_of, refuse_distributed, target_of, ungathered
 
 # %% auto #0
 __all__ = ['votes_to_soft', 'krippendorff_alpha', 'item_weights', 'dawid_skene', 'read_label_studio', 'preds_to_soft']
@@ -375,7 +375,7 @@ def preds_to_soft(
     loss = loss_of(learn, found.index)
     if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so its logits cannot become probabilities. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or give yours to the block.')
     if not is_loader(files): check_reads_items(learn, '`preds_to_soft` reads items', 'Give a loader, whose items are then named by their numbers.')
-    logits = learn.get_preds(dl=files if is_loader(files) else learn.dls.test_dl(files), act=lambda x: x)[0]
+    with ungathered(learn): logits = learn.get_preds(dl=files if is_loader(files) else learn.dls.test_dl(files), act=lambda x: x)[0]
     all_targets = innermost(learn.loss_func)
     logits = prediction_of(all_targets.split(logits) if isinstance(all_targets, SumOfLosses) else logits, found)
     if logits.ndim != 2: raise SoftLabelError(f'The model predicts {tuple(logits.shape)}; a table takes predictions (N,K), one row for each item. Save masks as files.')

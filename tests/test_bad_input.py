@@ -555,6 +555,7 @@ CONFIDENCE = [
     Row('OODConfidence', 'no such column', lambda t: measured(ten.rename(columns=dict(fname='file'))), SoftLabelError, ["'ood' cannot be read"]),
     Row('OODConfidence', 'items of another kind', lambda t: measured([1, 2]), SoftLabelError, ["'ood' cannot be read"]),
     Row('OODConfidence', 'a loader that shuffles', lambda t: measured(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, shuffle=True)), SoftLabelError, ['shuffles or drops items', '`shuffle=False`']),
+    Row('OODConfidence', 'a loader with the share of one process', lambda t: measured(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, sampler=torch.utils.data.DistributedSampler([0]*9, num_replicas=2, rank=0))), SoftLabelError, ['has a `DistributedSampler`', 'leave the sampler out']),
     Row('OODConfidence', 'a loader that drops', lambda t: measured(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, drop_last=True)), SoftLabelError, ['shuffles or drops items', '`drop_last=False`']),
     Row('OODConfidence', 'batches of another shape', lambda t: measured({'far': Batches(torch.zeros(2, 5))}), SoftLabelError, ["batch 0 of 'far'", '(2, 5)', 'like those of the training']),
     Row('OODConfidence', 'batches of bytes', lambda t: measured({'far': Batches(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))}), SoftLabelError, ["batch 0 of 'far'", 'torch.uint8']),
