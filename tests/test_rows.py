@@ -121,7 +121,7 @@ def test_an_exported_learner_has_no_rows(digits, votes, tmp_path):
     Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 10))).export(tmp_path/'learn.pkl')
     loaded = load_learner(tmp_path/'learn.pkl')
     assert loaded.predict(digits/votes.fname[5])[0].label in DIGITS
-    with pytest.raises(SoftLabelError, match="left out when this reader was saved.*cannot look up '.*0005.png'.*build DataLoaders with a new reader"): loaded.dls.test_dl([digits/votes.fname[5]], with_labels=True).one_batch()
+    with pytest.raises(SoftLabelError, match="left out when this reader was pickled.*cannot look up '.*0005.png'.*build DataLoaders with a new reader"): loaded.dls.test_dl([digits/votes.fname[5]], with_labels=True).one_batch()
 
 
 def test_rows_are_new_tensors_of_their_type():
