@@ -87,6 +87,7 @@ _NO_NAME = { # what a whole text may look like → what it seems to be, and how 
     r'(?:[\w.]*(?:array|tensor|Tensor\w+)\()?\[[-+\d.,e\s\[\]]*[.\s][-+\d.,e\s\[\]]*\](?:, dtype=[\w.]+)?\)?': ('a printed array', 'give its numbers columns of their own, or `text.strip("[]").split()`'),
     r'[\[{].*[,:].*[\]}]': ('a list or dict written as text', '`json.loads(text)`, once its names are written in quotes'),
     r'(?:np|numpy)\.\w+\(.*\)|(?:\w+\.)?(?:Counter|defaultdict|OrderedDict|dict|L|set|frozenset)\(.*\)': ('a printed Python object', 'give the object itself, or write it as JSON'),
+    r'[^()]*[^()\s]\s*\(\s*[\d.]+\s*%?\s*\)(?:\s*[,;|/]?\s*[^()]*[^()\s]\s*\(\s*[\d.]+\s*%?\s*\))+': ('several classes with a number each', 'make it a dict: `re.findall(r"(\\w+) \\(([\\d.]+)", text)`'),
     r'[^:=,;|]+[:=]\s*[\d.]+%?(?:\s*[,;|\s]\s*[^:=,;|]+[:=]\s*[\d.]+%?)+': ('several classes with a number each', '`dict(part.split(":") for part in text.split(","))`, with the separators that it has'),
 }
 _NO_NAME = {re.compile(k, re.I if 'nan' not in k else 0): v for k, v in _NO_NAME.items()}
@@ -209,7 +210,17 @@ def _read_numbers(
     missing = [c for c in classes if c not in df.columns]
     if missing: raise UnknownNameError(f'The table has no column {_repr(missing[0])} (of the classes {_repr(list(classes))}); its columns are {_repr(list(df.columns))}.{_say_chosen(df, missing[0]) or " Correct `classes`, or the table."}')
     _check_columns(df, *classes)
-    return np.stack([_numbers_of(df[c], name) for c in classes], 1)
+    rows = np.stack([_numbers_of(df[c], name) for c in classes], 1)
+    _refuse_total(rows, classes)
+    return rows
+
+def _refuse_total(rows: np.ndarray, classes: Sequence):
+    "Refuse a column that is the sum of all others, which is no class"
+    if len(classes) < 3 or len(rows) < 2: return
+    totals = rows.sum(1)
+    for c, column in zip(classes, rows.T):
+        is_total = (2*column == totals).all() and column.any()
+        if is_total and (len(rows) > 4 or str(c).lower() in ('all', 'total', 'sum', 'n', 'count')): raise SoftLabelError(f'The column {_repr(c)} is the sum of the others in each of the {len(rows)} rows: a total, and no class. Leave it out (`pd.crosstab` without `margins=`).')
 
 # %% ../nbs/00_core.ipynb #34104649
 TOLERANCE = 1e-3 # what rounding may do to a probability, or to a sum of them

@@ -32,7 +32,7 @@ from fastai.vision.core import PILBase
 from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .core import *
-from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, check_inferred, cut_text, how_to_read, nearest, width_of, wrap_text, write_title
+from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, TOLERANCE, check_inferred, cut_text, how_to_read, nearest, width_of, wrap_text, write_title
 from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses, innermost, reads_of, remembering
 from .blocks import target_of
 
@@ -234,6 +234,7 @@ def check_items(self: SoftLabelReader,
     "See that each of `items` has a row, and that different items have different rows; raise `SoftLabelError` if not"
     if hasattr(items, 'iloc'):
         if self.item is not None and self.item not in items: raise UnknownNameError(f'The table of items has no column {self.item!r} to look up; its columns are {list(items.columns)}.')
+        self._check_own_rows(items)
         items = items.index if self.item is None else items[self.item]
     if self.key is None and self.rows.are(items): return # the table's own, each in its row
     found, items = {}, [o for block in _blocks(items) for o in block]
@@ -242,6 +243,15 @@ def check_items(self: SoftLabelReader,
     for i, o in zip(rows, items):
         if (other := found.setdefault(i, o)) != o:
             raise SoftLabelError(f'The items {_short(str(other))} and {_short(str(o))} have the same row {self.rows.key(i)!r} in the table. Name them there by a longer part of their path, or say with `key=` what to look up.')
+
+@patch
+def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
+    "See that rows which hold the classes' columns themselves say what is looked up for them; a new index may have moved them"
+    if self.item is not None or self.multi or not set(self.classes) <= set(df.columns): return
+    rows = _read_numbers(df, self.classes, lambda i: _item_name(df, i)).astype(float)
+    for i, row in enumerate(rows/np.maximum(rows.sum(1, keepdims=True), 1e-12)):
+        found = self.probs[self.find(df.index[i])]
+        if not np.allclose(row, found, atol=2*TOLERANCE, equal_nan=True): raise SoftLabelError(f'{_item_name(df, i)} of the items holds the label {_short(row.round(3).tolist())}, but the row of that name in the table of labels holds {_short(found.round(3).tolist())}. Was the index made anew in between? Name items by a column: `item=`.')
 
 # %% ../nbs/02_data.ipynb #4a4c7024
 def _item_name(items, i: int) -> str:
@@ -496,6 +506,11 @@ def check_positions(
         at = list(df.columns).index(c)
         if at != c: raise SoftLabelError(f'`ColReader` takes the integer {c} as a position{f", where the column {_repr(df.columns[c])} stands" if c < df.shape[1] else ""}; the column named {c} is at position {at}. Which is meant? Let names be texts (`df.columns = df.columns.map(str)`), or use `SoftLabelReader`.')
 
+# %% ../nbs/02_data.ipynb #d564d20e
+def _refuse_flags(names: list):
+    "Refuse yes and no as the names of independent classes, of which they are the values"
+    if {str(n).lower() for n in names} <= {'0', '1', 'true', 'false'}: raise SoftLabelError(f'The classes would be {_short(names)}, which are a yes and a no rather than classes. A single yes or no is the probability of one class: name it, `SoftMultiCategoryBlock([\'lesion\'])`. Flags for several classes are numbers, in the order of `vocab=`.')
+
 # %% ../nbs/02_data.ipynb #e3733334
 def _preceding(tfms: list, cls: type):
     "The first transform of type `cls` among those that run before ours"
@@ -516,15 +531,16 @@ def setup(self: SoftCategorize, items=None, train_setup=False):
 
 @patch
 def _setup_columns(self: SoftCategorize, df: pd.DataFrame, cols: list):
-    "Check all rows of `df`; the columns name the classes, unless a vocab with other names is given"
+    "Check all rows of `df`, whose columns name the classes"
     names = [df.columns[c] if isinstance(c, int) and c not in df.columns else c for c in cols]
     if self.vocab is None: self._set_vocab(names)
-    if len(names) != self.c: raise SoftLabelError(f'{len(names)} columns {names} for {self.c} classes {list(self.vocab)}: give a column for each class.')
+    if len(names) != self.c: raise SoftLabelError(f'{len(names)} columns {_repr(names)} for {self.c} classes {_short(list(self.vocab))}: give a column for each class.')
+    if set(names) != set(self.vocab): raise SoftLabelError(f'The columns {_short(names)} are not named as the classes {_short(list(self.vocab))}, so which is which would be a guess. Rename them (`df.rename(columns=…)`), or leave `vocab=` out. Columns of annotators rather than classes are made into labels by `votes_to_soft(…, annotators=[…])`.')
     def name(i): return _item_name(df, i)
     rows = _read_numbers(df, names, name)
     self._check(rows, name)
     self._column_type = rows.dtype.type
-    if set(names) == set(self.vocab): self._column_order = self._order(names)
+    self._column_order = self._order(names)
 
 @patch
 def _scan(self: SoftCategorize, items):
@@ -535,6 +551,7 @@ def _scan(self: SoftCategorize, items):
     names = list(dict.fromkeys(n for o in labels[0] for n in label_names(o)))
     if not names: raise SoftLabelError(f'Cannot infer the classes from labels without names, like {_short(labels[0][0]) if labels[0] else "none at all"}: give `vocab=`, in the order of the numbers.')
     _refuse_row_numbers(labels[0], names)
+    if self.multi: _refuse_flags(names)
     check_inferred(names, lambda n: next(_item_name(getattr(subsets[0], 'items', subsets[0]), i) for i, o in enumerate(labels[0]) if n in label_names(o)))
     try: self._set_vocab(sorted(names) if self.sort else names)
     except TypeError as e: raise SoftLabelError(f'The class names {_short(names)} cannot be sorted ({e}): give `vocab=`, or `sort=False`.') from e
@@ -555,6 +572,7 @@ def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
     probs, kw = getattr(o, 'probs', None), dict(vocab=self.vocab, multi=self.multi)
     if o.dtype == torch.bool or o.ndim == 0: # decided; where nobody kept the probabilities, none are invented
         return SoftCategory(torch.full((self.c,), torch.nan) if probs is None else probs, label=self._decided(o), **kw)
+    if not self.multi and o.is_floating_point() and o.sum() > TOLERANCE and abs(float(o.sum()) - 1) > 1e-2: raise SoftLabelError(f'{_short([round(v, 4) for v in o.tolist()])} is no distribution over the classes {_short(list(self.vocab))}. Logits? A loss without `activation` that is given to the `Learner` makes fastai return them: give it to the block.')
     thresh = getattr(innermost(self._loss), 'thresh', .5)
     return SoftCategory(o, label=L(c for c, p in zip(self.vocab, o) if p > thresh) if thresh != .5 and self.multi and not o.isnan().all() else None, **kw)
 

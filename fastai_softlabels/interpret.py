@@ -37,7 +37,7 @@ class SoftInterpretation(Interpretation):
         "Of the validation set, or of `dl`"
         _check_learner(learn)
         refuse_distributed(learn, '`SoftInterpretation`')
-        if act is None and not hasattr(learn.loss_func, 'activation'): raise SoftLabelError(f'The loss {learn.loss_func} has no `activation`, so its logits cannot become probabilities. Give it to the block, `SoftCategoryBlock(loss_func=…)`, use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
+        if act is None and not hasattr(learn.loss_func, 'activation'): raise SoftLabelError(f'The loss {learn.loss_func} has no `activation`, so its logits cannot become probabilities. A loss of your own needs a method `activation`; for PyTorch\'s, give it to the block, `SoftCategoryBlock(loss_func=…)`, use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
         if dl is None:
             dl = learn.dls[ds_idx]
             if hasattr(dl, 'new'): dl = dl.new(shuffle=False, drop_last=False)

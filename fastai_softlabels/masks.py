@@ -130,6 +130,8 @@ def probabilities_of(
     full = np.iinfo(a.dtype).max
     if 0 < (small := int(a.max(initial=0, where=a < full))) < 32:
         raise SoftLabelError(f'{name} holds no values but small ones, up to {small}{f", and {full}" if top == full else ""}: are they the indices of classes? Then name those in `codes=` (255 often means "void": give it an index of its own, and name it in `ignore=`). {_SAY_READERS} If they are probabilities below {32/full:.1g}, give floats.')
+    if top < full and ((a == 0) | (a == top)).all(): raise SoftLabelError(f'{name} holds 0 and {top} alone, of {full}. If {top} means yes, divide by it (`mask/{top}`); if it is a probability of {top/full:.2f}, give floats.')
+    if full == 255 and 90 < top <= 100: announce(f'{name} has 8 bits, but no value above {top} of 255. Are these percentages? Then divide them by 100, and give floats.')
     if full > 255 and top < 4096: announce(f'{name} has 16 bits, but no value above {top} of 65535. Is it a mask of 8 or 12 bits? Then divide it by its own range, and give floats.')
     return a.astype(np.float32)/full
 
@@ -315,7 +317,7 @@ def encode(self: OpenSoftMask,
     "The soft mask; raise `SoftLabelError` naming file, value and remedy, `FileNotFoundError` for a missing file"
     if isinstance(o, PILSoftMask) and list(o.about['codes']) == list(self.vocab) and o.about['exclusive'] == self.exclusive: return o
     masks = _annotators_of(o, name)
-    if len(masks) == len(self.codes) > 1: _refuse_one_hot(masks, name)
+    if len(masks) == len(self.codes) > 1: _refuse_one_hot(masks, self.exclusive, name)
     planes = [mask_planes(m, self.codes, self.exclusive, name, self._announce) for m in masks]
     if name is None: name = str(masks[0]) if isinstance(masks[0], (str, PurePath)) else getattr(masks[0], 'filename', None) or 'the mask'
     for m, p in zip(masks[1:], planes[1:]):
@@ -334,11 +336,12 @@ def _annotators_of(o, name: str | None) -> list:
     if any(_is_missing(m) or isinstance(m, str) and not m for m in masks): raise SoftLabelError(f'{name or _short(masks)}: the mask of one annotator is missing. Leave it out of the list; the others are averaged.')
     return masks
 
-def _refuse_one_hot(masks: list, name):
+def _refuse_one_hot(masks: list, exclusive: bool, name):
     "Refuse a list of planes, which would be read as annotators' index masks"
-    planes = [m.numpy() if isinstance(m, Tensor) else m for m in masks]
-    if all(isinstance(p, np.ndarray) and p.ndim == 2 and p.dtype.kind in 'biu' and p.shape == planes[0].shape for p in planes) and (sum(p.astype(int) for p in planes) == 1).all():
-        raise SoftLabelError(f'{name or "The mask"} is a list of {len(planes)} planes that hold 1 where the code is: a list is read as several annotators\' masks. Stack them into one array (`np.stack`).')
+    planes = [mask_array(m, name)[0] for m in masks]
+    if not all(p.ndim == 2 and p.dtype.kind in 'biu' and p.shape == planes[0].shape and p.max() <= 1 for p in planes): return
+    if not exclusive or (sum(p.astype(int) for p in planes) == 1).all():
+        raise SoftLabelError(f'{name or "The mask"} is a list of {len(planes)} planes that hold 1 where a code is: a list is read as several annotators\' masks. Stack them into one array, one plane for each code (`np.stack`); of several annotators give a list of such arrays.')
 
 def _wxh(planes): return f'{planes.shape[-1]}×{planes.shape[-2]} pixels'
 

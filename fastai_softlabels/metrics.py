@@ -98,7 +98,7 @@ class SoftMetric(Metric):
         "What the learner predicts for its batch, as probabilities by the loss's `activation`; what they mean, its target says"
         if len(learn.yb) != 1: raise SoftLabelError(f'`{self.name}` compares one prediction with one target, but this batch has {len(learn.yb)} targets: say which, `on_target({self.name}, 0)`.')
         loss = learn.loss_func
-        if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so `{self.name}` cannot know what its logits mean. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceLoss`, or one of those with `axis=1`.')
+        if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so `{self.name}` cannot know what its logits mean. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceLoss`, or one of those with `axis=1`; a loss of your own needs a method `activation` that makes probabilities of what the model gives.')
         probs = loss.activation(learn.pred)
         return probs, learn.yb[0], probs.ndim > 1 and not labels_of(learn, probs.shape[1], getattr(learn, 'target', None)).exclusive
 

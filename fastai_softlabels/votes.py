@@ -5,7 +5,10 @@
 # %% ../nbs/05_votes.ipynb #cd0c4413
 from __future__ import annotations
 import json
+import unicodedata
+from collections import Counter
 from collections.abc import Hashable, Mapping
+from numbers import Number
 from pathlib import Path
 from typing import Sequence
 from warnings import warn
@@ -33,6 +36,7 @@ def _plain_index(o) -> pd.Index:
 def _items(df, item):
     "What names each row, once"
     items, where = (df.index, 'the index') if item is None else (df[item], f'column {item!r}')
+    if isinstance(items, pd.MultiIndex): raise SoftLabelError(f'The index has {items.nlevels} levels, but an item has one name: `df.reset_index()`, then name its column in `item=`.')
     _first(df, items.isna(), lambda i: f'the item in {where} is missing. Fill it in, or drop the row.')
     _first(df, items.duplicated(), lambda i: f'the item {_repr(items.tolist()[i])} stands in the table before. Expected a row for each item (a row for each vote: `label=`).')
     return _plain_index(items)
@@ -77,6 +81,7 @@ def _long(df, item, label, annotator, weight):
         _first(df, df[annotator].isna(), lambda i: f'the annotator in column {annotator!r} is missing. Fill it in, or leave `annotator=` out.')
         _first(df, df.duplicated([item, annotator, label]), lambda i: f'annotator {_repr(df[annotator].iloc[i])} voted {_repr(df[label].iloc[i])} on item {_repr(df[item].iloc[i])} before. Keep one vote of each annotator for each item (`df.drop_duplicates`).')
         _first(df, df.duplicated([item, annotator]), lambda i: f'annotator {_repr(df[annotator].iloc[i])} voted on item {_repr(df[item].iloc[i])} before, for another class. If that is a second opinion, keep one of them. {_say_several(item, annotator, label)}')
+        _warn_of_twins(pd.unique(df[annotator]).tolist(), 'annotators')
     w = None
     if weight is not None:
         w = pd.to_numeric(df[weight].astype(object), errors='coerce').to_numpy(float)
@@ -106,6 +111,7 @@ def _listed(df, item, lists):
     "One column that holds a list of votes for each item"
     _check_columns(df, item, lists)
     _first(df, [isinstance(v, (str, bytes, Mapping)) or not np.iterable(v) for v in df[lists]], lambda i: f'{_short(df[lists].iloc[i])} in column {lists!r} is no list of votes.{_say_list(df[lists].iloc[i], lists)}')
+    _first(df, [any(isinstance(v, tuple) and len(v) == 2 and isinstance(v[1], Number) for v in votes) for votes in df[lists]], lambda i: f'{_short(df[lists].iloc[i])} in column {lists!r} holds pairs of a class and a number, not votes. Make a table of counts of them: `pd.DataFrame([dict(pairs) for pairs in df[{lists!r}]]).fillna(0)`, then `counts=`.')
     def no_vote(v): return not isinstance(v, Hashable) or v is None or v is pd.NA or v != v
     _first(df, [any(map(no_vote, votes)) for votes in df[lists]], lambda i: f'{_short(next(filter(no_vote, df[lists].iloc[i])))} stands among the votes {_short(df[lists].iloc[i])}. Each vote is a name; a missing one: leave it out. A list for each annotator, where classes do not exclude each other, is a label of `SoftMultiCategoryBlock` as it is.')
     at, items = {}, _items(df, item)
@@ -170,8 +176,16 @@ def votes_to_soft(
     return _finish(items, classes, *_votes_by_class(items, names, tally, classes, unsure, unsure_as), prior, min_votes)
 
 # %% ../nbs/05_votes.ipynb #a1f0a840
+def _warn_of_twins(names, what: str):
+    "Warn of items or annotators whose names are one but for blanks, the codes of accents, or being a number or a text"
+    plain = [unicodedata.normalize('NFC', str(n)).strip() for n in names]
+    if len(set(plain)) == len(plain): return
+    twice = next(p for p, n in Counter(plain).items() if n > 1)
+    warn(f'The {what} {" and ".join(ascii(n) for n, p in zip(names, plain) if p == twice)} differ in blanks, in the codes of accents, or as number and text alone, and are counted as several. If they are one, write it in one way (`.astype(str).str.normalize("NFC").str.strip()`).')
+
 def _check_names(df, items, names, tally, vocab, are_columns, unsure):
     "See that inferred names are names, and that those of `unsure` occur"
+    _warn_of_twins(items.tolist(), 'items')
     for c in unsure:
         if c in names: continue
         if are_columns and c in df: raise SoftLabelError(f'`unsure` names the column {_repr(c)}, which `counts` leaves out: add it there.')
