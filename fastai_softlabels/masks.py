@@ -130,7 +130,7 @@ def probabilities_of(
     full = np.iinfo(a.dtype).max
     if 0 < (small := int(a.max(initial=0, where=a < full))) < 32:
         raise SoftLabelError(f'{name} holds no values but small ones, up to {small}{f", and {full}" if top == full else ""}: are they the indices of classes? Then name those in `codes=` (255 often means "void": give it an index of its own, and name it in `ignore=`). {_SAY_READERS} If they are probabilities below {32/full:.1g}, give floats.')
-    if top < full and ((a == 0) | (a == top)).all(): raise SoftLabelError(f'{name} holds 0 and {top} alone, of {full}. If {top} means yes, divide by it (`mask/{top}`); if it is a probability of {top/full:.2f}, give floats.')
+    if full == 255 and top in (100, 127, 128, 200, 254) and ((a == 0) | (a == top)).all(): announce(f'{name} holds 0 and {top} alone, of 255, so what is marked has a probability of {top/full:.2f}. If {top} means yes, divide by it (`mask/{top}`), and give floats.')
     if full == 255 and 90 < top <= 100: announce(f'{name} has 8 bits, but no value above {top} of 255. Are these percentages? Then divide them by 100, and give floats.')
     if full > 255 and top < 4096: announce(f'{name} has 16 bits, but no value above {top} of 65535. Is it a mask of 8 or 12 bits? Then divide it by its own range, and give floats.')
     return a.astype(np.float32)/full
