@@ -28,7 +28,7 @@ from fastai.torch_core import find_bs, no_random, show_image
 from fastai.vision.data import get_grid
 from .core import RemembersProbs, SoftLabelError, TensorSoftCategory, TensorSoftMultiCategory, _check_count, _check_learner, _check_number, _short, soft_targets
 from .data import FreshTransforms, SoftCategorize, SoftMultiCategorize
-from .losses import LossAround, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, _remembering, innermost, reads_of, remembering
+from .losses import LossAround, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, _remembering, innermost, reads_of, keep_probs
 from .blocks import check_reads_items, is_loader, is_shared, is_split, items_target, labels_of, only_target, refuse_distributed, test_dl_of, ungathered, valid_dl, whole
 from .ood import SHARES, ConfidenceMeter, compare_readings
 from .metrics import SoftECE, _tensor, brier_score, check_targets, kl_divergence, soft_cross_entropy
@@ -478,7 +478,7 @@ def abstain(
     _check_loader(learn, dl)
     if not isinstance(only_target(learn, '`abstain`').tfm, SoftCategorize):
         raise SoftLabelError('To show "don\'t know" takes the labels of `SoftCategoryBlock` or `SoftMultiCategoryBlock`, for hard labels, too; fastai\'s own and a data set of your own cannot show it.')
-    loss = remembering(learn.loss_func.loss if isinstance(learn.loss_func, Abstaining) else learn.loss_func)
+    loss = keep_probs(learn.loss_func.loss if isinstance(learn.loss_func, Abstaining) else learn.loss_func)
     LossAround(loss) # has it an activation?
     with learn.no_bar(), learn.no_logging(), ungathered(learn): probs = learn.get_preds(dl=valid_dl(learn) if dl is None else dl)[0].as_subclass(Tensor)
     multi = not labels_of(learn, probs.shape[1]).exclusive
@@ -554,7 +554,7 @@ def temperature_scale(
     refuse_distributed(learn, '`temperature_scale`')
     items_target(learn, '`temperature_scale`')
     LossAround(learn.loss_func) # has it an activation?
-    loss = remembering(innermost(learn.loss_func))
+    loss = keep_probs(innermost(learn.loss_func))
     reads_of(loss)
     _check_loader(learn, dl)
     with learn.no_bar(), learn.no_logging(), ungathered(learn): logits, targets = learn.get_preds(dl=valid_dl(learn) if dl is None else dl, act=noop)

@@ -33,7 +33,7 @@ from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .core import *
 from .core import _as_table, _check_classes, _check_columns, _check_number, _read_numbers, _repr, _short, TOLERANCE, check_inferred, cut_text, how_to_read, nearest, width_of, wrap_text, write_title
-from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses, innermost, reads_of, remembering
+from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses, innermost, reads_of, keep_probs
 from .blocks import target_of
 
 # %% auto #0
@@ -291,7 +291,7 @@ class SoftCategorize(DisplayedTransform):
         self.sort, self.normalize, self.ignore = sort, normalize, ignore
         loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
         _check_item_loss(loss, self.multi)
-        self._loss = remembering(loss)
+        self._loss = keep_probs(loss)
         self.vocab, self._source = None, (None, None) # classes of the last reader row, and where ours stand among them
         if vocab is not None: self._set_vocab(vocab)
 

@@ -330,7 +330,7 @@ class Remembering(LossAround):
         if not isinstance(res, Tensor) or res.is_floating_point() or hasattr(res, 'probs'): return res
         return _remembering(res, x, TensorSoftMultiCategory if res.dtype == torch.bool else TensorSoftCategory)
 
-def remembering(loss):
+def keep_probs(loss):
     "`loss`, if its decisions remember their probabilities, else a loss around it that sees to it"
     if isinstance(loss, (LossAround, SumOfLosses)) or type(loss).__module__.startswith(f'{__package__}.'): return loss
     try: reads_of(loss)

@@ -32,7 +32,7 @@ from fastai.vision.core import PILBase
 from PIL.Image import Resampling
 from .core import *
 from .core import TOLERANCE, cut_names, write_title
-from .losses import reads_of, remembering
+from .losses import reads_of, keep_probs
 from .dice import SoftDiceLoss
 from .data import FreshTransforms, InferLoss, NameUnreadable, _check_classes, _check_loss_weights, _is_list, _is_missing, _item_name, _make_loss, _short, check_positions, picture_grid, text_size
 
@@ -283,7 +283,7 @@ class OpenSoftMask(DisplayedTransform):
         if self.exclusive and self.c == 1: raise SoftLabelError(f'One class, {self.vocab[0]!r}, has nothing to exclude: leave `exclusive` out, or add its background to `codes`.')
         loss = self._default_loss() if loss_func is None else _make_loss(loss_func)
         self._check_loss(loss)
-        self._loss = remembering(loss)
+        self._loss = keep_probs(loss)
         self._announced = False
 
     def _default_loss(self): return SoftDiceLoss(activation='softmax' if self.exclusive else 'sigmoid')
