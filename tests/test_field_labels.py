@@ -147,9 +147,7 @@ def test_a_text_learner_names_the_targets_classes(of_texts):
 
 def test_so_it_does_when_exported(of_texts):
     of_texts.export('t.pkl')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning) # fastai's, of pickles
-        loaded = load_learner(of_texts.path/'t.pkl')
+    with pytest.warns(UserWarning, match='insecure pickle module'): loaded = load_learner(of_texts.path/'t.pkl')
     with loaded.no_bar():
         assert preds_to_soft(loaded, of_texts.df.tail(2)).columns.tolist() == MOODS and loaded.predict('good fun')[0].vocab == MOODS
         assert SoftInterpretation.from_learner(loaded, dl=loaded.dls.test_dl(of_texts.df, with_labels=True)).vocab == MOODS
@@ -191,9 +189,7 @@ def test_a_category_as_input_is_no_target(files, block):
     mass = P[:18].sum(0)
     assert class_weights(learn.dls).tolist() == pytest.approx(((18 - mass)/mass if multi else 6/mass).tolist(), abs=1e-3)
     learn.export('two.pkl')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning) # fastai's, of pickles
-        loaded = load_learner(learn.path/'two.pkl')
+    with pytest.warns(UserWarning, match='insecure pickle module'): loaded = load_learner(learn.path/'two.pkl')
     with loaded.no_bar(): assert preds_to_soft(loaded, files[-6:]).to_numpy() == pytest.approx(p.numpy(), abs=1e-5)
 
 @pytest.mark.parametrize('block, label', [(CategoryBlock, lambda f: NAMES[int(f.stem) % 3]), (MultiCategoryBlock, lambda f: [NAMES[int(f.stem) % 3]])], ids=['category', 'multi-category'])
@@ -615,9 +611,7 @@ def test_each_of_two_targets_has_its_own_meaning(files, second, as_tuple):
     mass = M[:18].sum(0) if second == 'independent' else np.full(3, 6.)
     assert class_weights(learn.dls, target=1).tolist() == pytest.approx(((18 - mass)/mass if multi else 6/mass).tolist(), abs=1e-3)
     learn.export('heads.pkl')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning) # fastai's, of pickles
-        loaded = load_learner(learn.path/'heads.pkl')
+    with pytest.warns(UserWarning, match='insecure pickle module'): loaded = load_learner(learn.path/'heads.pkl')
     with loaded.no_bar(): assert preds_to_soft(loaded, files[-6:], target=1).to_numpy() == pytest.approx(q.numpy(), abs=1e-5)
 
 @pytest.mark.parametrize('target, words', [(None, ['There are 2 targets', '`target=0` to `target=1`']), (2, ['target is 2', '0 to 1']), (-1, ['target is -1', 'a whole number, 0 or more']), ('1', ["target is '1'"]), (1.5, ['target is 1.5']), (True, ['target is True'])])
