@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import Categorize, EncodedMultiCategorize, MultiCategorize
 from fastai.torch_core import num_distrib, to_detach
-from .core import SoftLabelError, _check_classes, _check_count, _repr, _short
+from .core import SoftLabelError, _check_classes, _check_count, _short
 from .losses import SumOfLosses, innermost, reads_of
 
 # %% auto #0

@@ -15,11 +15,11 @@ from typing import Callable
 from warnings import warn
 
 import matplotlib.pyplot as plt
-import numpy as np, pandas as pd, torch, torch.nn.functional as F
-from torch import nn, Tensor
+import numpy as np, pandas as pd, torch
+from torch import Tensor
 
 from scipy.optimize import minimize_scalar
-from fastcore.all import L, getcallable, noop, parallel, patch, tuplify
+from fastcore.all import L, noop, parallel, patch, tuplify
 from fastai.callback.core import Callback
 from fastai.data.block import DataBlock
 from fastai.data.core import DataLoaders

@@ -21,7 +21,7 @@ from torch import Tensor
 from fastcore.all import L, patch
 from fasttransform import DisplayedTransform, Transform
 from fastai.imports import dispatch
-from fastai.torch_core import TensorCategory, TensorImage, TensorMultiCategory
+from fastai.torch_core import TensorCategory, TensorImage
 from fastai.data.block import TransformBlock
 from fastai.data.core import DataLoaders, show_batch, show_results
 from fastai.data.load import SkipItemException
