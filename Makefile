@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-versions mutants nightly sync outputs notebooks pytest badges readme docs clean
+.PHONY: demo test test-versions mutants nightly sync outputs notebooks pytest gpu badges readme docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -40,6 +40,10 @@ mutants: $(READY)
 # the properties of tests/test_properties.py on ten times as many examples, other ones each time
 nightly: $(READY)
 	HYPOTHESIS_PROFILE=nightly OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_properties.py
+
+# the package on this machine's GPU, beside its CPU; `make gpu PYTHON=python3` uses what is installed there and installs nothing
+gpu: $(if $(filter command line,$(origin PYTHON)),,$(READY))
+	$(if $(filter command line,$(origin PYTHON)),$(PYTHON),$(BIN)/python) benchmarks/gpu.py
 
 # "Open in Colab" in tutorials and index, from user, repo and branch in settings.ini
 badges: $(READY)

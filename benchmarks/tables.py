@@ -9,8 +9,11 @@ WANTED = {('CE 4096×10', 'torch CE'): '3', ('CE 256×1000', 'torch CE'): '1', (
           ('Dice, sigmoid 4×21×256×256', 'MONAI Dice (sigmoid)'): '2.5', ('Dice, softmax 4×21×256×256', 'MONAI Dice (softmax)'): '1.6', ('Dice, softmax 4×21×256×256', 'SMP Dice after softmax'): '1',
           ('CE + Dice 4×21×256×256', 'MONAI DiceCE'): '2; peak ≤ 1.5 T', ('BCE + Dice 4×21×256×256', 'MONAI Dice + torch BCE'): '3; peak ≤ 1.5 T'} # how many times as fast as the peer
 
+# what a table's headline does without: the losses' own processes have one thread; the others have no such peers
+LEFT_OUT = {'losses': ('threads',), 'gpu': ('threads', 'segmentation_models_pytorch', 'copy bytes per second')}
 
-def about(run: dict, leave: tuple = ()) -> str: return ', '.join(f'{k} {v}' if k != 'machine' else v for k, v in run.items() if k not in ('rows', *leave))
+
+def about(run: dict, leave: tuple = ()) -> str: return ', '.join(f'{k} {v}' if k != 'machine' else v for k, v in run.items() if k not in ('rows', 'checks', *leave))
 
 def times(r: dict) -> str: return f"{r['ratio']:.2f} ({r['low']:.2f} – {r['high']:.2f})"
 
@@ -28,6 +31,21 @@ def losses(run: dict) -> list:
     return lines
 
 
+def gpu(run: dict) -> list:
+    "A line for each loss and shape: ours and the peer, in two precisions; where the launch of kernels is most of the time, no ratio to the bandwidth"
+    lines = ['| loss | logits | | float32: ms | peak | × the least | bfloat16: ms | peak | × the least |', '|---|---|---|---|---|---|---|---|---|']
+    found = {(r['loss'], r['shape'], r['who'], r['logits']): r for r in run['rows']}
+    for loss, shape, who in dict.fromkeys(key[:3] for key in found):
+        cells = [f"{r['ms']:.2f} | {r['peak']:.2f} T | {r['floors']:.1f}" if r['floors'] < 100 else f"{r['ms']:.2f} | {r['peak']:.2f} T | –" for r in (found[loss, shape, who, logits] for logits in ('float32', 'bfloat16'))]
+        lines.append(f"| {loss} | {shape} | {who} | {' | '.join(cells)} |")
+    return lines
+
+
+def checks(run: dict) -> list:
+    "A line for each check on the GPU"
+    return ['', '| check | | |', '|---|---|---|'] + [f"| {c['check']} | {'ok' if c['ok'] else 'failed'} | {c['said']} |" for c in run['checks']]
+
+
 def notes(run: dict) -> list:
     "A line for each row that is told in words"
     return ['| line | against | measured (quartiles) |', '|---|---|---|'] + [f"| {r['case']} | {r['who']} | {r['note']} |" for r in run['rows']]
@@ -37,8 +55,9 @@ def main():
     text = (HERE/'README.md').read_text()
     for file in sorted((HERE/'results').glob('*.json')):
         run = json.loads(file.read_text())
-        leave = ('threads',) if file.stem == 'losses' else ('monai', 'segmentation_models_pytorch') # its own processes have one; the others have no such peers
-        table = '\n'.join([f'*{about(run, leave)}*', '', *(losses if file.stem == 'losses' else notes)(run)])
+        leave = LEFT_OUT.get(file.stem, ('monai', 'segmentation_models_pytorch'))
+        lines = {'losses': losses, 'gpu': gpu}.get(file.stem, notes)(run)
+        table = '\n'.join([f'*{about(run, leave)}*', '', *lines, *(checks(run) if 'checks' in run else [])])
         mark = re.compile(f'(<!-- {file.stem} -->\n).*?(<!-- end -->)', re.S)
         if not mark.search(text): raise SystemExit(f'README.md has no place for {file.name}: add <!-- {file.stem} --> and <!-- end -->.')
         text = mark.sub(lambda m: f'{m[1]}{table}\n{m[2]}', text)

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import matplotlib.pyplot as plt, pandas as pd, pytest
-from fastai.torch_core import set_seed
+from fastai.torch_core import default_device, set_seed
 from hypothesis import HealthCheck, settings
 
 from fastai_softlabels.datasets import digits_votes
 
+default_device(use=False) # the suites' expectations are of the CPU, on a machine with a GPU too; what is for one says so
 DIGITS = [str(c) for c in range(10)]
 TABLES = {} # title → text of the matrices that suites have filled
 

@@ -1,5 +1,5 @@
 "Which row belongs to an item: against a dict of texts, whatever the hashes are."
-import copy, pickle, random, subprocess, sys
+import copy, os, pickle, random, subprocess, sys
 from pathlib import Path
 from zlib import crc32
 
@@ -112,7 +112,7 @@ def test_copies_answer_like_the_original(tmp_path):
     (tmp_path/'reader').write_bytes(pickle.dumps(ours.rows))
     lines = f"import pickle\nr = pickle.loads(open({str(tmp_path/'reader')!r}, 'rb').read())\nprint([r[k] for k in list(r)] == list(range(200)), len(r))"
     for seed in ('1', '2'): # hashes of Python's own would be others in each process
-        assert subprocess.run([sys.executable, '-c', lines], env={'PYTHONHASHSEED': seed, 'PYTHONPATH': str(Path(__file__).parents[1])}, capture_output=True, text=True, timeout=120).stdout.split() == ['True', '200']
+        assert subprocess.run([sys.executable, '-c', lines], cwd=Path(__file__).parents[1], env={**os.environ, 'PYTHONHASHSEED': seed}, capture_output=True, text=True, timeout=120).stdout.split() == ['True', '200']
 
 
 def test_an_exported_learner_has_no_rows(digits, votes, tmp_path):
