@@ -22,8 +22,9 @@ outputs: $(READY)
 notebooks: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing
 
+# two suites at a time, on one thread each
 pytest: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # the suites on the oldest supported and the newest versions; some 6 GB for each environment
 test-versions: $(READY)

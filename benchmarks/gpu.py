@@ -16,8 +16,8 @@ from fastai.vision.all import (ColReader, ConvLayer, DataBlock, EndSplitter, Ima
 
 from timing import ROOT, about, alternate, peak, quartiles
 from fastai_softlabels.all import *
-from fastai_softlabels.kernels import plain_bce, plain_cross_entropy, plain_dice
-from fastai_softlabels.ood import ConfidenceMeter
+from fastai_softlabels.formulas import plain_bce, plain_cross_entropy, plain_dice
+from fastai_softlabels.scores import ConfidenceMeter
 sys.path.insert(0, str(ROOT))
 from experiments.runs import plain_net
 
@@ -225,7 +225,7 @@ def check_transfers(device: str) -> str:
 
 def transfers(learn, watch, strange, bs: int, device: str) -> int:
     "How often the CPU waits for the GPU while one OOD set goes by; its batches are on the device already"
-    from fastai_softlabels.confidence import _stream
+    from fastai_softlabels.ood import _stream
     dl = list(learn.dls.test_dl(strange, bs=bs))
     learn.add_cb(watch)
     watch.learn, watch.trained_with = learn, learn.loss_func

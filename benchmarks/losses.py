@@ -12,7 +12,7 @@ from functools import partial
 import torch, torch.nn.functional as F
 
 from timing import about, alternate, arguments, in_regimes, peak, row, write_json
-from fastai_softlabels.kernels import plain_bce, plain_cross_entropy, plain_dice
+from fastai_softlabels.formulas import plain_bce, plain_cross_entropy, plain_dice
 from fastai_softlabels.losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat
 from fastai_softlabels.dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
 

@@ -16,6 +16,24 @@ DIGITS = [str(c) for c in range(10)]
 TABLES = {} # title → text of the matrices that suites have filled
 
 
+SLOW = ['formulas', 'processes', 'losses', 'mask_matrix', 'faults', 'dice', 'workers', 'datasets', 'ood_callback', 'persist', 'matrix'] # begun first, so that none is left over at the end
+
+
+def pytest_collection_modifyitems(items):
+    "Slow suites first; each stays together"
+    rank = {f'test_{name}.py': i for i, name in enumerate(SLOW)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+def pytest_sessionfinish(session):
+    "What a worker of pytest-xdist hands over"
+    if hasattr(session.config, 'workeroutput'): session.config.workeroutput['tables'] = TABLES
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node): TABLES.update(getattr(node, 'workeroutput', {}).get('tables', {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     "Print the matrices, so that a test run shows what was tried"
     for title, text in TABLES.items():

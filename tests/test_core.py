@@ -4,8 +4,10 @@ import re
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
 from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resize
 
-from fastai_softlabels.all import (DiceAt, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftECE, SoftLabelError, SoftLabelReader, bootstrap_interval,
-                                   calibration_error, check_distributions, check_probabilities, draw_bars, preds_to_soft, soft_cross_entropy, soft_targets, votes_to_soft)
+from fastai_softlabels.all import (DiceAt, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftECE, SoftLabelError,
+                                   SoftLabelReader, bootstrap_interval, calibration_error, draw_bars, preds_to_soft, soft_cross_entropy, votes_to_soft)
+from fastai_softlabels.core import soft_targets
+from fastai_softlabels.tables import check_distributions, check_probabilities
 from conftest import DIGITS
 
 

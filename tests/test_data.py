@@ -10,8 +10,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, Flatten, ImageBlock, Learner, MultiCategoryBlock, Pipeline, Resize, attrgetter, noop
 
-from fastai_softlabels.all import (SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory,
-                                   TensorSoftMultiCategory, SoftLabelError, agrees, class_weights, entropy, label_names)
+from fastai_softlabels.all import (SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader, SoftMultiCategorize,
+                                   SoftMultiCategoryBlock, TensorSoftCategory, TensorSoftMultiCategory, SoftLabelError, class_weights, entropy)
+from fastai_softlabels.data import agrees, label_names
 from conftest import DIGITS
 
 ABC = ['a', 'b', 'c']

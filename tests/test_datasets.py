@@ -5,7 +5,9 @@ import numpy as np, pandas as pd, pytest
 from PIL import Image
 
 from fastai_softlabels import datasets
-from fastai_softlabels.all import CIFAR_CLASSES, build_folder, cifar10h, committee_votes, digits_votes, ellipses_masks, entropy, photo_squares, safe_unzip
+from fastai_softlabels.all import CIFAR_CLASSES, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares
+from fastai_softlabels.files import build_folder, safe_unzip
+from fastai_softlabels.datasets import committee_votes
 
 
 @pytest.fixture

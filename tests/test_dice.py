@@ -6,14 +6,14 @@ from monai.losses import DiceLoss as MonaiDice
 from segmentation_models_pytorch.losses import DiceLoss as SMPDice
 from sklearn.metrics import f1_score
 
-from fastai_softlabels import kernels
+from fastai_softlabels import formulas
 from fastai_softlabels.all import DiceAt, SoftDice, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError
 
 
 @pytest.fixture(autouse=True, params=['kernels', 'plain'])
 def path(request, monkeypatch):
     "Everything here holds for the fast forms, at any size, and for the plain formulas"
-    [monkeypatch.setitem(kernels._LEAST, k, 1 if request.param == 'kernels' else 2**60) for k in kernels._LEAST]
+    [monkeypatch.setitem(formulas._LEAST, k, 1 if request.param == 'kernels' else 2**60) for k in formulas._LEAST]
 
 
 def hard_case(k, n=3, size=9):

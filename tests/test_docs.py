@@ -43,7 +43,7 @@ def small(tmp_path) -> Path:
     text = new_output('execute_result', {'text/plain': 'a  b', 'text/html': '<table></table>'})
     write = lambda name, *cells: nbformat.write(new_notebook(cells=list(cells)), tmp_path/'nbs'/name)
     write('index.ipynb', md('# Small\n\n> A test.'), md('[first](tutorials/01_first.ipynb#a), [runs](../results/runs.csv), [out](https://example.org/x), `double` and\n\n```python\n`double`\n```'))
-    write('00_core.ipynb', md('# core\n\n> The core.'), code('#| default_exp core'), code(EXPORT), code('#| hide\nsecret = 1'), code('#| hide_input\nsecret + 1', outputs=[text]), code('double(2)', outputs=[text]))
+    write('02_core.ipynb', md('# core\n\n> The core.'), code('#| default_exp core'), code(EXPORT), code('#| hide\nsecret = 1'), code('#| hide_input\nsecret + 1', outputs=[text]), code('double(2)', outputs=[text]))
     write('tutorials/01_first.ipynb', md('# First steps\n\n> Begin here.'), code('1', outputs=[text]))
     badges.renew_all(tmp_path)
     return tmp_path
@@ -55,7 +55,7 @@ def cells(small, name):
 
 
 def test_directives_and_hidden_cells_are_gone(small):
-    found = cells(small, '00_core.ipynb')
+    found = cells(small, '02_core.ipynb')
     everything = '\n'.join(c.source for c in found)
     assert '#|' not in everything and 'secret' not in everything.replace('_secret', '')
     hidden_input = next(c for c in found if c.metadata.get('tags') == ['remove-input'])
@@ -64,7 +64,7 @@ def test_directives_and_hidden_cells_are_gone(small):
 
 
 def test_an_exported_cell_shows_signatures_and_folds_its_source(small):
-    found = cells(small, '00_core.ipynb')
+    found = cells(small, '02_core.ipynb')
     i = next(i for i, c in enumerate(found) if c.metadata.get('tags') == ['hide-input'])
     assert found[i].source == EXPORT.removeprefix('#| export\n') and found[i].metadata['mystnb']['code_prompt_show'] == 'Source'
     assert found[i - 1].source == '''(api-double)=
@@ -113,7 +113,7 @@ def test_every_notebook_is_in_the_navigation_and_in_llms_txt():
 
 def test_pages_as_markdown_hold_code_and_text(small):
     cells(small, 'index.ipynb')
-    text = (small/'_proc/_extra/00_core.html.md').read_text()
+    text = (small/'_proc/_extra/02_core.html.md').read_text()
     assert '```python\ndouble(2)\n```\n\n```\na  b\n```' in text and '(api-' not in text
 
 

@@ -1,4 +1,4 @@
-"""fastai beside the package: each row of the table in nbs/03_metrics.ipynb is asked of fastai again, and what `export` holds is looked for
+"""fastai beside the package: each row of the table in nbs/13_metrics.ipynb is asked of fastai again, and what `export` holds is looked for
 
 Other versions than the pinned ones may have changed their ways, and are not asked."""
 import json, re
@@ -45,7 +45,7 @@ BLOCKS = CAT, MULTI, YES, MASK, MASKS = list(MADE)
 
 def spans(text: str) -> list: return re.findall(r'`([^`]+)`', text)
 
-def sources() -> list: return [''.join(c['source']) for c in json.loads((ROOT/'nbs/03_metrics.ipynb').read_text())['cells']]
+def sources() -> list: return [''.join(c['source']) for c in json.loads((ROOT/'nbs/13_metrics.ipynb').read_text())['cells']]
 
 def section() -> str: return next(s for s in sources() if s.startswith('## Metrics and factories of fastai with soft labels'))
 

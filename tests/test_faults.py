@@ -9,8 +9,10 @@ from fastai.vision.all import (Callback, DataBlock, EndSplitter, ImageBlock, Lea
 from PIL import Image
 from torch import nn
 
-from fastai_softlabels.all import (OODConfidence, OpenImage, SoftCategoryBlock, SoftECE, SoftLabelError, SoftLabelReader, SoftMaskBlock, SoftMultiCategoryBlock, UnreadableImageError,
-                                   photo_squares, soft_cross_entropy, top1_agreement, whole_file)
+from fastai_softlabels.all import (OODConfidence, SoftCategoryBlock, SoftECE, SoftLabelError, SoftLabelReader, SoftMaskBlock, SoftMultiCategoryBlock,
+                                   UnreadableImageError, photo_squares, soft_cross_entropy, top1_agreement)
+from fastai_softlabels.files import whole_file
+from fastai_softlabels.blocks import OpenImage
 from conftest import DIGITS
 
 ROOT = Path(__file__).parents[1]

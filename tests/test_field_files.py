@@ -381,7 +381,7 @@ def test_the_check_goes_on_after_the_first_file(pictures, before):
 @pytest.mark.parametrize('dtype', [np.int64, np.int16, np.uint8, np.uint16, np.float32, np.float64, np.float16])
 @pytest.mark.parametrize('as_file', [False, True], ids=['array', 'npy'])
 def test_a_mask_that_counts_readers(tmp_path, dtype, as_file):
-    from fastai_softlabels.masks import mask_planes
+    from fastai_softlabels.mask_files import mask_planes
     counts = (np.arange(20).reshape(4, 5) % 5).astype(dtype)
     mask = tmp_path/'counts.npy' if as_file else counts
     if as_file: np.save(mask, counts)

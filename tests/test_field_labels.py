@@ -10,9 +10,10 @@ from fastai.vision.all import (BCEWithLogitsLossFlat, CategoryBlock, ColReader, 
 from PIL import Image
 from torch import nn
 
-from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader,
-                                   SoftMultiCategoryBlock, SumOfLosses, abstain, bootstrap_interval, brier_score, check_distributions, class_weights, compare_confidence, dawid_skene, entropy, kl_divergence,
-                                   preds_to_soft, temperature_scale, top1_agreement, votes_to_soft)
+from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftECE, SoftInterpretation,
+                                   SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock, SumOfLosses, abstain, bootstrap_interval, brier_score, class_weights,
+                                   compare_confidence, dawid_skene, entropy, kl_divergence, preds_to_soft, temperature_scale, top1_agreement, votes_to_soft)
+from fastai_softlabels.tables import check_distributions
 
 N, NAMES = 24, ['bar', 'halo', 'no bar']
 P = np.random.default_rng(0).dirichlet([1, 1, 1], N).round(3)

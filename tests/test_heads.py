@@ -5,9 +5,11 @@ import numpy as np, pytest, torch
 from fastai.vision.all import ColReader, CrossEntropyLossFlat, DataBlock, ImageBlock, Learner, Pipeline, RandomSplitter, Resize, load_learner, noop
 from torch import nn
 
-from fastai_softlabels.all import (DONT_KNOW, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock,
-                                   TensorSoftMultiCategory, abstain, compare_confidence, ood_metrics, reads_of, score_bins, sigmoid_confidence, sigmoid_score, softmax_confidence, softmax_score, temperature_scale,
-                                   train_two_heads)
+from fastai_softlabels.all import (DONT_KNOW, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader,
+                                   SoftMultiCategoryBlock, TensorSoftMultiCategory, abstain, compare_confidence, ood_metrics, sigmoid_confidence, sigmoid_score,
+                                   softmax_confidence, softmax_score, temperature_scale, train_two_heads)
+from fastai_softlabels.losses import reads_of
+from fastai_softlabels.scores import score_bins
 from conftest import DIGITS
 
 

@@ -1,5 +1,5 @@
 "The house: imports point downward, importing changes nothing, requirements are in one place."
-import ast, json, subprocess, sys
+import ast, json, re, subprocess, sys
 from configparser import ConfigParser
 from importlib import import_module
 from importlib.metadata import requires
@@ -8,23 +8,45 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = {'kernels': set(), 'core': set(), 'losses': {'core', 'kernels'}, 'blocks': {'core', 'losses'}, 'dice': {'core', 'losses', 'kernels'}, 'data': {'core', 'losses', 'blocks'},
-         'masks': {'core', 'losses', 'dice', 'data'}, 'metrics': {'core', 'kernels', 'losses', 'blocks'}, 'ood': {'core'}, 'confidence': {'core', 'losses', 'blocks', 'data', 'metrics', 'ood'},
-         'interpret': {'core', 'blocks', 'data', 'metrics'}, 'votes': {'core', 'losses', 'blocks'}, 'datasets': {'core'}, 'persist': {'core', 'losses', 'blocks', 'dice', 'data', 'masks', 'confidence'}} # what each may import
+# in the order of their imports: a room may import from those before it
+ROOMS = ['errors', 'files', 'core', 'tables', 'formulas', 'losses', 'dice', 'votes', 'vote_files', 'reader', 'blocks', 'data', 'metrics',
+         'mask_files', 'masks', 'scores', 'ood', 'calibrate', 'interpret', 'datasets', 'persist']
 
 
 def modules(): return {p.stem: ast.parse(p.read_text()) for p in (ROOT/'fastai_softlabels').glob('*.py') if p.stem not in ('__init__', '_modidx', 'all')}
 
 
+def imports(tree: ast.AST) -> dict:
+    "Room → names that are imported from it"
+    found = {}
+    for n in ast.walk(tree):
+        if isinstance(n, ast.ImportFrom) and n.level: found.setdefault(n.module, set()).update(a.name for a in n.names)
+    return found
+
+
 def test_imports_point_downward():
     found = modules()
-    assert set(found) == set(ROOMS), 'a new module needs a line in ROOMS'
+    assert set(found) == set(ROOMS), 'a new module needs a place in ROOMS'
     for name, tree in found.items():
-        ours = {(n.module or '').removeprefix('fastai_softlabels').strip('.') for n in ast.walk(tree)
-                if isinstance(n, ast.ImportFrom) and (n.level or (n.module or '').startswith('fastai_softlabels'))}
-        assert ours <= ROOMS[name], f'{name} imports {ours - ROOMS[name]}'
-    order = list(ROOMS)
-    assert all(order.index(i) < order.index(r) for r, imports in ROOMS.items() for i in imports), 'a cycle'
+        upward = set(imports(tree)) - set(ROOMS[:ROOMS.index(name)])
+        assert not upward, f'{name} imports {upward}'
+
+
+def test_notebooks_stand_in_the_order_of_imports():
+    numbered = [re.fullmatch(r'(\d\d)_(\w+)', p.stem) for p in sorted((ROOT/'nbs').glob('[0-9]*.ipynb'))]
+    assert [m[2] for m in numbered] == ROOMS
+    assert len({m[1] for m in numbered}) == len(ROOMS)
+
+
+def test_no_private_name_crosses_rooms():
+    crossing = {(name, n) for name, tree in modules().items() for names in imports(tree).values() for n in names if n.startswith('_')}
+    assert crossing == set()
+
+
+def test_what_a_user_types():
+    import fastai_softlabels.all as everything
+    offered = {n for n in dir(everything) if not n.startswith('_')} - set(ROOMS)
+    assert len(offered) <= 85, 'a name in `all` is one that a user types; others are imported from their room'
 
 
 GLOBALS = """
@@ -112,4 +134,5 @@ def test_nothing_runs_code_or_a_shell():
         for call in (n.func for n in ast.walk(tree) if isinstance(n, ast.Call)):
             if isinstance(call, ast.Name) and call.id in RUNS_CODE: found.add((name, call.id))
             if isinstance(call, ast.Attribute) and call.attr in RUNS_CODE: found.add((name, f'{ast.unparse(call.value)}.{call.attr}'))
-    assert found == {('core', 're.compile'), ('persist', 'json.loads'), ('votes', 'json.loads'), ('datasets', 'z.extractall'), ('persist', 'model.eval'), ('confidence', 'model.eval')}
+    assert found == {('tables', 're.compile'), ('persist', 'json.loads'), ('vote_files', 'json.loads'), ('files', 'z.extractall'),
+                     ('persist', 'model.eval'), ('ood', 'model.eval')}

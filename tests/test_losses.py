@@ -5,7 +5,7 @@ import numpy as np, pytest, torch, torch.nn.functional as F
 from torch import nn
 from fastai.losses import CrossEntropyLossFlat, BCEWithLogitsLossFlat
 
-from fastai_softlabels import kernels
+from fastai_softlabels import formulas
 from fastai_softlabels.all import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLabelError, SumOfLosses
 
 LOSSES = [SoftCrossEntropyLossFlat, SoftBCEWithLogitsLossFlat]
@@ -15,7 +15,7 @@ WEIGHTS = [.5, 2., 1.5, .1]
 @pytest.fixture(autouse=True, params=['kernels', 'plain'])
 def path(request, monkeypatch):
     "Everything here holds for the fast forms, at any size, and for the plain formulas"
-    [monkeypatch.setitem(kernels._LEAST, k, 1 if request.param == 'kernels' else 2**60) for k in kernels._LEAST]
+    [monkeypatch.setitem(formulas._LEAST, k, 1 if request.param == 'kernels' else 2**60) for k in formulas._LEAST]
 
 
 @pytest.fixture

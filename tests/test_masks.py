@@ -11,8 +11,10 @@ from fastai.losses import BCEWithLogitsLossFlat
 from fastai.vision.all import (Brightness, Contrast, CropPad, DataBlock, Dihedral, DihedralItem, EndSplitter, Flip, FlipItem, ImageBlock, Normalize, PadMode, PILImage, RandomCrop,
                                RandomResizedCrop, RandomResizedCropGPU, Resize, ResizeMethod, Rotate, TensorImage, ToTensor, Warp, Zoom, aug_transforms)
 
-from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, innermost, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError,
-                                   SoftMaskBlock, SoftMaskCutMix, SumOfLosses, TensorSoftMask, class_colors, mask_overlay)
+from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss,
+                                   SoftLabelError, SoftMaskBlock, SoftMaskCutMix, SumOfLosses, TensorSoftMask, mask_overlay)
+from fastai_softlabels.losses import innermost
+from fastai_softlabels.masks import class_colors
 
 LAND = ['meadow', 'forest', 'unknown']
 GREY = np.array([[0, 51, 255, 128], [0, 0, 3, 200]], np.uint8)

@@ -10,8 +10,10 @@ from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resiz
 from scipy.stats import rankdata
 from torch import nn
 
-from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftECE, SoftLabelReader, SoftMultiCategoryBlock, bootstrap_interval,
-                                   brier_score, calibration_bins, calibration_error, entropy_correlation, js_divergence, kl_divergence, soft_accuracy, soft_cross_entropy, top1_agreement, total_variation)
+from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftECE, SoftLabelReader, SoftMultiCategoryBlock,
+                                   bootstrap_interval, brier_score, calibration_error, entropy_correlation, js_divergence, kl_divergence, soft_accuracy,
+                                   soft_cross_entropy, top1_agreement, total_variation)
+from fastai_softlabels.metrics import calibration_bins
 from conftest import DIGITS
 
 

@@ -10,8 +10,9 @@ from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, CancelValidExcep
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from fastai_softlabels.all import (OODConfidence, SoftCategoryBlock, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock, ood_metrics, score_bins, sigmoid_confidence, sigmoid_score,
-                                   softmax_confidence, softmax_score, temperature_scale)
+from fastai_softlabels.all import (OODConfidence, SoftCategoryBlock, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock, ood_metrics, sigmoid_confidence,
+                                   sigmoid_score, softmax_confidence, softmax_score, temperature_scale)
+from fastai_softlabels.scores import score_bins
 from conftest import DIGITS
 
 COLUMNS = ['valid_confidence', 'ood_confidence', 'ood_auroc']
@@ -174,9 +175,9 @@ def test_other_data_other_loaders(digits, known, strange):
 
 
 def test_whether_images_open_is_asked_once(digits, known, strange, monkeypatch):
-    from fastai_softlabels import confidence
-    asked, opens = [], confidence._opens
-    monkeypatch.setattr(confidence, '_opens', lambda dataset, i: asked.append(i) or opens(dataset, i))
+    from fastai_softlabels import ood
+    asked, opens = [], ood._opens
+    monkeypatch.setattr(ood, '_opens', lambda dataset, i: asked.append(i) or opens(dataset, i))
     cb, learn = OODConfidence(strange), learner(digits, known)
     for _ in range(2): learn.fit(1, 1e-2, cbs=cb)
     assert len(asked) == len(strange)

@@ -4,9 +4,10 @@ from pytorch_ood.metrics import OODMetrics
 from scipy.special import expit
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
-from fastai_softlabels.all import (ConfidenceMeter, ScoreHistogram, energy_score, entropy_score, ood_metrics, score_bins, sigmoid_confidence, sigmoid_score, softmax_confidence,
+from fastai_softlabels.all import (ConfidenceMeter, ScoreHistogram, energy_score, entropy_score, ood_metrics, sigmoid_confidence, sigmoid_score, softmax_confidence,
                                    softmax_score, streamed_ood_metrics)
-from fastai_softlabels.ood import _bin_centres, _bin_confidences
+from fastai_softlabels.scores import score_bins
+from fastai_softlabels.scores import _bin_centres, _bin_confidences
 
 
 def reference(z):

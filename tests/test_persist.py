@@ -9,8 +9,9 @@ from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
-from fastai_softlabels.all import (Abstaining, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError,
-                                   SoftMaskBlock, SoftMultiCategoryBlock, TemperatureScaled, load_soft_learner, save_soft_learner)
+from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss,
+                                   SoftLabelError, SoftMaskBlock, SoftMultiCategoryBlock, load_soft_learner, save_soft_learner)
+from fastai_softlabels.losses import Abstaining, TemperatureScaled
 from conftest import DIGITS
 
 LABELS = {'category': lambda f: {c: int(f.stem) % (i + 2) + 1 for i, c in enumerate(DIGITS)}, 'multi': lambda f: {c: (int(f.stem) % 7)/7 for c in DIGITS}}

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import expit, softmax
 from torch import nn
 
-from fastai_softlabels import kernels, losses
+from fastai_softlabels import formulas, losses
 from fastai_softlabels.all import *
 
 # ---- what is drawn
@@ -53,7 +53,7 @@ def cases(draw, names=tuple(LOSSES), weighted=True, unlabelled=True, smoothed=Tr
     elif 'Dice' in name: options['activation'] = name[6:]
     return Case(name=name, options=options, z=draw(eighths(shape)), y=draw((distributions if name in SOFTMAX else independent)(shape, unlabelled)))
 
-def taking(kernel: bool): return mock.patch.dict(kernels._LEAST, dict.fromkeys(kernels._LEAST, 1 if kernel else 2**60))
+def taking(kernel: bool): return mock.patch.dict(formulas._LEAST, dict.fromkeys(formulas._LEAST, 1 if kernel else 2**60))
 
 def in_float64(loss, z, y): return [t.float() for t in value_and_grad(loss.double(), z.double(), y.double() if y.is_floating_point() else y)] # torch's BCE in float32 is off by 1e-4 of its value at a logit of 6
 
@@ -302,7 +302,7 @@ def test_gradients_by_finite_differences(kernel, data, seed):
     loss, any_float = case.loss().double(), lambda logits, y: logits.numel() > 0 and not torch.isnan(y).any()
     p = z.softmax(1) if case.exclusive else z.sigmoid()
     assume(not 'Dice' in case.name or ((p - case.y).abs().nan_to_num(1) > 1e-4).all()) # |p − y| has a kink
-    with taking(kernel), mock.patch.object(kernels, 'takes', any_float if kernel else kernels.takes), mock.patch.object(losses, 'takes', any_float if kernel else kernels.takes):
+    with taking(kernel), mock.patch.object(kernels, 'takes', any_float if kernel else formulas.takes), mock.patch.object(losses, 'takes', any_float if kernel else formulas.takes):
         assert torch.autograd.gradcheck(lambda z: loss(z, case.y.double()), z)
 
 

@@ -8,7 +8,7 @@ from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, load_
 from torch import nn
 
 from fastai_softlabels.all import SoftCategorize, SoftCategoryBlock, SoftLabelError, SoftLabelReader, TensorSoftCategory, UnknownNameError
-from fastai_softlabels.data import _RowsByKey, _compact
+from fastai_softlabels.reader import _RowsByKey, _compact
 from conftest import DIGITS
 
 HASHES = {'CRC-32': crc32, 'all collide': lambda b: 0xffffffff, 'by length': len, 'two buckets': lambda b: (crc32(b) & 1) << 31}

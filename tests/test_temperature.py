@@ -4,8 +4,9 @@ from PIL import Image
 from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, Resize, get_image_files, load_learner, noop
 from torch import nn
 
-from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftMaskBlock, SoftMultiCategoryBlock, ellipses_masks,
-                                   TemperatureScaled, best_temperature, reads_of, temperature_scale)
+from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelError, SoftLabelReader,
+                                   SoftMaskBlock, SoftMultiCategoryBlock, ellipses_masks, best_temperature, temperature_scale)
+from fastai_softlabels.losses import TemperatureScaled, reads_of
 from conftest import DIGITS
 
 

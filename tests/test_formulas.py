@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np, pytest, torch, torch.nn.functional as F
 from torch import nn
 
-from fastai_softlabels import kernels
+from fastai_softlabels import formulas
 from fastai_softlabels.all import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,7 @@ TILES = [1, 37, 64, 1000, 2**19] # elements: less than a pixel's classes, severa
 @pytest.fixture(autouse=True)
 def at_any_size(request, monkeypatch):
     "The kernels are for large tensors; here they take small ones, too"
-    if 'as_shipped' not in request.keywords: [monkeypatch.setitem(kernels._LEAST, k, 1) for k in kernels._LEAST]
+    if 'as_shipped' not in request.keywords: [monkeypatch.setitem(formulas._LEAST, k, 1) for k in formulas._LEAST]
 
 
 def case(name, shape, seed=0):
@@ -65,7 +65,7 @@ def assert_equals_float64(loss, z, y, ulp=0.):
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
 @pytest.mark.parametrize('tile', TILES)
 def test_equals_the_plain_formula(name, shape, tile, monkeypatch):
-    monkeypatch.setattr(kernels, '_TILE', tile)
+    monkeypatch.setattr(formulas, '_TILE', tile)
     z, y = case(name, shape)
     for reduction in ('mean', 'sum'):
         loss = LOSSES[name](reduction=reduction)
@@ -100,7 +100,7 @@ def test_rows(shape, kw):
 @pytest.mark.parametrize('smooth', [0., 1e-5, 1., 30.])
 @pytest.mark.parametrize('tile', [50, 2**19])
 def test_dice_in_all_its_forms(kind, aggregate, classes, smooth, tile, monkeypatch):
-    monkeypatch.setattr(kernels, '_TILE', tile)
+    monkeypatch.setattr(formulas, '_TILE', tile)
     z, y = case('Dice, ' + kind, (4, 3, 7, 5))
     y[0, 1] = 0 # an absent class
     if kind == 'softmax':
@@ -213,7 +213,7 @@ def test_half_precision_is_computed_in_float32(name, dtype):
 @pytest.mark.parametrize('name', SOFTMAX)
 @pytest.mark.parametrize('tile', [20, 2**19])
 def test_infinite_logits_where_the_label_is_zero(name, tile, monkeypatch):
-    monkeypatch.setattr(kernels, '_TILE', tile)
+    monkeypatch.setattr(formulas, '_TILE', tile)
     z, y = case(name, (2, 4, 9))
     y[1, 2, 5:] = 0
     y[1, :, 5:] /= y[1, :, 5:].sum(0)
@@ -237,7 +237,7 @@ def test_wrong_certainty_costs_infinitely_much():
 @pytest.mark.parametrize('name', LOSSES)
 @pytest.mark.parametrize('tile', [20, 2**19])
 def test_unlabelled_neither_count_nor_pull(name, tile, monkeypatch):
-    monkeypatch.setattr(kernels, '_TILE', tile)
+    monkeypatch.setattr(formulas, '_TILE', tile)
     z, y = case(name, (3, 4, 5, 5))
     blank = 0. if name in SOFTMAX else torch.nan
     y[0, :, :2] = blank
@@ -433,13 +433,13 @@ def test_benchmark(tmp_path):
 
 def test_takes():
     z = torch.zeros(2, 3)
-    assert kernels.takes(z, z) and kernels.takes(nn.Parameter(z), z)
+    assert formulas.takes(z, z) and formulas.takes(nn.Parameter(z), z)
     others = (z.double(), z.half(), z.to('meta'), z[:0], z.to_sparse())
-    assert not any(kernels.takes(t, t) for t in others) and not kernels.takes(z, z.to('meta')) and not kernels.takes(z, nn.Parameter(z))
+    assert not any(formulas.takes(t, t) for t in others) and not formulas.takes(z, z.to('meta')) and not formulas.takes(z, nn.Parameter(z))
 
 
 def test_imports_torch_alone():
-    tree = ast.parse(Path(kernels.__file__).read_text())
+    tree = ast.parse(Path(formulas.__file__).read_text())
     found = {(n.module if isinstance(n, ast.ImportFrom) else a.name).split('.')[0] for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}
     assert found - set(sys.stdlib_module_names) == {'torch'}
 
