@@ -6,7 +6,7 @@ compared with the stored ones: number by number, the text around them, pictures 
 How equal is equal? Seeds are fixed, so two runs on one kind of machine show the same, to the pixel. On another processor sums are taken in another order, and
 a training multiplies the difference: with AVX2 in place of AVX-512 the index's first validation loss was 3.27 for 2.10, and an AUROC .81 for .62. No tolerance
 is both wide enough for that and of any use. So the machine is asked first: two training steps of a small network, whose weights are compared with those that
-the machine got that stored the outputs (nbs/arithmetic.json). Where they are equal, all numbers and pictures have to be. Where they are not, cells before a
+the machine got that stored the outputs (nbs/stored_on.json). Where they are equal, all numbers and pictures have to be. Where they are not, cells before a
 notebook's first training may differ by rounding, and of the others the kinds of output are compared, and the size of pictures; that they run and that their
 assertions hold is checked everywhere. `--exact` asks for every digit, also those of rounding errors that a notebook shows.
 
@@ -23,10 +23,9 @@ from PIL import Image
 from make_readme import PROGRESS
 
 ROOT = Path(__file__).resolve().parents[1]
-ARITHMETIC = ROOT/'nbs'/'arithmetic.json' # what `machine` gives where outputs were stored: '*' for all, by name for those stored elsewhere
+STORED_ON = ROOT/'nbs'/'stored_on.json' # what `machine` gives where outputs were stored: '*' for all, by name for those stored elsewhere
 SAME, ROUNDED = (0., 1e-6, .002), (.01, .0021, .05) # relative and absolute difference of numbers, and of pictures (shrunk to 32×32, mean, from 0 to 1)
 TRAINS = re.compile(r'\bfit\b|\bfit_|fine_tune|\.step\(|train_two_heads|\bcompare\(|compare_losses|lr_find')
-EXCLUDED = {} # notebook → why its outputs cannot be repeated; it runs all the same
 NUMBER = re.compile(r'(?<![\w.])[-+−]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?(?![\w.]*\w)', re.I)
 TIME = re.compile(r'\b\d\d:\d\d(?::\d\d)?\b')
 OURS = re.compile(r'fastai_softlabels/\w+\.py:\d+: \w*Warning.*')
@@ -146,7 +145,7 @@ def check(path: Path, same: bool = True, exact: bool = False, store: bool = Fals
     try: fresh = run(path)
     except CellExecutionError as e: return [str(e)], time.time() - start
     if store: save(fresh, path)
-    return ([] if store or path.name in EXCLUDED else differences(stored, fresh, same, exact)), time.time() - start
+    return ([] if store else differences(stored, fresh, same, exact)), time.time() - start
 
 
 def main():
@@ -156,10 +155,10 @@ def main():
     parser.add_argument('--save', action='store_true', help='store the fresh outputs instead of comparing')
     args = parser.parse_args()
     os.environ |= {'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
-    every = sorted(p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
+    every = sorted((p for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts), reverse=True) # tutorials first: they take longest
     books = [p.resolve() for p in args.notebooks] or every
     names = {p: p.relative_to(ROOT).as_posix() for p in books}
-    here, there = machine(), json.loads(ARITHMETIC.read_text())
+    here, there = machine(), json.loads(STORED_ON.read_text())
     same = {p: there.get(names[p], there['*']) == here for p in books}
     if not args.save and not all(same.values()):
         print(f'This machine computes otherwise than the one that stored {"these outputs" if not any(same.values()) else "some of these outputs"}: after a training, kinds of output are compared, no numbers.')
@@ -171,7 +170,7 @@ def main():
     if args.save:
         if set(books) == set(every) and not wrong: there = {'*': here}
         else: there |= {names[p]: here for p in books if p not in wrong}
-        ARITHMETIC.write_text(json.dumps({k: v for k, v in sorted(there.items()) if k == '*' or v != there['*']}, indent=1) + '\n')
+        STORED_ON.write_text(json.dumps({k: v for k, v in sorted(there.items()) if k == '*' or v != there['*']}, indent=1) + '\n')
     if wrong: sys.exit(f'{len(wrong)} of {len(books)} notebooks fail or differ from what they store. If the new outputs are right: python scripts/check_outputs.py --save NOTEBOOK, and read the prose around them again.')
 
 

@@ -10,10 +10,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, Flatten, ImageBlock, Learner, MultiCategoryBlock, Pipeline, Resize, attrgetter, noop
 
-from fastai_softlabels.all import (SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader, SoftMultiCategorize,
+from fastai_softlabels.all import (UnknownNameError, SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader, SoftMultiCategorize,
                                    SoftMultiCategoryBlock, TensorSoftCategory, TensorSoftMultiCategory, SoftLabelError, class_weights, entropy)
 from fastai_softlabels.data import agrees, label_names
 from conftest import DIGITS
+from refusals import FIVE, PETS, datasets, good, many, one, read, table
 
 ABC = ['a', 'b', 'c']
 
@@ -292,3 +293,55 @@ def test_takes_numbers_straight_from_a_table(f):
     of_table = SoftCategory(p, 'abc')
     p[:] = 0
     assert of_table.label == 'c'
+
+
+# what is unlabelled, and what is shared
+
+
+def test_unknown_names_are_key_errors():
+    "as fastai's `Categorize` raises"
+    with pytest.raises(KeyError, match='lynx'): one('lynx')
+    with pytest.raises(KeyError, match='im9'): read()('im9.png')
+
+
+def test_unknown_class_at_test_time(digits, votes):
+    label = lambda p: {'lynx': 1} if p.stem == '0011' else {'cat': 3, 'dog': 1}
+    files = [digits/f for f in votes.fname[:10]]
+    dls = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_y=label, splitter=EndSplitter(.2), item_tfms=Resize(32)).dataloaders(files, bs=4, num_workers=0)
+    with pytest.raises(UnknownNameError, match="'lynx' is not in the vocab"): dls.test_dl([digits/votes.fname[11]], with_labels=True).one_batch()
+
+
+def test_missing_is_unlabelled_when_said():
+    assert one(None, ignore=True).tolist() == one([0, 0], ignore=True).tolist() == one([], ignore=True).tolist() == one(np.nan, ignore=True).tolist() == [0, 0]
+    assert many(None, ignore=True).isnan().all() and many([np.nan, .5], ignore=True).isnan().tolist() == [True, False]
+    assert read(table(cat=[3, 0, 1, 0], dog=[0, 0, 2, 3]), ignore=True)('im1.png').tolist() == [0, 0]
+    dsets = datasets([{'cat': 1}, None, 'dog', [], {'dog': 2}], ignore=True)
+    assert [dsets.train.tls[1][i].tolist() for i in range(4)] == [[1, 0], [0, 0], [0, 1], [0, 0]]
+    assert str(dsets.train.tls[1].decode(dsets.train.tls[1][1])) == 'unlabelled'
+
+
+def test_a_reader_decides_what_is_unlabelled():
+    "nobody voted is not \"none of them\""
+    reader = read(table(cat=[3, 0, 1, 0], dog=[0, 0, 2, 3]), ignore=True)
+    assert SoftCategorize(vocab=PETS)(reader('im1.png')).tolist() == [0, 0]
+    assert SoftMultiCategorize(vocab=PETS)(reader('im1.png')).isnan().all() and SoftMultiCategorize(vocab=PETS)(reader('im0.png')).tolist() == [1, 0]
+    asked = SoftLabelReader(table(n=[3, 0, 3, 3], dog=[0, 0, 2, 3]), 'fname', PETS, multi=True, n_votes='n', ignore=True)
+    assert asked('im1.png').isnan().all() and asked('im0.png').tolist() == [1, 0]
+
+
+def test_no_two_learners_share_a_loss():
+    dsets = datasets(good)
+    a, b = dsets.loss_func, dsets.loss_func
+    a.reduction = 'sum'
+    assert b.reduction == 'mean' and dsets.loss_func.reduction == 'mean'
+
+
+def test_no_stale_vocab_and_no_shared_loss():
+    labels = {}
+    block = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_y=lambda p: labels[p], splitter=EndSplitter(.2))
+    labels.update({f: {'cat': 1, 'dog': 1} for f in FIVE})
+    pets = block.datasets(FIVE)
+    labels.update({f: {'elm': 1, 'fir': 2, 'oak': 1} for f in FIVE})
+    trees = block.datasets(FIVE)
+    assert list(pets.vocab) == ['cat', 'dog'] and list(trees.vocab) == ['elm', 'fir', 'oak'] and (pets.c, trees.c) == (2, 3)
+    assert pets.loss_func is not trees.loss_func

@@ -6,7 +6,7 @@ import nbformat, numpy as np, pytest
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]/'scripts'))
-from check_outputs import ARITHMETIC, ROUNDED, SAME, cell_difference, check, differences, picture_difference, shown, text_difference
+from check_outputs import STORED_ON, ROUNDED, SAME, cell_difference, check, differences, picture_difference, shown, text_difference
 
 
 def picture(grey=200, size=(60, 40), box=None) -> str:
@@ -93,7 +93,7 @@ def test_another_processor_is_forgiven_after_a_training_only():
 
 
 def test_the_machine_that_stored_the_outputs_is_known():
-    assert set(json.loads(ARITHMETIC.read_text())) >= {'*'} and re.fullmatch('[0-9a-f]{16}', json.loads(ARITHMETIC.read_text())['*'])
+    assert set(json.loads(STORED_ON.read_text())) >= {'*'} and re.fullmatch('[0-9a-f]{16}', json.loads(STORED_ON.read_text())['*'])
 
 
 def test_notebooks_run_and_are_compared(tmp_path):

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np, psutil, pytest
 
-HERE = Path(__file__).parent
+RUN = Path(__file__).parent/'run'
 TWO = ['-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
 ENV = {**os.environ, 'ACCELERATE_USE_CPU': 'true', 'OMP_NUM_THREADS': '1'}
 
 
 def start(script: str, *args, launcher=()):
     "Run a script beside this process"
-    return subprocess.Popen([sys.executable, *launcher, str(HERE/script), *map(str, args)], env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, *launcher, str(RUN/script), *map(str, args)], env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 def end(run):
     said = run.communicate(timeout=400)[1]
@@ -74,6 +74,7 @@ def test_dice_of_a_batch_is_of_each_process_batch(found):
 @pytest.fixture(scope='module')
 def seen(tmp_path_factory):
     "What one process and each of two find in the same image files, tables and masks"
+    sys.path.insert(0, str(RUN))
     from two_processes_images import draw, find
     folder, res = tmp_path_factory.mktemp('images'), []
     draw(folder)
@@ -164,7 +165,7 @@ def test_a_meter_of_two_processes_may_be_read_again(seen):
 @pytest.mark.parametrize('how, words', [('exit', 'exitcode  : 3'), ('kill', 'SIGKILL'), ('hang', 'imed out')])
 def test_a_lost_process_ends_the_run(how, words, tmp_path):
     "with an error, and nobody is left behind; one that hangs is waited for as long as the process group's timeout, here 10 seconds"
-    run = subprocess.Popen([sys.executable, *TWO, str(HERE/'lost_process.py'), str(tmp_path), how], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    run = subprocess.Popen([sys.executable, *TWO, str(RUN/'lost_process.py'), str(tmp_path), how], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
         said, _ = run.communicate(timeout=200)
         pids = [int(f.read_text()) for f in tmp_path.glob('*.pid')]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).with_name('loader_workers.py')
+SCRIPT = Path(__file__).parent/'run'/'loader_workers.py'
 
 
 @pytest.fixture(scope='module', params=['fork', 'spawn'])

@@ -1,0 +1,81 @@
+"What the comparison with OOD sets refuses."
+from refusals import *
+
+REFUSED = {
+    'OODConfidence': [
+        case('no items', lambda: OODConfidence([]), "'ood' is empty", 'Is the folder right?'),
+        case('no set', lambda: OODConfidence({}), 'names no set'),
+        case('an empty set among others', lambda: OODConfidence({'a': FILES, 'b': []}), "'b' is empty"),
+        case('empty table', lambda: OODConfidence(ten.head(0)), "'ood' is empty"),
+        case('a set named valid', lambda: OODConfidence({'valid': FILES}), "named 'valid'", 'the in-domain set'),
+        case('a set named by a number', lambda: OODConfidence({1: FILES}), 'named 1', 'expected a text'),
+        case('a set without a name', lambda: OODConfidence({'': FILES}), "named ''", 'expected a text'),
+        case('a folder', lambda: OODConfidence('folder'), 'is a str; expected a list of files', '`get_image_files'),
+        case('a number for items', lambda: OODConfidence(3), 'is a int'),
+        case('a set has no order', lambda: OODConfidence({'a', 'b'}), 'is a set'),
+        case('None', lambda: OODConfidence(None), 'is a NoneType', 'expected a list of files'),
+        case('a generator', lambda: OODConfidence(f for f in FILES), 'is a generator', 'expected a list of files'),
+        case('all loaders for one', lambda: OODConfidence(learner().dls), 'is a DataLoaders', 'expected a list of files', 'one of its loaders'),
+        case('a learner', lambda: OODConfidence(learner()), 'is a Learner', 'expected a list of files'),
+        case('never', lambda: OODConfidence(FILES, every=0), 'every is 0', '1 or more', error=ValueError),
+        case('a text for a setting', lambda: OODConfidence(FILES, every='1'), "every is '1'", '1 or more', error=ValueError),
+        case('half an item', lambda: OODConfidence(FILES, k=1.5), 'k is 1.5', 'a whole number', error=ValueError),
+        case('files that are no images', lambda: measured(unreadable('text.png', 'gone.png')), "2 of 10 items of the OOD set 'ood' cannot be read", 'text.png', 'Remove them, or say `skip_unreadable=True`'),
+        case('no file is an image', lambda: measured(unreadable(*['text.png']*10), skip_unreadable=True), '10 of 10 items', 'None is left'),
+        case('no such column', lambda: measured(ten.rename(columns=dict(fname='file'))), "'ood' cannot be read"),
+        case('items of another kind', lambda: measured([1, 2]), "'ood' cannot be read"),
+        case('a loader that shuffles', lambda: measured(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, shuffle=True)), 'shuffles or drops items', '`shuffle=False`'),
+        case('a loader with the share of one process', lambda: measured(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, sampler=torch.utils.data.DistributedSampler([0]*9, num_replicas=2, rank=0))), 'has a `DistributedSampler`', 'leave the sampler out'),
+        case('a loader that drops', lambda: measured(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, drop_last=True)), 'shuffles or drops items', '`drop_last=False`'),
+        case('batches of another shape', lambda: measured({'far': Batches(torch.zeros(2, 5))}), "batch 0 of 'far'", '(2, 5)', 'like those of the training'),
+        case('batches of bytes', lambda: measured({'far': Batches(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))}), "batch 0 of 'far'", 'torch.uint8'),
+        case('a text for a batch', lambda: measured({'far': Batches('ab')}), "batch 0 of 'far'", "'ab'"),
+        case('empty batches', lambda: measured({'far': Batches(torch.zeros(0, 3, 8, 8))}), "'far'", 'no images'),
+        case('loss of neither kind', lambda: measured(ten, learner(loss_func=MSELossFlat())), 'neither a softmax nor a sigmoid loss'),
+        case('no validation set', lambda: measured(ten, learner(splitter=lambda o: (range(len(o)), []))), 'no validation images', 'splitter'),
+        case('a column that is there already', lambda: measured(ten, learner(cbs=OODConfidence({'a': ten}))), 'Use one `OODConfidence` for all sets, by name'),
+        case('a loader after loading', lambda t: (learn := learner(cbs=OODConfidence({'far': Batches(torch.zeros(2, 3, 8, 8))})), learn.export(t/'l.pkl'), l := load_learner(t/'l.pkl'), setattr(l, 'dls', learn.dls), silent(l).fit(1)), "'far' was left out when the learner was exported"),
+        case('masks', lambda: measured(FILES, of_masks()), 'one row for each item', 'these labels are masks'),
+    ],
+    'OODConfidence.plot_history': [
+        case('nothing measured yet', lambda: OODConfidence(FILES).plot_history(), 'Nothing was measured yet', 'train with this callback'),
+    ],
+    'OODConfidence.plot_histograms': [
+        case('nothing measured yet', lambda: OODConfidence(FILES).plot_histograms(), 'Nothing was measured yet'),
+    ],
+    'OODConfidence.show_surest': [
+        case('nothing measured yet', lambda: OODConfidence(FILES).show_surest(), 'Nothing was measured yet'),
+        case('no such set', lambda: measured({'near': ten}).show_surest('far'), "no OOD set 'far'; there are ['near']"),
+    ],
+    'train_two_heads': [
+        case('no block', lambda: train_two_heads(learner().dls, ten, linear, noop), 'Expected a DataBlock with one target', 'DataLoaders'),
+        case('a block of another target', lambda: train_two_heads(block(SoftMultiCategoryBlock), ten, linear, noop), 'one target, a `SoftCategoryBlock`', 'with other targets'),
+        case('hard labels', lambda: train_two_heads(block(CategoryBlock), ten, linear, noop), 'one target, a `SoftCategoryBlock`'),
+        case('loss of one training for both', lambda: train_two_heads(block(), ten, lambda dls: linear(dls, loss_func=CE()), noop, num_workers=0), 'The sigmoid training has the loss SoftCrossEntropyLossFlat', 'without `loss_func=`'),
+        case('loss in the block', lambda: train_two_heads(block(SoftCategoryBlock(loss_func=CE(label_smoothing=.1))), ten, linear, noop), 'a loss of its own, SoftCrossEntropyLossFlat', 'leave `loss_func=` out'),
+        case('one model for both', lambda: (m := nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), train_two_heads(block(), ten, lambda dls: silent(Learner(dls, m)), noop, num_workers=0)), 'Both learners have the same model', 'Make a new model'),
+        case('learner of other data', lambda: (l := learner(), train_two_heads(block(), ten, lambda dls: l, noop, num_workers=0)), 'of the DataLoaders that it is given'),
+        case('no learner', lambda: train_two_heads(block(), ten, noop, noop, num_workers=0), 'has to make a Learner'),
+        case('a learner for a function', lambda: train_two_heads(block(), ten, learner(), noop, num_workers=0), '`learner` is', 'expected a function'),
+        case('no function', lambda: train_two_heads(block(), ten, linear, None, num_workers=0), '`fit` is None', 'expected a function'),
+        case('seed a text', lambda: train_two_heads(block(), ten, linear, noop, seed='a', num_workers=0), "seed is 'a'", 'a whole number', error=ValueError),
+    ],
+    'compare_confidence': [
+        case('no learner', lambda: compare_confidence({}, ten), 'Nothing to compare'),
+        case('learner without a name', lambda: compare_confidence(learner(), ten), 'give learners by name'),
+        case('a number for a learner', lambda: compare_confidence({'a': 3}, ten), "'a' is a int", 'expected a `Learner`'),
+        case('no items', lambda: compare_confidence({'a': learner()}, []), "'ood' is empty"),
+        case('other classes', lambda: compare_confidence({'a': learner(), 'b': learner(get_y=SoftLabelReader(ten, 'fname', PETS[::-1]))}, ten), "'a' has the classes ['cat', 'dog']", "'b' has ['dog', 'cat']"),
+        case('other validation sets', lambda: compare_confidence({'a': learner(), 'b': learner(splitter=EndSplitter(.2))}, ten), "different validation sets, of {'a': 4, 'b': 2} images", 'the same images'),
+        case('NaN from the model', lambda: compare_confidence({'a': diverged()}, ten), "NaN for 4 of 4 images of 'valid'", 'Did the training diverge?'),
+        case('loss of neither kind', lambda: compare_confidence({'a': learner(loss_func=nn.MSELoss())}, ten), 'neither a softmax nor a sigmoid'),
+        case('a tuple of predictions', lambda: compare_confidence({'a': tuples()}, ten), 'is a tuple', 'logits (N,C)'),
+        case('batches of another shape', lambda: compare_confidence({'a': learner()}, {'far': Batches(torch.zeros(2, 5))}), "batch 0 of 'far'", '(2, 5)'),
+        case('empty batches', lambda: compare_confidence({'a': learner()}, {'far': Batches(torch.zeros(0, 3, 8, 8))}), "'far'", 'no images'),
+        case('no validation set', lambda: compare_confidence({'a': learner(splitter=lambda o: (range(len(o)), []))}, ten), 'no validation images'),
+    ],
+}
+
+
+@pytest.mark.parametrize('refused', every(REFUSED))
+def test_says_what_is_wrong(refused, tmp_path): check(refused, tmp_path)
