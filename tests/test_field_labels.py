@@ -123,6 +123,7 @@ MOODS = ['joyful', 'dreary', 'neutral']
 
 @pytest.fixture(params=[SoftCategoryBlock, SoftMultiCategoryBlock(n_votes=10, thresh=.1)], ids=['one distribution', 'independent'])
 def of_texts(request, tmp_path):
+    pytest.importorskip('spacy')
     df = pd.DataFrame(TEXTS, columns=['text', *MOODS])
     dls = DataBlock(blocks=(TextBlock.from_df('text', seq_len=8, min_freq=1), request.param), get_x=ColReader('text'), get_y=ColReader(MOODS), splitter=EndSplitter(.5)).dataloaders(df, bs=4, num_workers=0, device='cpu')
     config = {**awd_lstm_clas_config, 'emb_sz': 8, 'n_hid': 8, 'n_layers': 1}

@@ -1,11 +1,12 @@
 "The same numbers whatever a table is made of: each type of column, each library, through each function that takes a table."
 
-import numpy as np, pandas as pd, polars as pl, pyarrow as pa, pytest
+import numpy as np, pandas as pd, pyarrow as pa, pytest
 from fastai.vision.all import ColReader, DataBlock, EndSplitter, ImageBlock
 
 from fastai_softlabels.all import SoftCategoryBlock, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock, class_weights, dawid_skene, item_weights, krippendorff_alpha, votes_to_soft
 from conftest import TABLES
 
+pl = pytest.importorskip('polars')
 PETS, OUTCOMES = ['cat', 'dog'], {}
 VOTES = np.array([[3, 0], [2, 1], [1, 2], [0, 3], [2, 2], [4, 1]])
 SHARES = VOTES/VOTES.sum(1, keepdims=True)
