@@ -171,7 +171,7 @@ class SoftCrossEntropyLossFlat(SoftLoss):
         axis: int = -1,                          # The class axis: −1 for logits (N,C), 1 for (N,C,H,W)
         weight: Tensor | Sequence | None = None, # A weight for each class (C,); moves the minimum to p ∝ weight·y
         label_smoothing: float = 0.,             # ε in [0,1]: the share of the uniform distribution in the labels
-        reduction: str = 'mean',                 # 'mean' (over the weighted mass), 'sum', or 'none' (for each item or pixel)
+        reduction: str = 'mean',                 # 'mean' (over the weighted mass), 'sum' or 'none' (per item or pixel)
         kl: bool = False,                        # Subtract the minimal value, so that the floor is 0?
         compile: bool = False,                   # Compile the plain formula? The first call takes 12 to 20 seconds
     ):
@@ -194,7 +194,7 @@ def _by_kernel(self: SoftCrossEntropyLossFlat, logits: Tensor, y: Tensor, weight
 @patch
 def forward(self: SoftCrossEntropyLossFlat,
     logits: Tensor,  # (N,C), or (N,C,H,W) with `axis=1`
-    targets: Tensor, # Probabilities of that shape (rows without mass are unlabelled), or class indices (−100: unlabelled)
+    targets: Tensor, # Probabilities of that shape (rows without mass: unlabelled), or class indices (−100: unlabelled)
 ) -> Tensor:         # A scalar; for 'none' the logits' shape without the class axis
     "Compute the cross-entropy of `logits` to `targets`"
     logits, y = prepare(self, logits, targets, unlabelled=0.)
@@ -241,7 +241,7 @@ class SoftBCEWithLogitsLossFlat(SoftLoss):
         weight: Tensor | Sequence | None = None,     # A weight for each class (C,); does not move the minimum
         pos_weight: Tensor | Sequence | None = None, # A weight for its positive side (C,); minimum at v·y/(v·y + 1 − y)
         thresh: float = 0.5,                         # Probability in [0,1] above which a class counts as present
-        reduction: str = 'mean',                     # 'mean' (over labelled elements), 'sum', or 'none' (the logits' shape)
+        reduction: str = 'mean',                     # 'mean' (over labelled elements), 'sum' or 'none' (no reduction)
         kl: bool = False,                            # Subtract the minimal value, so that the floor is 0?
         compile: bool = False,                       # Compile the plain formula? The first call takes 12 to 20 seconds
     ):
