@@ -68,7 +68,7 @@ def is_softmax(self: SoftDiceLoss,
 # %% ../nbs/06_dice.ipynb #38006228
 @patch
 def extra_repr(self: SoftDiceLoss) -> str:
-    "The options of the loss"
+    "Show the options of the loss"
     options = ('axis', 'kind', 'smooth', 'reduction', 'aggregate', 'classes')
     shown = {k: getattr(self, k) for k in options}
     if self.compiled: shown['compile'] = True
@@ -85,7 +85,7 @@ def check_mask_logits(loss: SoftLoss, logits: Tensor):
 
 # %% ../nbs/06_dice.ipynb #05c712c2
 def prepare_masks(loss: SoftLoss, logits: Tensor, targets: Tensor, softmax: bool) -> tuple:
-    "Plain float logits, and soft masks of their shape"
+    "Turn logits and targets into plain logits and soft masks of their shape"
     logits, y = prepare(loss, logits, targets, unlabelled=0. if softmax else torch.nan)
     if softmax: check_softmax(loss, logits)
     return logits, y
@@ -93,7 +93,7 @@ def prepare_masks(loss: SoftLoss, logits: Tensor, targets: Tensor, softmax: bool
 # %% ../nbs/06_dice.ipynb #f26bbc15
 @patch
 def _by_kernel(self: SoftDiceLoss, logits, y, softmax: bool, dice_weight=1., pixel_weight=0.) -> Tensor | None:
-    "dice_weight·Dice + pixel_weight·cross-entropy; None where the plain formula is needed"
+    "Compute dice_weight·Dice + pixel_weight·cross-entropy; None where the plain formula is needed"
     classes_second = self.axis % logits.ndim == 1
     if not classes_second or not self._may_be_fast(logits, y): return None
     return fast_dice(
@@ -157,7 +157,7 @@ def _is_pixel_plain(self: _WithDice) -> bool:
 # %% ../nbs/06_dice.ipynb #fa64f8e0
 @patch
 def _by_kernel(self: _WithDice, logits: Tensor, targets: Tensor) -> Tensor | None:
-    "Both losses in the same passes; None where they have to be computed apart"
+    "Compute both losses in the same passes; None where they have to be computed apart"
     if self.dice.reduction != 'mean' or not self._is_pixel_plain(): return None
     softmax = self.dice.is_softmax(logits)
     logits, y = prepare_masks(self, logits, targets, softmax)
@@ -165,7 +165,7 @@ def _by_kernel(self: _WithDice, logits: Tensor, targets: Tensor) -> Tensor | Non
 
 @patch
 def _mixed(self: _WithDice, logits: Tensor, targets: Tensor) -> Tensor:
-    "The weighted sum of both means"
+    "Add up both means, weighted"
     w = self.dice_weight
     if w == 0: return self.pixel(logits, targets)
     if w == 1: return self.dice(logits, targets)
@@ -205,7 +205,7 @@ class _SidedBCE(SoftLoss):
         self.register_buffer('neg', neg)
 
     def _side_weight(self, side: str, logits: Tensor) -> Tensor | None:
-        "The weight of one side: one number for all classes, or shaped to broadcast"
+        "Get the weight of one side: one number for all classes, or shaped to broadcast"
         w = getattr(self, side)
         is_one_for_all = w is not None and w.ndim == 0
         return w.to(logits) if is_one_for_all else self._class_weight(side, logits)
@@ -223,7 +223,7 @@ def forward(self: _SidedBCE, logits: Tensor, targets: Tensor) -> Tensor:
 
 @patch
 def _by_kernel(self: _SidedBCE, logits: Tensor, y: Tensor) -> Tensor | None:
-    "The value from a kernel; None where the plain formula is needed"
+    "Compute the loss with a kernel; None where the plain formula is needed"
     has_weights = self.pos is not None or self.neg is not None
     if has_weights or not self._may_be_fast(logits, y): return None
     return fast_bce(logits, y, y.numel())

@@ -22,11 +22,11 @@ __all__ = ['SoftLoss', 'SoftCrossEntropyLossFlat', 'SoftBCEWithLogitsLossFlat', 
 
 # %% ../nbs/05_losses.ipynb #6715e318
 def _plain_tensor(x):
-    "`x` without fastai's tensor type"
+    "Take fastai's tensor type off `x`"
     return x.as_subclass(Tensor) if isinstance(x, TensorBase) else x
 
 def at_least_float32(x: Tensor) -> Tensor:
-    "`x` in float32 if it is in half precision"
+    "Convert half precision to float32"
     is_half = x.dtype in (torch.float16, torch.bfloat16)
     return x.float() if is_half else x
 
@@ -71,7 +71,7 @@ class SoftLoss(nn.Module):
 
     @property
     def reduction(self) -> str:
-        "How values become the loss: 'mean', 'sum' or 'none'"
+        "How values are reduced: 'mean', 'sum' or 'none'"
         return self._reduction
     @reduction.setter
     def reduction(self, how: str):
@@ -86,7 +86,7 @@ def check_axis(axis):
 # %% ../nbs/05_losses.ipynb #4b4e70b8
 @patch
 def _class_weight(self: SoftLoss, name: str, logits: Tensor) -> Tensor | None:
-    "The weights called `name`, shaped to broadcast along the class axis"
+    "Shape the weights called `name` to broadcast along the class axis"
     w = getattr(self, name)
     if w is None: return None
     check_weight_count(w, name, logits.shape[self.axis])
@@ -95,7 +95,7 @@ def _class_weight(self: SoftLoss, name: str, logits: Tensor) -> Tensor | None:
 
 # %% ../nbs/05_losses.ipynb #6897b0f1
 def check_weight_count(w: Tensor, name: str, n_classes: int):
-    "Refuse another number of weights than of classes"
+    "Refuse weights that do not match the number of classes"
     if w.shape == (n_classes,): return
     refuse(f'`{name}` has shape {tuple(w.shape)}, but the logits have {n_classes} classes: '
            'give one weight each.')
@@ -103,20 +103,20 @@ def check_weight_count(w: Tensor, name: str, n_classes: int):
 # %% ../nbs/05_losses.ipynb #c88f5db6
 @patch
 def _may_be_fast(self: SoftLoss, logits: Tensor, y: Tensor) -> bool:
-    "May a kernel compute this, as far as all losses have it in common?"
+    "Is a kernel possible, by the conditions that all losses share?"
     if self.compiled or self.reduction == 'none': return False
     return not getattr(self, 'kl', False) and takes(logits, y)
 
 @patch
 def _compute(self: SoftLoss, formula, *args, **options) -> Tensor:
-    "A plain formula, compiled if that was asked for"
+    "Run a plain formula, compiled if that was asked for"
     if self.compiled: return run_compiled(formula, *args, **options)
     return formula(*args, **options)
 
 # %% ../nbs/05_losses.ipynb #18d84027
 @patch
 def extra_repr(self: SoftLoss) -> str:
-    "The options that the loss has"
+    "Show the options of the loss"
     options = ('axis', 'label_smoothing', 'thresh', 'reduction', 'kl')
     shown = {k: getattr(self, k) for k in options if hasattr(self, k)}
     if self.compiled: shown['compile'] = True
@@ -156,7 +156,7 @@ def check_softmax(loss: SoftLoss, logits: Tensor):
 
 # %% ../nbs/05_losses.ipynb #75e250c3
 def prepare(loss: SoftLoss, logits: Tensor, targets: Tensor, unlabelled: float) -> tuple:
-    "Plain float32 (or float64) logits, and targets of their shape"
+    "Turn logits and targets into plain tensors of one shape, in float32 or better"
     check_logits(loss, logits)
     logits = at_least_float32(_plain_tensor(logits))
     targets = _plain_tensor(targets)
@@ -183,7 +183,7 @@ class SoftCrossEntropyLossFlat(SoftLoss):
 # %% ../nbs/05_losses.ipynb #9036ff98
 @patch
 def _by_kernel(self: SoftCrossEntropyLossFlat, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor | None:
-    "The value from a kernel; None where the plain formula is needed"
+    "Compute the loss with a kernel; None where the plain formula is needed"
     if not self._may_be_fast(logits, y): return None
     count = None if weight is None else (weight*y).sum()
     if self.reduction == 'sum': count = y.new_ones(())
@@ -260,7 +260,7 @@ class SoftBCEWithLogitsLossFlat(SoftLoss):
 # %% ../nbs/05_losses.ipynb #092ff47d
 @patch
 def _by_kernel(self: SoftBCEWithLogitsLossFlat, logits: Tensor, y: Tensor) -> Tensor | None:
-    "The value from a kernel; None where the plain formula is needed"
+    "Compute the loss with a kernel; None where the plain formula is needed"
     has_weights = self.weight is not None or self.pos_weight is not None
     if has_weights or not self._may_be_fast(logits, y): return None
     count = 1 if self.reduction == 'sum' else y.numel()
@@ -336,7 +336,7 @@ def split(self: SumOfLosses, preds) -> tuple:
 
 # %% ../nbs/05_losses.ipynb #1f47f55b
 def check_columns(preds: Tensor, sizes: list):
-    "Refuse another number of columns than all targets need"
+    "Refuse predictions whose columns do not match the targets"
     n, needed = preds.shape[1], sum(sizes)
     if n == needed: return
     columns = 'columns' if preds.ndim == 2 else 'channels'
@@ -364,24 +364,24 @@ def _by_item(values: Tensor, n: int) -> Tensor:
 
 # %% ../nbs/05_losses.ipynb #8485c064
 def check_one_each(given: Sequence, what: str, losses: list):
-    "Refuse another number of predictions or targets than of losses"
+    "Refuse predictions or targets that do not match the losses in number"
     n = len(given)
     if n != len(losses): refuse(f'There are {n} {what} for {len(losses)} losses: give one for each.')
 
 # %% ../nbs/05_losses.ipynb #1e68e437
 @patch
 def activation(self: SumOfLosses, preds) -> tuple:
-    "The probabilities of each target"
+    "Turn logits into probabilities, for each target"
     return self._of_each('activation', preds)
 
 @patch
 def decodes(self: SumOfLosses, preds) -> tuple:
-    "The decisions for each target"
+    "Turn probabilities into decisions, for each target"
     return self._of_each('decodes', preds)
 
 @patch
 def _of_each(self: SumOfLosses, name: str, preds) -> tuple:
-    "What each loss's method `name` makes of its prediction"
+    "Call each loss's method `name` on its prediction"
     methods = [getcallable(f, name) for f in self.losses]
     return tuple(f(p) for f, p in zip(methods, self.split(preds)))
 
@@ -395,7 +395,7 @@ def to(self: SumOfLosses, *args, **kwargs):
 
 @patch
 def extra_repr(self: SumOfLosses) -> str:
-    "Each loss and its number of columns"
+    "Show each loss and its number of columns"
     return ', '.join(f'{n} columns: {f}' for f, n in zip(self.losses, self.sizes))
 
 # %% ../nbs/05_losses.ipynb #4fe2a2d3
@@ -417,7 +417,7 @@ class LossAround(nn.Module):
         return self
 
     @property
-    def reads(self): return getattr(self.loss, 'reads', None)
+    def reads(self) -> str | tuple | None: return getattr(self.loss, 'reads', None)
     @property
     def y_int(self) -> bool: return getattr(self.loss, 'y_int', False)
     @property
@@ -442,7 +442,7 @@ def innermost(
 
 # %% ../nbs/05_losses.ipynb #e01c2439
 def _probs_by(loss, z: Tensor) -> Tensor | None:
-    "The probabilities of logits (N,C), given as items or else as masks of one pixel; None where both fail"
+    "Activate logits (N,C), as items or else as masks of one pixel; None where both fail"
     for shape in (z.shape, (*z.shape, 1, 1)):
         try: p = _plain_tensor(loss.activation(z.reshape(shape)))
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError): continue
@@ -465,7 +465,7 @@ _SOFTMAX = (nn.CrossEntropyLoss, FocalLoss, LabelSmoothingCrossEntropy)
 _SIGMOID = (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
 
 def _reads_by_type(loss) -> str | None:
-    "How a known loss of PyTorch's or fastai's reads logits"
+    "Look up how a loss of PyTorch's or fastai's reads logits"
     func = getattr(loss, 'func', loss) # of fastai's losses, and of partials
     if isinstance(func, _SIGMOID) or func is F.binary_cross_entropy_with_logits: return 'sigmoid'
     if isinstance(func, _SOFTMAX) or func is F.cross_entropy: return 'softmax'
@@ -475,7 +475,7 @@ def reads_of(
     loss,                 # A loss function: ours, fastai's, PyTorch's or your own
     c: int | None = None, # The number of classes, on which it may depend
 ) -> str:                 # 'softmax' or 'sigmoid'; of a `SumOfLosses` a tuple of them
-    "How a loss reads logits: as those of one distribution, or of a probability for each class"
+    "Find out how a loss reads logits: as one distribution, or as a probability for each class"
     inner = innermost(loss)
     reads = getattr(inner, 'reads', None)
     if reads is None and hasattr(inner, 'activation'): reads = _reads_by_probe(inner, c or 3)
@@ -514,7 +514,7 @@ class Remembering(LossAround):
         return with_probs(decided, x, cls)
 
     def _decide(self, x: Tensor) -> Tensor:
-        "The loss's own decision, else the most probable class, or those above 0.5"
+        "Take the loss's own decision, else the most probable class, or those above 0.5"
         if hasattr(self.loss, 'decodes'): return self.loss.decodes(x)
         return x > .5 if reads_of(self.loss, x.shape[1]) == 'sigmoid' else x.argmax(1)
 
@@ -531,7 +531,7 @@ def keep_probs(
 
 # %% ../nbs/05_losses.ipynb #936e9d81
 def confidence_of(probs: Tensor) -> Tensor:
-    "The top probability; of one class, whichever side is surer"
+    "Take the top probability; of one class, that of the surer side"
     probs = probs.as_subclass(Tensor)
     if probs.shape[-1] == 1: return torch.maximum(probs, 1 - probs)[..., 0]
     return probs.amax(-1)
