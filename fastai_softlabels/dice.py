@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fastcore.all import patch
-from .errors import check_number, SoftLabelError
+from .errors import in_range, one_of, refuse
 from .core import TensorSoftMask
 from .formulas import fast_bce, fast_dice, plain_bce, plain_dice
 from .losses import as_weights, at_least_float32, check_logits, check_softmax, prepare, SoftCrossEntropyLossFlat, SoftLoss, with_probs
@@ -20,154 +20,252 @@ __all__ = ['SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
 
 # %% ../nbs/06_dice.ipynb #17867d76
 class SoftDiceLoss(SoftLoss):
-    """Dice semimetric Σ|p − y|/(Σp + Σy + smooth) of soft masks (Wang et al., arXiv:2303.16296); on hard masks the usual soft Dice
-
-    Minimal at p = y for every soft mask. Where a class has no mass in an image it is Σp/(Σp + smooth·pixels) instead."""
-    def __init__(self,
-        axis: int = 1,                   # The class axis of logits (N,K,…)
-        activation: str | None = None,   # 'softmax' or 'sigmoid'; `None`: softmax for K > 1, sigmoid for K = 1
-        smooth: float = 1.,              # In pixels, 0 or more; at 0 an absent class costs 1 whatever is predicted
-        reduction: str = 'mean',         # 'mean' or 'sum' of the values, or 'none' (a mean for each image)
-        aggregate: str = 'image',        # What a value is: 'image' (each class of each image), 'class' (each class, over the batch) or 'batch' (one for all)
-        classes: str = 'all',            # Which count: 'all', or only those 'present', which have mass in the target
-        thresh: float = .5,              # Probability in [0,1] above which `decodes` says that a sigmoid class is present
-        compile: bool = False,           # Compile the plain formula? The first call takes 12 to 20 seconds
-    ):
-        super().__init__(axis, reduction, compile)
-        for name, value, known in (('activation', activation, (None, 'softmax', 'sigmoid')), ('aggregate', aggregate, ('image', 'class', 'batch')), ('classes', classes, ('all', 'present'))):
-            if value not in known: raise ValueError(f'{name} is {value!r}; expected one of {known}')
-        check_number(smooth, 'smooth', 'a finite number of pixels, 0 or more', lambda s: 0 <= s < float('inf'))
-        check_number(thresh, 'thresh', 'a probability in [0,1]', lambda t: 0 <= t <= 1)
-        self.kind, self.smooth, self.aggregate, self.classes, self.thresh = activation, smooth, aggregate, classes, thresh
-
+    "Dice semimetric of soft masks (Wang et al., arXiv:2303.16296), minimal at p = y; on hard masks the usual soft Dice"
     of_masks = True # rather than of items (N,K)
 
-    @property
-    def reads(self) -> str | None: return self.kind # None: it depends on the number of classes
+    def __init__(self,
+        axis: int = 1,                 # The class axis of logits (N,K,…)
+        activation: str | None = None, # 'softmax' or 'sigmoid'; `None`: softmax for K > 1, sigmoid for K = 1
+        smooth: float = 1.,            # In pixels, 0 or more; at 0 an absent class costs 1 whatever is predicted
+        reduction: str = 'mean',       # 'mean' or 'sum' of the values, or 'none' (a mean for each image)
+        aggregate: str = 'image',      # A value for each class of each 'image', each 'class', or one for the 'batch'
+        classes: str = 'all',          # Count 'all', or only those 'present', which have mass in the target
+        thresh: float = .5,            # Probability in [0,1] above which a sigmoid class counts as present
+        compile: bool = False,         # Compile the plain formula? The first call takes 12 to 20 seconds
+    ):
+        super().__init__(axis, reduction, compile)
+        self.kind = activation
+        self.smooth = smooth
+        self.aggregate = aggregate
+        self.classes = classes
+        self.thresh = thresh
+        check_dice_options(self)
 
-    def is_softmax(self, logits: Tensor) -> bool:
-        "Do the classes of `logits` exclude each other?"
-        return logits.shape[self.axis] > 1 if self.kind is None else self.kind == 'softmax'
+# %% ../nbs/06_dice.ipynb #7e0259fb
+def check_dice_options(loss: SoftDiceLoss):
+    "Refuse options that Dice does not have"
+    kinds = (None, 'softmax', 'sigmoid')
+    if loss.kind not in kinds: refuse(f'activation is {loss.kind!r}; expected one of {kinds}')
+    one_of(loss.aggregate, 'aggregate', 'image', 'class', 'batch')
+    one_of(loss.classes, 'classes', 'all', 'present')
+    in_range(loss.smooth, 'smooth', 'a finite number of pixels, 0 or more', 0)
+    in_range(loss.thresh, 'thresh', 'a probability in [0,1]', 0, 1)
 
-    def forward(self,
-        logits: Tensor,  # (N,K,H,W), or any (N,K,…)
-        targets: Tensor, # Probabilities of the same shape (no mass for softmax, NaN for sigmoid: unlabelled), or class indices (N,H,W) (−100: unlabelled)
-    ) -> Tensor:         # A scalar; for 'none' (N,), the value of each image alone
-        check_logits(self, logits)
-        if logits.ndim == 3: raise SoftLabelError(f'Expected logits of masks (N,K,H,W), got shape {tuple(logits.shape)}, whose rows would be taken for classes. Masks of one class have an axis for it: `logits.unsqueeze(1)`, and so have their targets.')
-        softmax = self.is_softmax(logits)
-        logits, y = prepare(self, logits, targets, 0. if softmax else torch.nan)
-        if softmax: check_softmax(self, logits)
-        value = self._fast(logits, y, softmax)
-        return self._compute(plain_dice, logits, y, softmax, self.axis, self.smooth, self.aggregate, self.classes, self.reduction) if value is None else value
+# %% ../nbs/06_dice.ipynb #c6def14f
+@patch(as_prop=True)
+def reads(self: SoftDiceLoss) -> str | None:
+    "The activation that was given; None where the number of classes decides"
+    return self.kind
 
-    def _fast(self, logits, y, softmax, dice_weight=1., pixel_weight=0.):
-        "What the kernel makes of prepared logits and targets, or None"
-        if self.axis % logits.ndim != 1 or not self._may_be_fast(logits, y): return None
-        return fast_dice(logits, y, softmax, self.smooth, self.aggregate, self.classes, self.reduction, dice_weight, pixel_weight)
+@patch
+def is_softmax(self: SoftDiceLoss,
+    logits: Tensor, # (N,K,…)
+) -> bool:
+    "Do the classes of `logits` exclude each other?"
+    if self.kind is None: return logits.shape[self.axis] > 1
+    return self.kind == 'softmax'
 
-    def extra_repr(self): return ', '.join(f'{k}={getattr(self, k)!r}' for k in ('axis', 'kind', 'smooth', 'reduction', 'aggregate', 'classes')) + ', compile=True'*self.compiled
+# %% ../nbs/06_dice.ipynb #38006228
+@patch
+def extra_repr(self: SoftDiceLoss) -> str:
+    "Show the options of the loss"
+    options = ('axis', 'kind', 'smooth', 'reduction', 'aggregate', 'classes')
+    shown = {k: getattr(self, k) for k in options}
+    if self.compiled: shown['compile'] = True
+    return ', '.join(f'{k}={v!r}' for k, v in shown.items())
+
+# %% ../nbs/06_dice.ipynb #b0517547
+def check_mask_logits(loss: SoftLoss, logits: Tensor):
+    "Refuse what are not logits of masks"
+    check_logits(loss, logits)
+    if logits.ndim != 3: return
+    shape = tuple(logits.shape)
+    refuse(f'Expected logits of masks (N,K,H,W), got shape {shape}, whose rows would be taken for classes',
+           'Masks of one class have an axis for it: `logits.unsqueeze(1)`, and so have their targets.')
+
+# %% ../nbs/06_dice.ipynb #05c712c2
+def prepare_masks(loss: SoftLoss, logits: Tensor, targets: Tensor, softmax: bool) -> tuple:
+    "Turn logits and targets into plain logits and soft masks of their shape"
+    logits, y = prepare(loss, logits, targets, unlabelled=0. if softmax else torch.nan)
+    if softmax: check_softmax(loss, logits)
+    return logits, y
+
+# %% ../nbs/06_dice.ipynb #f26bbc15
+@patch
+def _by_kernel(self: SoftDiceLoss, logits, y, softmax: bool, dice_weight=1., pixel_weight=0.) -> Tensor | None:
+    "Compute dice_weight·Dice + pixel_weight·cross-entropy; None where the plain formula is needed"
+    classes_second = self.axis % logits.ndim == 1
+    if not classes_second or not self._may_be_fast(logits, y): return None
+    return fast_dice(
+        logits, y, softmax, self.smooth, self.aggregate, self.classes,
+        self.reduction, dice_weight, pixel_weight)
+
+# %% ../nbs/06_dice.ipynb #ab79a6b2
+@patch
+def forward(self: SoftDiceLoss,
+    logits: Tensor,  # (N,K,H,W), or any (N,K,…)
+    targets: Tensor, # Probabilities (no mass for softmax, NaN for sigmoid: unlabelled), or indices (N,H,W) (−100)
+) -> Tensor:         # A scalar; for 'none' (N,), the value of each image alone
+    "Compute the Dice semimetric of `logits` and `targets`"
+    check_mask_logits(self, logits)
+    softmax = self.is_softmax(logits)
+    logits, y = prepare_masks(self, logits, targets, softmax)
+    value = self._by_kernel(logits, y, softmax)
+    if value is not None: return value
+    return self._compute(
+        plain_dice, logits, y, softmax, self.axis, self.smooth,
+        self.aggregate, self.classes, self.reduction)
 
 # %% ../nbs/06_dice.ipynb #0db0d3c9
 @patch
 def activation(self: SoftDiceLoss, x: Tensor) -> Tensor:
-    "Softmax or sigmoid, in float32 at least"
+    "Apply softmax or sigmoid, in float32 or better"
     x = at_least_float32(x)
     return x.softmax(self.axis) if self.is_softmax(x) else x.sigmoid()
 
 @patch
 def decodes(self: SoftDiceLoss, x: Tensor) -> Tensor:
-    "From probabilities: the most probable class of each pixel, or for sigmoid which classes exceed `thresh`; as `TensorSoftMask` that remembers them"
-    return with_probs(x.argmax(self.axis) if self.is_softmax(x) else x > self.thresh, x, TensorSoftMask)
+    "Take each pixel's most probable class, or for sigmoid the classes above `thresh`, as a `TensorSoftMask`"
+    softmax = self.is_softmax(x)
+    decided = x.argmax(self.axis) if softmax else x > self.thresh
+    return with_probs(decided, x, TensorSoftMask)
 
 # %% ../nbs/06_dice.ipynb #cbeb7753
 class _WithDice(SoftLoss):
     "(1 − dice_weight)·pixel loss + dice_weight·Dice"
-    of_masks = True
+    of_masks = True # rather than of items (N,K)
+
     def __init__(self, pixel: SoftLoss, dice: SoftDiceLoss, dice_weight: float, reduction: str, compile: bool):
-        check_number(dice_weight, 'dice_weight', 'a share in [0,1]', lambda w: 0 <= w <= 1)
+        in_range(dice_weight, 'dice_weight', 'a share in [0,1]', 0, 1)
         super().__init__(dice.axis, reduction, compile)
-        self.pixel, self.dice, self.dice_weight = pixel, dice, dice_weight
-
-    def forward(self,
-        logits: Tensor,  # (N,K,H,W)
-        targets: Tensor, # As for `SoftDiceLoss`
-    ) -> Tensor:         # A scalar; for 'none' (N,), the value of each image
-        check_logits(self, logits)
-        if self.reduction == 'none': return torch.stack([self.mean(z[None], y[None]) for z, y in zip(logits, targets)])
-        return self.mean(logits, targets)*(len(logits) if self.reduction == 'sum' else 1)
-
-    def mean(self, logits, targets):
-        "The weighted sum of both means"
-        w = self.dice_weight
-        if w == 0: return self.pixel(logits, targets)
-        if w == 1: return self.dice(logits, targets)
-        value = self._both(logits, targets)
-        return (1 - w)*self.pixel(logits, targets) + w*self.dice(logits, targets) if value is None else value
-
-    def _both(self, logits, targets):
-        "Both in the same passes; None where the pixel loss has weights, or no fast form applies"
-        plain = {'reduction': 'mean', 'label_smoothing': 0, 'kl': False}
-        if self.dice.reduction != 'mean' or any(getattr(self.pixel, k, v) != v for k, v in plain.items()) or list(self.pixel.buffers()): return None
-        softmax = self.dice.is_softmax(logits)
-        logits, y = prepare(self, logits, targets, 0. if softmax else torch.nan)
-        if softmax: check_softmax(self, logits)
-        return self.dice._fast(logits, y, softmax, self.dice_weight, 1 - self.dice_weight)
+        self.pixel = pixel
+        self.dice = dice
+        self.dice_weight = dice_weight
 
     def activation(self, x: Tensor) -> Tensor: return self.dice.activation(x)
     def decodes(self, x: Tensor) -> Tensor: return self.dice.decodes(x)
     def extra_repr(self): return f'dice_weight={self.dice_weight}, reduction={self.reduction!r}'
 
-# %% ../nbs/06_dice.ipynb #369eae6a
-class SoftDiceBCELoss(_WithDice):
-    "Weighted binary cross-entropy and Dice, for one class or independent ones"
-    reads = 'sigmoid' # each class has a probability of its own
-    def __init__(self,
-        dice_weight: float = .5,                     # Share of Dice in [0,1]: 0 is BCE alone, 1 Dice alone
-        pos_weight: float | Sequence | None = None,  # Weight of the foreground side of the BCE, for all classes or (K,), above 0
-        neg_weight: float | Sequence | None = None,  # Weight of its background side, likewise; equal weights do not move the minimum
-        axis: int = 1,                               # The class axis
-        smooth: float = 1.,                          # As in `SoftDiceLoss`, as are the next ones
-        reduction: str = 'mean',                     # 'mean', 'sum' (the mean times the number of images) or 'none' (N,)
-        aggregate: str = 'image',                    # 'image', 'class' or 'batch'
-        classes: str = 'all',                        # 'all' or 'present'
-        thresh: float = .5,                          # Probability in [0,1] above which a class is present
-        compile: bool = False,                       # Compile the plain formulas? The first call takes 12 to 20 seconds
-    ):
-        pos, neg = (None if w is None else as_weights(w, name, 'give one for all classes, or one for each').float() for name, w in (('pos_weight', pos_weight), ('neg_weight', neg_weight)))
-        for name, w in (('pos_weight', pos), ('neg_weight', neg)):
-            if w is not None and not ((w > 0) & w.isfinite()).all(): raise SoftLabelError(f'`{name}` is {w.tolist()}; expected finite weights above 0')
-        super().__init__(_SidedBCE(axis, pos, neg, compile), SoftDiceLoss(axis, 'sigmoid', smooth, 'mean', aggregate, classes, thresh, compile), dice_weight, reduction, compile)
+# %% ../nbs/06_dice.ipynb #4000171c
+@patch
+def _is_pixel_plain(self: _WithDice) -> bool:
+    "Is the pixel loss a mean without weights or other options?"
+    defaults = {'reduction': 'mean', 'label_smoothing': 0, 'kl': False}
+    changed = any(getattr(self.pixel, k, v) != v for k, v in defaults.items())
+    return not changed and not list(self.pixel.buffers())
 
+# %% ../nbs/06_dice.ipynb #fa64f8e0
+@patch
+def _by_kernel(self: _WithDice, logits: Tensor, targets: Tensor) -> Tensor | None:
+    "Compute both losses in the same passes; None where they have to be computed apart"
+    if self.dice.reduction != 'mean' or not self._is_pixel_plain(): return None
+    softmax = self.dice.is_softmax(logits)
+    logits, y = prepare_masks(self, logits, targets, softmax)
+    return self.dice._by_kernel(logits, y, softmax, self.dice_weight, 1 - self.dice_weight)
+
+@patch
+def _mixed(self: _WithDice, logits: Tensor, targets: Tensor) -> Tensor:
+    "Add up both means, weighted"
+    w = self.dice_weight
+    if w == 0: return self.pixel(logits, targets)
+    if w == 1: return self.dice(logits, targets)
+    value = self._by_kernel(logits, targets)
+    if value is not None: return value
+    return (1 - w)*self.pixel(logits, targets) + w*self.dice(logits, targets)
+
+# %% ../nbs/06_dice.ipynb #e93e6c9b
+@patch
+def forward(self: _WithDice,
+    logits: Tensor,  # (N,K,H,W)
+    targets: Tensor, # As for `SoftDiceLoss`
+) -> Tensor:         # A scalar; for 'none' (N,), the value of each image
+    "Mix the pixel loss and Dice"
+    check_logits(self, logits)
+    if self.reduction == 'none':
+        values = [self._mixed(z[None], y[None]) for z, y in zip(logits, targets)]
+        return torch.stack(values)
+    value = self._mixed(logits, targets)
+    return value*len(logits) if self.reduction == 'sum' else value
+
+# %% ../nbs/06_dice.ipynb #ff1d76da
+def as_side_weights(w, name: str) -> Tensor | None:
+    "Turn weights of one side into a float tensor; all are above 0"
+    if w is None: return None
+    w = as_weights(w, name, 'give one for all classes, or one for each').float()
+    sound = ((w > 0) & w.isfinite()).all()
+    if not sound: refuse(f'`{name}` is {w.tolist()}; expected finite weights above 0')
+    return w
+
+# %% ../nbs/06_dice.ipynb #8f8a68a8
 class _SidedBCE(SoftLoss):
-    "BCE with a weight for each side, divided by the labelled elements"
-    def __init__(self, axis, pos, neg, compile):
+    "Binary cross-entropy with a weight for each side, divided by the labelled elements"
+    def __init__(self, axis: int, pos: Tensor | None, neg: Tensor | None, compile: bool):
         super().__init__(axis, 'mean', compile)
         self.register_buffer('pos', pos)
         self.register_buffer('neg', neg)
 
-    def _side(self, name, logits):
-        w = getattr(self, name)
-        return w if w is None else w.to(logits) if w.ndim == 0 else self._class_weight(name, logits)
+    def _side_weight(self, side: str, logits: Tensor) -> Tensor | None:
+        "Get the weight of one side: one number for all classes, or shaped to broadcast"
+        w = getattr(self, side)
+        is_one_for_all = w is not None and w.ndim == 0
+        return w.to(logits) if is_one_for_all else self._class_weight(side, logits)
 
-    def forward(self, logits, targets):
-        logits, y = prepare(self, logits, targets, torch.nan)
-        pos, neg = self._side('pos', logits), self._side('neg', logits)
-        value = fast_bce(logits, y, y.numel()) if pos is None and neg is None and self._may_be_fast(logits, y) else None
-        return self._compute(plain_bce, logits, y, None, pos, neg) if value is None else value
+# %% ../nbs/06_dice.ipynb #709471ac
+@patch
+def forward(self: _SidedBCE, logits: Tensor, targets: Tensor) -> Tensor:
+    "Compute the weighted binary cross-entropy of `logits` to `targets`"
+    logits, y = prepare(self, logits, targets, torch.nan)
+    pos = self._side_weight('pos', logits)
+    neg = self._side_weight('neg', logits)
+    value = self._by_kernel(logits, y)
+    if value is not None: return value
+    return self._compute(plain_bce, logits, y, None, pos, neg)
+
+@patch
+def _by_kernel(self: _SidedBCE, logits: Tensor, y: Tensor) -> Tensor | None:
+    "Compute the loss with a kernel; None where the plain formula is needed"
+    has_weights = self.pos is not None or self.neg is not None
+    if has_weights or not self._may_be_fast(logits, y): return None
+    return fast_bce(logits, y, y.numel())
+
+# %% ../nbs/06_dice.ipynb #369eae6a
+class SoftDiceBCELoss(_WithDice):
+    "Weighted binary cross-entropy and Dice, for one class or independent ones"
+    reads = 'sigmoid' # each class has a probability of its own
+
+    def __init__(self,
+        dice_weight: float = .5,                    # Share of Dice in [0,1]: 0 is BCE alone, 1 Dice alone
+        pos_weight: float | Sequence | None = None, # Weight of the BCE's foreground side, one or (K,), above 0
+        neg_weight: float | Sequence | None = None, # Weight of its background side; equal ones keep the minimum
+        axis: int = 1,                              # The class axis
+        smooth: float = 1.,                         # As in `SoftDiceLoss`, as are the next ones
+        reduction: str = 'mean',                    # 'mean', 'sum' (the mean times the images) or 'none' (N,)
+        aggregate: str = 'image',                   # 'image', 'class' or 'batch'
+        classes: str = 'all',                       # 'all' or 'present'
+        thresh: float = .5,                         # Probability in [0,1] above which a class is present
+        compile: bool = False,                      # Compile the plain formulas? The first call takes 12 to 20 seconds
+    ):
+        pos = as_side_weights(pos_weight, 'pos_weight')
+        neg = as_side_weights(neg_weight, 'neg_weight')
+        pixel = _SidedBCE(axis, pos, neg, compile)
+        dice = SoftDiceLoss(axis, 'sigmoid', smooth, 'mean', aggregate, classes, thresh, compile)
+        super().__init__(pixel, dice, dice_weight, reduction, compile)
 
 # %% ../nbs/06_dice.ipynb #9ae163e4
 class SoftDiceCELoss(_WithDice):
     "Cross-entropy and Dice, for classes that exclude each other"
-    reads = 'softmax'
+    reads = 'softmax' # its logits are those of one distribution
+
     def __init__(self,
         dice_weight: float = .5,                 # Share of Dice in [0,1]: 0 is cross-entropy alone, 1 Dice alone
-        weight: Tensor | Sequence | None = None, # A weight for each class of the cross-entropy (K,); moves its minimum to p ∝ weight·y
+        weight: Tensor | Sequence | None = None, # Class weights (K,) of the cross-entropy; its minimum is p ∝ weight·y
         axis: int = 1,                           # The class axis
         smooth: float = 1.,                      # As in `SoftDiceLoss`, as are the next ones
-        reduction: str = 'mean',                 # 'mean', 'sum' (the mean times the number of images) or 'none' (N,)
+        reduction: str = 'mean',                 # 'mean', 'sum' (the mean times the images) or 'none' (N,)
         aggregate: str = 'image',                # 'image', 'class' or 'batch'
         classes: str = 'all',                    # 'all' or 'present'
         compile: bool = False,                   # Compile the plain formulas? The first call takes 12 to 20 seconds
     ):
-        super().__init__(SoftCrossEntropyLossFlat(axis, weight, compile=compile), SoftDiceLoss(axis, 'softmax', smooth, 'mean', aggregate, classes, compile=compile), dice_weight, reduction, compile)
+        pixel = SoftCrossEntropyLossFlat(axis, weight, compile=compile)
+        dice = SoftDiceLoss(axis, 'softmax', smooth, 'mean', aggregate, classes, compile=compile)
+        super().__init__(pixel, dice, dice_weight, reduction, compile)

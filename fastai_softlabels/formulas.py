@@ -17,11 +17,11 @@ __all__ = []
 
 # %% ../nbs/04_formulas.ipynb #e6fc1741
 def _times_log(a: Tensor, log_p: Tensor) -> Tensor:
-    "a·log p, and 0 where a is 0 even if log p is −∞"
+    "Compute a·log p; 0 where a is 0, even if log p is −∞"
     return a * log_p.masked_fill(a == 0, 0.)
 
 def _reduce(values: Tensor, count: Tensor, reduction: str) -> Tensor:
-    "`values` as they are, summed, or divided by `count`; nothing counted gives 0"
+    "Keep `values`, sum them, or divide the sum by `count`; a count of 0 gives 0"
     if reduction == 'none': return values
     if reduction == 'sum': return values.sum()
     return values.sum() / torch.where(count == 0, 1., count)
@@ -33,10 +33,10 @@ def plain_cross_entropy(
     axis: int = -1,                # The class axis
     weight: Tensor | None = None,  # A weight for each class, in a shape that broadcasts
     label_smoothing: float = 0.,   # ε in [0,1]
-    kl: bool = False,              # Subtract the least value that can be reached?
+    kl: bool = False,              # Subtract the minimal value?
     reduction: str = 'mean',       # 'mean' over the weighted mass, 'sum', or 'none'
 ) -> Tensor:                       # A scalar; for 'none' the logits' shape without `axis`
-    "Cross-entropy to soft labels"
+    "Compute cross-entropy to soft labels"
     mass = (y if weight is None else weight*y).sum(axis)
     y = smooth_labels(y, axis, weight, label_smoothing)
     values = -_times_log(y, logits.log_softmax(axis)).sum(axis)
@@ -46,7 +46,7 @@ def plain_cross_entropy(
     return _reduce(values, mass.sum(), reduction)
 
 def smooth_labels(y, axis, weight, label_smoothing):
-    "Labels with some of the uniform distribution mixed in, then weighted"
+    "Mix some of the uniform distribution into labels, then weight them"
     if label_smoothing: y = torch.lerp(y, y.mean(axis, keepdim=True).expand_as(y), label_smoothing)
     return y if weight is None else weight*y
 
@@ -57,10 +57,10 @@ def plain_bce(
     weight: Tensor | None = None,           # A weight for each class, in a shape that broadcasts
     pos_weight: Tensor | None = None,       # A weight for its positive side, likewise
     neg_weight: Tensor | None = None,       # And for its negative side
-    kl: bool = False,                       # Subtract the least value that can be reached?
+    kl: bool = False,                       # Subtract the minimal value?
     reduction: str = 'mean',                # 'mean' over the labelled elements, 'sum', or 'none'
 ) -> Tensor:                                # A scalar; for 'none' the logits' shape
-    "Binary cross-entropy with logits to soft labels"
+    "Compute binary cross-entropy with logits to soft labels"
     labelled = ~y.isnan()
     pos, neg = y.masked_fill(~labelled, 0.), (1-y).masked_fill(~labelled, 0.)
     if pos_weight is not None: pos = pos_weight*pos
@@ -102,7 +102,7 @@ def plain_dice(
     classes: str = 'all',      # Count 'all' or those 'present' in the target
     reduction: str = 'mean',   # 'mean' or 'sum' of what counts, or 'none'
 ) -> Tensor:                   # A scalar; for 'none' (N,), the value of each image alone
-    "Dice semimetric of logits and soft masks"
+    "Compute the Dice semimetric of logits and soft masks"
     p = logits.softmax(axis) if exclusive else logits.sigmoid()
     k, alone = axis % logits.ndim, reduction == 'none'
     keep = {'image': (0, k), 'class': (0, k) if alone else (k,), 'batch': (0,) if alone else ()}[aggregate]
@@ -114,7 +114,7 @@ def plain_dice(
 
 # %% ../nbs/04_formulas.ipynb #a302e6ae
 class _Fused(torch.autograd.Function):
-    "A value, and the gradient that was found along with it"
+    "A value, and the gradient that was computed along with it"
     @staticmethod
     def forward(ctx, logits, y, value, gradient, kernel, plain):
         ctx.save_for_backward(logits, y)
@@ -136,7 +136,7 @@ class _Fused(torch.autograd.Function):
 def takes(
     logits: Tensor, # Plain float logits
     y: Tensor,      # Labels of their shape and dtype
-) -> bool:          # On a CPU, float32, not empty, no gradient for the labels, and nobody watching?
+) -> bool:          # On a CPU, float32, not empty, no gradient for the labels, and not traced?
     "Can a kernel compute this?"
     if not all(type(t) in (Tensor, torch.nn.Parameter) and t.device.type == 'cpu' and t.dtype == torch.float32 and t.layout == torch.strided for t in (logits, y)): return False
     watched = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active() or forward_ad.unpack_dual(logits).tangent is not None
@@ -145,7 +145,7 @@ def takes(
 _LEAST = {'pixels': 2**13, 'dice': 2**16} # elements for which a kernel pays
 
 def _fast(kernel: Callable, plain: Callable, least: str, logits: Tensor, y: Tensor, **options) -> Tensor | None:
-    "What `kernel` makes of it, or None where `plain` must be taken"
+    "The value from `kernel`; None where `plain` is needed"
     if logits.numel() < _LEAST[least] or not takes(logits, y): return None
     kernel, plain = partial(kernel, **options), partial(plain, **options)
     needs_grad = torch.is_grad_enabled() and logits.requires_grad
@@ -178,7 +178,7 @@ def _softmax_terms(
     scratch: Sequence,   # Two tiles of room
     valued: bool = True, # Compute the cross-entropy?
 ) -> tuple:              # The tile's cross-entropy, summed; exponentials; and their factor m/s
-    "What m·softmax(z) is the product of"
+    "Compute the two factors of m·softmax(z)"
     d = torch.sub(z, z.amax(1, keepdim=True), out=scratch[1])
     e = torch.sigmoid(d, out=scratch[0])
     value = -d.mul_(y).sum().item() if valued else 0.
@@ -209,13 +209,13 @@ def fast_cross_entropy(
     y: Tensor,                   # Probabilities of the same shape, weighted and smoothed where wanted
     axis: int = -1,              # The class axis
     count: Tensor | None = None, # What the sum is divided by, by default the mass of `y`
-) -> Tensor | None:              # A scalar; None where the plain formula must be taken
-    "Σ −y·log softmax(logits) / count"
+) -> Tensor | None:              # A scalar; None where the plain formula is needed
+    "Compute Σ −y·log softmax(logits) / count"
     kernel = _wide_rows_kernel if logits.ndim == 2 and logits.shape[1] >= 64 else _cross_entropy_kernel
     return _fast(kernel, _cross_entropy_over, 'pixels', logits, y, axis=axis, count=count)
 
 def _wide_rows_kernel(logits, y, needs_grad, axis, count):
-    "Rows of many classes: torch's log-softmax is as fast as can be; the gradient takes its place"
+    "Use torch's fast log-softmax on rows of many classes; the gradient overwrites it"
     log_p, m = logits.log_softmax(axis), y.sum(axis, keepdim=True)
     scale = 1/((m.sum() if count is None else count).item() or 1.)
     value = -torch.linalg.vecdot(y, log_p, dim=axis).sum().item()*scale
@@ -227,7 +227,7 @@ def _cross_entropy_over(logits, y, axis, count):
 
 # %% ../nbs/04_formulas.ipynb #d0a167f3
 def _sum_log1p_(a: Tensor) -> float:
-    "Σ log(1 + a) of a flat `a` in [0,1], which is overwritten"
+    "Compute Σ log(1 + a) of a flat `a` in [0,1], which is overwritten"
     odd = 0.
     for _ in range(5):
         if len(a) % 2: odd += a[-1].log1p().item()
@@ -243,7 +243,7 @@ def _bce_terms(
     scratch: Sequence,         # Three tiles of room
     out: Tensor | None = None, # Where σ(z) − y goes, if wanted
 ) -> float:                    # The tile's binary cross-entropy, summed
-    "Value and gradient of binary cross-entropy"
+    "Compute value and gradient of binary cross-entropy"
     step, r, room = scratch
     torch.mul(z, 1e38, out=step).clamp_(0, 1)
     torch.abs(z, out=r).neg_().sigmoid_()
@@ -267,8 +267,8 @@ def fast_bce(
     logits: Tensor,     # Float32 logits
     y: Tensor,          # Probabilities of the same shape, all labelled
     count: float = 1.,  # What the sum is divided by
-) -> Tensor | None:     # A scalar; None where the plain formula must be taken
-    "Binary cross-entropy with logits, summed, over `count`"
+) -> Tensor | None:     # A scalar; None where the plain formula is needed
+    "Sum binary cross-entropy with logits and divide it by `count`"
     return _fast(_bce_kernel, _bce_sum, 'pixels', logits, y, count=count)
 
 def _bce_sum(logits, y, count): return plain_bce(logits, y, reduction='sum')/count
@@ -337,8 +337,8 @@ def fast_dice(
     reduction: str = 'mean',
     dice_weight: float = 1.,   # Factor of Dice
     pixel_weight: float = 0.,  # Factor of the mean cross-entropy, binary for sigmoid
-) -> Tensor | None:            # A scalar; None where the plain formula must be taken
-    "dice_weight·Dice + pixel_weight·cross-entropy"
+) -> Tensor | None:            # A scalar; None where the plain formula is needed
+    "Compute dice_weight·Dice + pixel_weight·cross-entropy"
     return _fast(_dice_kernel, _plain_mix, 'dice', logits, y, exclusive=exclusive, smooth=smooth, aggregate=aggregate, classes=classes, reduction=reduction, dice_weight=dice_weight, pixel_weight=pixel_weight)
 
 def _plain_mix(logits, y, exclusive, smooth, aggregate, classes, reduction, dice_weight, pixel_weight):
@@ -347,7 +347,7 @@ def _plain_mix(logits, y, exclusive, smooth, aggregate, classes, reduction, dice
     return dice_weight*plain_dice(logits, y, exclusive, 1, smooth, aggregate, classes, reduction) + pixel_weight*pixel
 
 # %% ../nbs/04_formulas.ipynb #7f8422a7
-_failed = set() # formulas that could not be compiled here
+_not_compilable = set() # formulas that could not be compiled here
 
 _compile = functools.cache(torch.compile)
 
@@ -355,10 +355,12 @@ def run_compiled(
     formula: Callable, # A plain formula
     *args, **options,  # What it takes
 ) -> Tensor:           # What it returns
-    "`formula` by `torch.compile`; where that fails, a warning and the formula itself"
-    if formula not in _failed and not torch.compiler.is_compiling():
+    "Run `formula` through `torch.compile`; where that fails, warn and run it as it is"
+    if formula not in _not_compilable and not torch.compiler.is_compiling():
         try: return _compile(formula)(*args, **options)
         except RuntimeError as e:
-            _failed.add(formula)
-            warnings.warn(f'`compile=True` has no effect: {formula.__name__} could not be compiled ({type(e).__name__}: {str(e).strip().splitlines()[0]})')
+            _not_compilable.add(formula)
+            reason = str(e).strip().splitlines()[0]
+            warnings.warn(f'`compile=True` has no effect: {formula.__name__} could not be compiled '
+                          f'({type(e).__name__}: {reason})')
     return formula(*args, **options)

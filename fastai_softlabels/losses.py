@@ -13,7 +13,7 @@ from torch import nn, Tensor
 from fastcore.all import getcallable, L, patch
 from fastai.losses import FocalLoss, LabelSmoothingCrossEntropy
 from fastai.torch_core import TensorBase
-from .errors import brief, check_number, SoftLabelError
+from .errors import brief, check_number, in_range, one_of, refuse, SoftLabelError
 from .core import RemembersProbs, soft_targets, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory
 from .formulas import fast_bce, fast_cross_entropy, plain_bce, plain_cross_entropy, run_compiled, smooth_labels, takes
 
@@ -21,133 +21,214 @@ from .formulas import fast_bce, fast_cross_entropy, plain_bce, plain_cross_entro
 __all__ = ['SoftLoss', 'SoftCrossEntropyLossFlat', 'SoftBCEWithLogitsLossFlat', 'SumOfLosses', 'LossAround']
 
 # %% ../nbs/05_losses.ipynb #6715e318
-def _plain(x): return x.as_subclass(Tensor) if isinstance(x, TensorBase) else x
+def _plain_tensor(x):
+    "Take fastai's tensor type off `x`"
+    return x.as_subclass(Tensor) if isinstance(x, TensorBase) else x
 
-def at_least_float32(x): return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+def at_least_float32(x: Tensor) -> Tensor:
+    "Convert half precision to float32"
+    is_half = x.dtype in (torch.float16, torch.bfloat16)
+    return x.float() if is_half else x
 
-def as_weights(w, name: str, remedy: str = 'give a number for each class, in vocab order, as `class_weights(dls)` does') -> Tensor:
-    "Weights as a tensor of floats; raise `SoftLabelError` for what is none"
+# %% ../nbs/05_losses.ipynb #5dd805d7
+_FOR_EACH_CLASS = 'give a number for each class, in vocab order, as `class_weights(dls)` does'
+
+def as_weights(w, name: str, remedy: str = _FOR_EACH_CLASS) -> Tensor:
+    "Turn weights into a float tensor"
     try: res = torch.as_tensor(w)
-    except (TypeError, ValueError, RuntimeError) as e: raise SoftLabelError(f'`{name}` is {brief(w)}; expected numbers: {remedy}.') from e
-    if res.is_complex(): raise SoftLabelError(f'`{name}` is {res.tolist()}; expected real numbers: {remedy}.')
+    except (TypeError, ValueError, RuntimeError):
+        refuse(f'`{name}` is {brief(w)}; expected numbers: {remedy}.')
+    if res.is_complex():
+        refuse(f'`{name}` is {res.tolist()}; expected real numbers: {remedy}.')
     return res if res.is_floating_point() else res.float()
+
+# %% ../nbs/05_losses.ipynb #85f578e7
+def as_class_weights(w, name: str) -> Tensor:
+    "Turn class weights into a float tensor; none is negative, and not all are 0"
+    w = as_weights(w, name)
+    sound = (w.isfinite() & (w >= 0)).all() and w.any()
+    if not sound: refuse(f'`{name}` is {w.tolist()}; expected finite weights, 0 or more, and not all 0')
+    return w
 
 # %% ../nbs/05_losses.ipynb #e9396a44
 class SoftLoss(nn.Module):
-    "What the soft losses share: class weights, the axis, `reduction`, and fastai's `y_int`"
+    "Base of the soft losses: class weights, the class axis, `reduction`, and fastai's `y_int`"
     y_int = False # MixUp and CutMix mix soft targets themselves rather than two losses
 
     def __init__(self,
-        axis: int,      # The class axis
-        reduction: str, # 'mean', 'sum' or 'none'
+        axis: int,             # The class axis
+        reduction: str,        # 'mean', 'sum' or 'none'
         compile: bool = False, # Run the plain formula through `torch.compile`?
-        **weights,      # Class weights by name, each None or (C,), finite and not negative
+        **weights,             # Class weights by name, each None or (C,), finite and not negative
     ):
         super().__init__()
-        check_number(axis, 'axis', 'a whole number other than 0, where the items are', lambda a: operator.index(a) != 0)
-        self.axis, self.reduction, self.compiled = axis, reduction, compile
+        check_axis(axis)
+        self.axis = axis
+        self.reduction = reduction
+        self.compiled = compile
         for name, w in weights.items():
-            if w is not None:
-                w = as_weights(w, name)
-                if not (w.isfinite() & (w >= 0)).all() or not w.any(): raise SoftLabelError(f'`{name}` is {w.tolist()}; expected finite weights, 0 or more, and not all 0')
-            self.register_buffer(name, w)
+            self.register_buffer(name, None if w is None else as_class_weights(w, name))
 
     @property
-    def reduction(self) -> str: return self._reduction
+    def reduction(self) -> str:
+        "How values are reduced: 'mean', 'sum' or 'none'"
+        return self._reduction
     @reduction.setter
-    def reduction(self, v: str):
-        if v not in ('mean', 'sum', 'none'): raise ValueError(f"reduction is {v!r}; expected 'mean', 'sum' or 'none'")
-        self._reduction = v
+    def reduction(self, how: str):
+        self._reduction = one_of(how, 'reduction', 'mean', 'sum', 'none')
 
-    def _class_weight(self, name, logits):
-        "Buffer `name` shaped to broadcast along `axis`, or None"
-        w = getattr(self, name)
-        if w is None: return None
-        n, axis = logits.shape[self.axis], self.axis % logits.ndim
-        if w.shape != (n,): raise SoftLabelError(f'`{name}` has shape {tuple(w.shape)}, but the logits have {n} classes: give one weight each.')
-        return w.to(logits).view(-1, *[1]*(logits.ndim - 1 - axis))
+# %% ../nbs/05_losses.ipynb #bbe607f5
+def check_axis(axis):
+    "Refuse an axis that cannot be the class axis"
+    def is_class_axis(a): return operator.index(a) != 0
+    check_number(axis, 'axis', 'a whole number other than 0, where the items are', is_class_axis)
 
-    def _may_be_fast(self, logits, y):
-        "Has a kernel a form of this, as far as it is the same for all losses?"
-        return not self.compiled and self.reduction != 'none' and not getattr(self, 'kl', False) and takes(logits, y)
+# %% ../nbs/05_losses.ipynb #4b4e70b8
+@patch
+def _class_weight(self: SoftLoss, name: str, logits: Tensor) -> Tensor | None:
+    "Shape the weights called `name` to broadcast along the class axis"
+    w = getattr(self, name)
+    if w is None: return None
+    check_weight_count(w, name, logits.shape[self.axis])
+    axes_behind = logits.ndim - 1 - self.axis % logits.ndim
+    return w.to(logits).view(-1, *[1]*axes_behind)
 
-    def _compute(self, formula, *args, **options):
-        "A plain formula, compiled if that was asked for"
-        return run_compiled(formula, *args, **options) if self.compiled else formula(*args, **options)
+# %% ../nbs/05_losses.ipynb #6897b0f1
+def check_weight_count(w: Tensor, name: str, n_classes: int):
+    "Refuse weights that do not match the number of classes"
+    if w.shape == (n_classes,): return
+    refuse(f'`{name}` has shape {tuple(w.shape)}, but the logits have {n_classes} classes: '
+           'give one weight each.')
 
-    def extra_repr(self):
-        shown = {k: getattr(self, k) for k in ('axis', 'label_smoothing', 'thresh', 'reduction', 'kl') if hasattr(self, k)}
-        if self.compiled: shown['compile'] = True
-        weights = {k: w.tolist() for k, w in self._buffers.items() if w is not None}
-        return ', '.join(f'{k}={v!r}' for k, v in {**shown, **weights}.items())
+# %% ../nbs/05_losses.ipynb #c88f5db6
+@patch
+def _may_be_fast(self: SoftLoss, logits: Tensor, y: Tensor) -> bool:
+    "Is a kernel possible, by the conditions that all losses share?"
+    if self.compiled or self.reduction == 'none': return False
+    return not getattr(self, 'kl', False) and takes(logits, y)
+
+@patch
+def _compute(self: SoftLoss, formula, *args, **options) -> Tensor:
+    "Run a plain formula, compiled if that was asked for"
+    if self.compiled: return run_compiled(formula, *args, **options)
+    return formula(*args, **options)
+
+# %% ../nbs/05_losses.ipynb #18d84027
+@patch
+def extra_repr(self: SoftLoss) -> str:
+    "Show the options of the loss"
+    options = ('axis', 'label_smoothing', 'thresh', 'reduction', 'kl')
+    shown = {k: getattr(self, k) for k in options if hasattr(self, k)}
+    if self.compiled: shown['compile'] = True
+    for name, w in self._buffers.items():
+        if w is not None: shown[name] = w.tolist()
+    return ', '.join(f'{k}={v!r}' for k, v in shown.items())
+
+# %% ../nbs/05_losses.ipynb #894e531f
+def check_logits(loss: SoftLoss, logits: Tensor):
+    "Refuse what are not logits, or lack the class axis"
+    name = type(loss).__name__
+    if not isinstance(logits, Tensor): refuse_logits(name, f'a {type(logits).__name__}')
+    if not logits.is_floating_point(): refuse_logits(name, logits.dtype)
+    shape = tuple(logits.shape)
+    if logits.ndim < 2: refuse(f'Expected logits (N,C) or, with `axis=1`, (N,C,H,W); got logits of shape {shape}.')
+    has_axis = -logits.ndim < loss.axis < logits.ndim
+    if not has_axis:
+        refuse(f'{name}: with `axis={loss.axis}` there are no classes in logits of shape {shape}: '
+               'say `axis=1`.')
+
+def refuse_logits(name: str, what):
+    "Raise for a tuple of predictions, or a tensor of integers"
+    refuse(f'{name}: the logits are {what}; expected one tensor of floats',
+           'With several outputs, give the loss the one it is for.')
+
+# %% ../nbs/05_losses.ipynb #96a9c189
+def check_softmax(loss: SoftLoss, logits: Tensor):
+    "Refuse a softmax over one class, or over the columns of an image"
+    name = type(loss).__name__
+    shape = tuple(logits.shape)
+    if logits.shape[loss.axis] == 1:
+        refuse(f'{name}: softmax over one class is 1 whatever the logits {shape} are',
+               'For one class use `SoftBCEWithLogitsLossFlat` or `SoftDiceLoss`.')
+    if logits.ndim == 4 and loss.axis == -1:
+        refuse(f'{name}: with `axis=-1` the columns of logits {shape} would be classes',
+               'Say `axis=1` for (N,C,H,W), `axis=3` for (N,H,W,C).')
 
 # %% ../nbs/05_losses.ipynb #75e250c3
 def prepare(loss: SoftLoss, logits: Tensor, targets: Tensor, unlabelled: float) -> tuple:
-    "Plain float32 (or float64) logits, and targets of their shape"
+    "Turn logits and targets into plain tensors of one shape, in float32 or better"
     check_logits(loss, logits)
-    logits, targets = at_least_float32(_plain(logits)), _plain(targets)
+    logits = at_least_float32(_plain_tensor(logits))
+    targets = _plain_tensor(targets)
     return logits, soft_targets(logits, targets, loss.axis, unlabelled)
-
-def check_logits(loss: SoftLoss, logits: Tensor):
-    "Raise `SoftLabelError` for what are no logits, or have no such axis"
-    name = type(loss).__name__
-    if not isinstance(logits, Tensor) or not logits.is_floating_point(): raise SoftLabelError(f'{name}: the logits are {f"{logits.dtype}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"}; expected one tensor of floats. With several outputs, give the loss the one it is for.')
-    if logits.ndim < 2: raise SoftLabelError(f'Expected logits (N,C) or, with `axis=1`, (N,C,H,W); got logits of shape {tuple(logits.shape)}.')
-    if not -logits.ndim < loss.axis < logits.ndim: raise SoftLabelError(f'{name}: with `axis={loss.axis}` there are no classes in logits of shape {tuple(logits.shape)}: say `axis=1`.')
-
-def check_softmax(loss: SoftLoss, logits: Tensor):
-    "Raise `SoftLabelError` where softmax would compare nothing, or the columns of an image"
-    if logits.shape[loss.axis] == 1: raise SoftLabelError(f'{type(loss).__name__}: softmax over one class is 1 whatever the logits {tuple(logits.shape)} are. For one class use `SoftBCEWithLogitsLossFlat` or `SoftDiceLoss`.')
-    if logits.ndim == 4 and loss.axis == -1: raise SoftLabelError(f'{type(loss).__name__}: with `axis=-1` the columns of logits {tuple(logits.shape)} would be classes. Say `axis=1` for (N,C,H,W), `axis=3` for (N,H,W,C).')
 
 # %% ../nbs/05_losses.ipynb #dd97d9b4
 class SoftCrossEntropyLossFlat(SoftLoss):
     "Cross-entropy to soft labels; on one-hot labels or class indices equal to `nn.CrossEntropyLoss`"
     reads = 'softmax' # its logits are those of one distribution
-    def __init__(self,
-        axis: int = -1,                            # The class axis: −1 for logits (N,C), 1 for (N,C,H,W)
-        weight: Tensor | Sequence | None = None,   # A weight for each class (C,); moves the minimum to p ∝ weight·y
-        label_smoothing: float = 0.,               # ε in [0,1]: mixes this much of the uniform distribution into the labels
-        reduction: str = 'mean',                   # 'mean' (over the weighted mass), 'sum', or 'none' (a value for each item or pixel)
-        kl: bool = False,                          # Subtract the least value that any prediction can reach, so that the floor is 0?
-        compile: bool = False,                     # Compile the plain formula? The first call takes 12 to 20 seconds
-    ):
-        check_number(label_smoothing, 'label_smoothing', 'a number in [0,1]', lambda e: 0 <= e <= 1)
-        super().__init__(axis, reduction, compile, weight=weight)
-        self.label_smoothing, self.kl = label_smoothing, kl
 
-    def forward(self,
-        logits: Tensor,  # (N,C), or (N,C,H,W) with `axis=1`
-        targets: Tensor, # Probabilities of the same shape (rows without mass are unlabelled), or class indices (−100: unlabelled)
-    ) -> Tensor:         # A scalar; for 'none' the logits' shape without the class axis
-        logits, y = prepare(self, logits, targets, unlabelled=0.)
-        check_softmax(self, logits)
-        w = self._class_weight('weight', logits)
-        if self._may_be_fast(logits, y):
-            count = None if w is None else (w*y).sum()
-            if self.reduction == 'sum': count = y.new_ones(())
-            value = fast_cross_entropy(logits, smooth_labels(y, self.axis, w, self.label_smoothing), self.axis, count)
-            if value is not None: return value
-        return self._compute(plain_cross_entropy, logits, y, self.axis, w, self.label_smoothing, self.kl, self.reduction)
+    def __init__(self,
+        axis: int = -1,                          # The class axis: −1 for logits (N,C), 1 for (N,C,H,W)
+        weight: Tensor | Sequence | None = None, # A weight for each class (C,); moves the minimum to p ∝ weight·y
+        label_smoothing: float = 0.,             # ε in [0,1]: the share of the uniform distribution in the labels
+        reduction: str = 'mean',                 # 'mean' (over the weighted mass), 'sum' or 'none' (per item or pixel)
+        kl: bool = False,                        # Subtract the minimal value, so that the floor is 0?
+        compile: bool = False,                   # Compile the plain formula? The first call takes 12 to 20 seconds
+    ):
+        in_range(label_smoothing, 'label_smoothing', 'a number in [0,1]', 0, 1)
+        super().__init__(axis, reduction, compile, weight=weight)
+        self.label_smoothing = label_smoothing
+        self.kl = kl
+
+# %% ../nbs/05_losses.ipynb #9036ff98
+@patch
+def _by_kernel(self: SoftCrossEntropyLossFlat, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor | None:
+    "Compute the loss with a kernel; None where the plain formula is needed"
+    if not self._may_be_fast(logits, y): return None
+    count = None if weight is None else (weight*y).sum()
+    if self.reduction == 'sum': count = y.new_ones(())
+    smoothed = smooth_labels(y, self.axis, weight, self.label_smoothing)
+    return fast_cross_entropy(logits, smoothed, self.axis, count)
+
+# %% ../nbs/05_losses.ipynb #35c9eb7e
+@patch
+def forward(self: SoftCrossEntropyLossFlat,
+    logits: Tensor,  # (N,C), or (N,C,H,W) with `axis=1`
+    targets: Tensor, # Probabilities of that shape (rows without mass: unlabelled), or class indices (−100: unlabelled)
+) -> Tensor:         # A scalar; for 'none' the logits' shape without the class axis
+    "Compute the cross-entropy of `logits` to `targets`"
+    logits, y = prepare(self, logits, targets, unlabelled=0.)
+    check_softmax(self, logits)
+    weight = self._class_weight('weight', logits)
+    value = self._by_kernel(logits, y, weight)
+    if value is not None: return value
+    return self._compute(
+        plain_cross_entropy, logits, y, self.axis, weight,
+        self.label_smoothing, self.kl, self.reduction)
 
 # %% ../nbs/05_losses.ipynb #6d9f0f5d
-def with_probs(decoded, probs, cls):
-    "Decoded predictions that remember the probabilities they came from: items as `cls`, masks (N,K,H,W) as `TensorSoftMask`"
-    if probs.ndim not in (2, 4): return decoded
-    res = _plain(decoded).as_subclass(cls if probs.ndim == 2 else TensorSoftMask)
-    res.probs = _plain(probs)
-    if probs.ndim == 4: res.exclusive = decoded.dtype != torch.bool
+def with_probs(
+    decoded: Tensor, # Decisions for items (N,) or (N,C), or for masks
+    probs: Tensor,   # The probabilities (N,C) or (N,K,H,W) they came from
+    cls: type,       # What the decisions for items become; for masks it is `TensorSoftMask`
+) -> Tensor:         # The decisions; as they are for probabilities of another shape
+    "Give decisions a type that remembers their probabilities"
+    is_mask = probs.ndim == 4
+    if not is_mask and probs.ndim != 2: return decoded
+    res = _plain_tensor(decoded).as_subclass(TensorSoftMask if is_mask else cls)
+    res.probs = _plain_tensor(probs)
+    if is_mask: res.exclusive = decoded.dtype != torch.bool
     return res
 
 # %% ../nbs/05_losses.ipynb #a2deb809
 @patch
 def activation(self: SoftCrossEntropyLossFlat, x: Tensor) -> Tensor:
-    "Softmax over the class axis, in float32 at least"
+    "Apply softmax over the class axis, in float32 or better"
     return at_least_float32(x).softmax(self.axis)
 
 @patch
 def decodes(self: SoftCrossEntropyLossFlat, x: Tensor) -> Tensor:
-    "The most probable class, as a type that remembers the probabilities: `TensorSoftCategory` for items (N,C), `TensorSoftMask` for masks"
+    "Take the most probable class: a `TensorSoftCategory` for items (N,C), a `TensorSoftMask` for masks"
     return with_probs(x.argmax(self.axis), x, TensorSoftCategory)
 
 # %% ../nbs/05_losses.ipynb #cc557290
@@ -158,100 +239,173 @@ class SoftBCEWithLogitsLossFlat(SoftLoss):
     def __init__(self,
         axis: int = -1,                              # The class axis: −1 for logits (N,C), 1 for (N,C,H,W)
         weight: Tensor | Sequence | None = None,     # A weight for each class (C,); does not move the minimum
-        pos_weight: Tensor | Sequence | None = None, # A weight for the positive side of each class (C,); moves the minimum to v·y/(v·y + 1 − y)
-        thresh: float = 0.5,                         # Probability in [0,1] above which `decodes` says that a class is present
-        reduction: str = 'mean',                     # 'mean' (over labelled elements), 'sum', or 'none' (the logits' shape)
-        kl: bool = False,                            # Subtract the least value that any prediction can reach, so that the floor is 0?
+        pos_weight: Tensor | Sequence | None = None, # A weight for its positive side (C,); minimum at v·y/(v·y + 1 − y)
+        thresh: float = 0.5,                         # Probability in [0,1] above which a class counts as present
+        reduction: str = 'mean',                     # 'mean' (over labelled elements), 'sum' or 'none' (no reduction)
+        kl: bool = False,                            # Subtract the minimal value, so that the floor is 0?
         compile: bool = False,                       # Compile the plain formula? The first call takes 12 to 20 seconds
     ):
         super().__init__(axis, reduction, compile, weight=weight, pos_weight=pos_weight)
-        self.thresh, self.kl = thresh, kl
+        self.thresh = thresh
+        self.kl = kl
 
     @property
-    def thresh(self) -> float: return self._thresh
+    def thresh(self) -> float:
+        "Probability in [0,1] above which a class counts as present"
+        return self._thresh
     @thresh.setter
     def thresh(self, v: float):
-        check_number(v, 'thresh', 'a probability in [0,1]', lambda t: 0 <= t <= 1)
-        self._thresh = v
+        self._thresh = in_range(v, 'thresh', 'a probability in [0,1]', 0, 1)
 
-    def forward(self,
-        logits: Tensor,  # (N,C), or (N,C,H,W) with `axis=1`
-        targets: Tensor, # Probabilities of the same shape (NaN elements are unlabelled), or class indices (−100: unlabelled)
-    ) -> Tensor:         # A scalar; for 'none' the logits' shape
-        logits, y = prepare(self, logits, targets, unlabelled=torch.nan)
-        w, v = self._class_weight('weight', logits), self._class_weight('pos_weight', logits)
-        if w is None and v is None and self._may_be_fast(logits, y):
-            value = fast_bce(logits, y, 1 if self.reduction == 'sum' else y.numel())
-            if value is not None: return value
-        return self._compute(plain_bce, logits, y, w, v, None, self.kl, self.reduction)
+# %% ../nbs/05_losses.ipynb #092ff47d
+@patch
+def _by_kernel(self: SoftBCEWithLogitsLossFlat, logits: Tensor, y: Tensor) -> Tensor | None:
+    "Compute the loss with a kernel; None where the plain formula is needed"
+    has_weights = self.weight is not None or self.pos_weight is not None
+    if has_weights or not self._may_be_fast(logits, y): return None
+    count = 1 if self.reduction == 'sum' else y.numel()
+    return fast_bce(logits, y, count)
+
+# %% ../nbs/05_losses.ipynb #a1aae412
+@patch
+def forward(self: SoftBCEWithLogitsLossFlat,
+    logits: Tensor,  # (N,C), or (N,C,H,W) with `axis=1`
+    targets: Tensor, # Probabilities of that shape (NaN elements are unlabelled), or class indices (−100: unlabelled)
+) -> Tensor:         # A scalar; for 'none' the logits' shape
+    "Compute the binary cross-entropy of `logits` to `targets`"
+    logits, y = prepare(self, logits, targets, unlabelled=torch.nan)
+    weight = self._class_weight('weight', logits)
+    pos_weight = self._class_weight('pos_weight', logits)
+    value = self._by_kernel(logits, y)
+    if value is not None: return value
+    return self._compute(plain_bce, logits, y, weight, pos_weight, None, self.kl, self.reduction)
 
 # %% ../nbs/05_losses.ipynb #5a8b86ce
 @patch
 def activation(self: SoftBCEWithLogitsLossFlat, x: Tensor) -> Tensor:
-    "Sigmoid, in float32 at least"
+    "Apply the sigmoid, in float32 or better"
     return at_least_float32(x).sigmoid()
 
 @patch
 def decodes(self: SoftBCEWithLogitsLossFlat, x: Tensor) -> Tensor:
-    "Which classes exceed `thresh`, as a type that remembers the probabilities: `TensorSoftMultiCategory` for items (N,C), `TensorSoftMask` for masks"
+    "Take the classes above `thresh`: a `TensorSoftMultiCategory` for items (N,C), a `TensorSoftMask` for masks"
     return with_probs(x > self.thresh, x, TensorSoftMultiCategory)
 
 # %% ../nbs/05_losses.ipynb #204137a3
 class SumOfLosses(nn.Module):
-    "The sum of one loss for each target, for models with a prediction for each target or one row of columns (for masks, of channels) for all"
+    "The sum of one loss for each target, for models with several outputs or with one that is split"
+
     def __init__(self,
         losses: Sequence, # One loss for each target
-        sizes: Sequence,  # How many of the model's columns belong to each target
+        sizes: Sequence,  # How many of the model's columns (for masks, channels) belong to each target
     ):
         super().__init__()
-        self.losses, self.sizes = list(losses), [int(s) for s in sizes]
-        if len(self.losses) != len(self.sizes) or not self.losses: raise SoftLabelError(f'There are {len(self.losses)} losses and {len(self.sizes)} sizes: give one of each for each target.')
-        if odd := [f for f in self.losses if not callable(f)]: raise SoftLabelError(f'{brief(odd[0])} is given for a loss; expected a loss for each target.')
-
-    def split(self, preds) -> tuple:
-        "`preds` for each target"
-        if isinstance(preds, (tuple, list, L)): return tuple(preds)
-        n = preds.shape[1]
-        if n != sum(self.sizes):
-            raise SoftLabelError(f'The model gives {n} {"columns" if preds.ndim == 2 else "channels"}, but the targets need {" + ".join(map(str, self.sizes))} = {sum(self.sizes)}. Where they are not alike, as masks and classes, let it return a tuple with a prediction for each.')
-        return preds.split(self.sizes, dim=1)
-
-    def forward(self,
-        preds,    # One tensor of logits for each target, or one tensor whose columns (N,C) or channels (N,C,H,W) are split by `sizes`
-        *targets, # What each loss takes
-    ) -> Tensor:  # A scalar; for 'none' (N,)
-        preds = self.split(preds)
-        for o, what in ((preds, 'predictions'), (targets, 'targets')):
-            if len(o) != len(self.losses): raise SoftLabelError(f'There are {len(o)} {what} for {len(self.losses)} losses: give one for each.')
-        values = [f(p, t) for f, p, t in zip(self.losses, preds, targets)]
-        if self.reduction == 'none': values = [v.reshape(len(t), -1).mean(1) for v, t in zip(values, targets)]
-        return sum(values)
-
-    def extra_repr(self): return ', '.join(f'{n} columns: {f}' for f, n in zip(self.losses, self.sizes))
-    @property
-    def reads(self) -> tuple: return tuple(reads_of(f, n) for f, n in zip(self.losses, self.sizes))
-    def activation(self, preds): return tuple(getcallable(f, 'activation')(p) for f, p in zip(self.losses, self.split(preds)))
-    def decodes(self, preds): return tuple(getcallable(f, 'decodes')(p) for f, p in zip(self.losses, self.split(preds)))
+        self.losses = list(losses)
+        self.sizes = [int(s) for s in sizes]
+        check_losses(self.losses, self.sizes)
 
     @property
-    def reduction(self) -> str: return self.losses[0].reduction
+    def reduction(self) -> str:
+        "The first loss's reduction; setting it sets that of all"
+        return self.losses[0].reduction
     @reduction.setter
-    def reduction(self, v: str):
-        for f in self.losses: f.reduction = v
+    def reduction(self, how: str):
+        for f in self.losses: f.reduction = how
 
-    def to(self, *args, **kwargs):
-        for f in self.losses:
-            if hasattr(f, 'to'): f.to(*args, **kwargs)
-        return self
+    @property
+    def reads(self) -> tuple:
+        "How each loss reads its logits"
+        return tuple(reads_of(f, n) for f, n in zip(self.losses, self.sizes))
+
+# %% ../nbs/05_losses.ipynb #a05f5dca
+def check_losses(losses: list, sizes: list):
+    "Refuse losses without sizes, and what is not a loss"
+    if len(losses) != len(sizes) or not losses:
+        refuse(f'There are {len(losses)} losses and {len(sizes)} sizes: '
+               'give one of each for each target.')
+    for f in losses:
+        if not callable(f): refuse(f'{brief(f)} is given for a loss; expected a loss for each target.')
+
+# %% ../nbs/05_losses.ipynb #de68b7d1
+@patch
+def split(self: SumOfLosses, preds) -> tuple:
+    "Split `preds` into a prediction for each target"
+    if isinstance(preds, (tuple, list, L)): return tuple(preds)
+    check_columns(preds, self.sizes)
+    return preds.split(self.sizes, dim=1)
+
+# %% ../nbs/05_losses.ipynb #1f47f55b
+def check_columns(preds: Tensor, sizes: list):
+    "Refuse predictions whose columns do not match the targets"
+    n, needed = preds.shape[1], sum(sizes)
+    if n == needed: return
+    columns = 'columns' if preds.ndim == 2 else 'channels'
+    parts = ' + '.join(map(str, sizes))
+    refuse(f'The model gives {n} {columns}, but the targets need {parts} = {needed}',
+           'Where they are not alike, as masks and classes, let it return a tuple with a prediction for each.')
+
+# %% ../nbs/05_losses.ipynb #0e4f7f44
+@patch
+def forward(self: SumOfLosses,
+    preds,    # A tensor of logits for each target, or one (N,C) or (N,C,H,W) that is split by `sizes`
+    *targets, # What each loss takes
+) -> Tensor:  # A scalar; for 'none' (N,)
+    "Add up the losses of all targets"
+    preds = self.split(preds)
+    check_one_each(preds, 'predictions', self.losses)
+    check_one_each(targets, 'targets', self.losses)
+    values = [f(p, t) for f, p, t in zip(self.losses, preds, targets)]
+    if self.reduction == 'none': values = [_by_item(v, len(t)) for v, t in zip(values, targets)]
+    return sum(values)
+
+def _by_item(values: Tensor, n: int) -> Tensor:
+    "Average the values of each of `n` items"
+    return values.reshape(n, -1).mean(1)
+
+# %% ../nbs/05_losses.ipynb #8485c064
+def check_one_each(given: Sequence, what: str, losses: list):
+    "Refuse predictions or targets that do not match the losses in number"
+    n = len(given)
+    if n != len(losses): refuse(f'There are {n} {what} for {len(losses)} losses: give one for each.')
+
+# %% ../nbs/05_losses.ipynb #1e68e437
+@patch
+def activation(self: SumOfLosses, preds) -> tuple:
+    "Turn logits into probabilities, for each target"
+    return self._of_each('activation', preds)
+
+@patch
+def decodes(self: SumOfLosses, preds) -> tuple:
+    "Turn probabilities into decisions, for each target"
+    return self._of_each('decodes', preds)
+
+@patch
+def _of_each(self: SumOfLosses, name: str, preds) -> tuple:
+    "Call each loss's method `name` on its prediction"
+    methods = [getcallable(f, name) for f in self.losses]
+    return tuple(f(p) for f, p in zip(methods, self.split(preds)))
+
+# %% ../nbs/05_losses.ipynb #2de452cb
+@patch
+def to(self: SumOfLosses, *args, **kwargs):
+    "Move all losses, as `nn.Module.to` does"
+    for f in self.losses:
+        if hasattr(f, 'to'): f.to(*args, **kwargs)
+    return self
+
+@patch
+def extra_repr(self: SumOfLosses) -> str:
+    "Show each loss and its number of columns"
+    return ', '.join(f'{n} columns: {f}' for f, n in zip(self.losses, self.sizes))
 
 # %% ../nbs/05_losses.ipynb #4fe2a2d3
 class LossAround(nn.Module):
-    "A loss that says what another loss says; a base to change a part of it"
+    "A loss that passes everything on to another loss; a base for changing one part of it"
     def __init__(self,
         loss, # A loss with an `activation`, like `SoftCrossEntropyLossFlat`
     ):
         super().__init__()
-        if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so its logits cannot become probabilities. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`.')
+        check_has_activation(loss)
         self.loss = loss
 
     def forward(self, logits, *targets, **kwargs): return self.loss(logits, *targets, **kwargs)
@@ -263,117 +417,159 @@ class LossAround(nn.Module):
         return self
 
     @property
-    def reads(self): return getattr(self.loss, 'reads', None)
+    def reads(self) -> str | tuple | None: return getattr(self.loss, 'reads', None)
     @property
     def y_int(self) -> bool: return getattr(self.loss, 'y_int', False)
     @property
     def reduction(self) -> str: return self.loss.reduction
     @reduction.setter
-    def reduction(self, v: str): self.loss.reduction = v
+    def reduction(self, how: str): self.loss.reduction = how
+
+# %% ../nbs/05_losses.ipynb #246833af
+def check_has_activation(loss):
+    "Refuse a loss that cannot turn logits into probabilities"
+    if hasattr(loss, 'activation'): return
+    refuse(f'The loss {loss} has no `activation`, so its logits cannot become probabilities',
+           'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`.')
 
 # %% ../nbs/05_losses.ipynb #22322bef
 def innermost(
     loss, # A loss, or losses around one
-): # The loss that the model was trained with
-    "What is inside of all `LossAround`s"
+):        # The loss that the model was trained with
+    "Unwrap all `LossAround`s"
     while isinstance(loss, LossAround): loss = loss.loss
     return loss
 
 # %% ../nbs/05_losses.ipynb #e01c2439
-_SOFTMAX, _SIGMOID = (nn.CrossEntropyLoss, FocalLoss, LabelSmoothingCrossEntropy), (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
-
-def _activate(loss, z: Tensor) -> Tensor | None:
-    "What `activation` makes of logits (N,C), as items or else as masks of one pixel; None where it cannot"
+def _probs_by(loss, z: Tensor) -> Tensor | None:
+    "Activate logits (N,C), as items or else as masks of one pixel; None where both fail"
     for shape in (z.shape, (*z.shape, 1, 1)):
-        try: p = _plain(loss.activation(z.reshape(shape)))
+        try: p = _plain_tensor(loss.activation(z.reshape(shape)))
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError): continue
         if isinstance(p, Tensor) and p.numel() == z.numel(): return p.reshape(z.shape).float()
 
 def _reads_by_probe(loss, c: int) -> str | None:
-    "How `activation` reads logits of `c` classes"
+    "Try out how `activation` reads logits of `c` classes"
     z = torch.linspace(-2, 2, 3*c).sin().reshape(3, c)*3
-    p, moved = _activate(loss, z), _activate(loss, z + torch.eye(c)[:1])
-    if p is None or moved is None or not ((p >= 0) & (p <= 1 + 1e-6)).all(): return None
+    p = _probs_by(loss, z)
+    moved = _probs_by(loss, z + torch.eye(c)[:1]) # by the first logit of each item
+    if p is None or moved is None: return None
+    if not ((p >= 0) & (p <= 1 + 1e-6)).all(): return None
     if c > 1 and torch.allclose(p.sum(-1), torch.ones(3), atol=1e-4): return 'softmax'
-    return 'sigmoid' if torch.equal(p[:, 1:], moved[:, 1:]) and (moved[:, 0] > p[:, 0]).all() else None
+    others_stay = torch.equal(p[:, 1:], moved[:, 1:])
+    first_rises = (moved[:, 0] > p[:, 0]).all()
+    return 'sigmoid' if others_stay and first_rises else None
 
+# %% ../nbs/05_losses.ipynb #3bb87e47
+_SOFTMAX = (nn.CrossEntropyLoss, FocalLoss, LabelSmoothingCrossEntropy)
+_SIGMOID = (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
+
+def _reads_by_type(loss) -> str | None:
+    "Look up how a loss of PyTorch's or fastai's reads logits"
+    func = getattr(loss, 'func', loss) # of fastai's losses, and of partials
+    if isinstance(func, _SIGMOID) or func is F.binary_cross_entropy_with_logits: return 'sigmoid'
+    if isinstance(func, _SOFTMAX) or func is F.cross_entropy: return 'softmax'
+
+# %% ../nbs/05_losses.ipynb #0a8304ae
 def reads_of(
     loss,                 # A loss function: ours, fastai's, PyTorch's or your own
     c: int | None = None, # The number of classes, on which it may depend
 ) -> str:                 # 'softmax' or 'sigmoid'; of a `SumOfLosses` a tuple of them
-    "How a loss reads logits: as those of one distribution, or of a probability for each class; raise `SoftLabelError` where it does neither"
+    "Find out how a loss reads logits: as one distribution, or as a probability for each class"
     inner = innermost(loss)
-    said = getattr(inner, 'reads', None)
-    if said is None and hasattr(inner, 'activation'): said = _reads_by_probe(inner, c or 3)
-    func = getattr(inner, 'func', inner) # of fastai's losses, and of partials
-    if said is None and (isinstance(func, _SIGMOID) or func is F.binary_cross_entropy_with_logits): said = 'sigmoid'
-    if said is None and (isinstance(func, _SOFTMAX) or func is F.cross_entropy): said = 'softmax'
-    if said in ('softmax', 'sigmoid') or isinstance(said, tuple): return said
-    if said is not None: raise SoftLabelError(f"The loss {loss} says `reads = {brief(said)}`; expected 'softmax' or 'sigmoid'.")
-    raise SoftLabelError(f'The loss {loss} is neither a softmax nor a sigmoid loss, so what its logits mean is not known. Train with `SoftCategoryBlock` or `SoftMultiCategoryBlock`; a loss of your own says it in `reads`.')
+    reads = getattr(inner, 'reads', None)
+    if reads is None and hasattr(inner, 'activation'): reads = _reads_by_probe(inner, c or 3)
+    if reads is None: reads = _reads_by_type(inner)
+    check_reads(reads, loss)
+    return reads
+
+# %% ../nbs/05_losses.ipynb #1aa36712
+def check_reads(reads, loss):
+    "Refuse a loss whose logits have no known meaning"
+    if reads in ('softmax', 'sigmoid') or isinstance(reads, tuple): return
+    if reads is not None: refuse(f"The loss {loss} says `reads = {brief(reads)}`; expected 'softmax' or 'sigmoid'.")
+    refuse(f'The loss {loss} is neither a softmax nor a sigmoid loss, so what its logits mean is not known',
+           'Train with `SoftCategoryBlock` or `SoftMultiCategoryBlock`; '
+           'a loss of your own says it in `reads`.')
 
 # %% ../nbs/05_losses.ipynb #03e6a058
 class Remembering(LossAround):
-    "What a block makes of a loss that is not ours: decisions remember their probabilities, so that they are shown with them"
+    "A loss from elsewhere whose decisions remember their probabilities; what a block makes of it"
     def __init__(self, loss):
-        nn.Module.__init__(self)
+        nn.Module.__init__(self) # the loss need not have an `activation`
         self.loss = loss
 
     def activation(self, x: Tensor) -> Tensor:
-        "The loss's own, else the one by which it reads logits"
+        "Apply the loss's own, else the one by which it reads logits"
         if hasattr(self.loss, 'activation'): return self.loss.activation(x)
-        return at_least_float32(x).sigmoid() if reads_of(self.loss) == 'sigmoid' else at_least_float32(x).softmax(1)
+        x = at_least_float32(x)
+        return x.sigmoid() if reads_of(self.loss) == 'sigmoid' else x.softmax(1)
 
     def decodes(self, x: Tensor) -> Tensor:
-        "The loss's own, else the most probable class, or those above 0.5"
-        if hasattr(self.loss, 'decodes'): res = self.loss.decodes(x)
-        else: res = x > .5 if reads_of(self.loss, x.shape[1]) == 'sigmoid' else x.argmax(1)
-        if not isinstance(res, Tensor) or res.is_floating_point() or hasattr(res, 'probs'): return res
-        return with_probs(res, x, TensorSoftMultiCategory if res.dtype == torch.bool else TensorSoftCategory)
+        "Take the loss's own decision and remember `x`"
+        decided = self._decide(x)
+        is_decision = isinstance(decided, Tensor) and not decided.is_floating_point()
+        if not is_decision or hasattr(decided, 'probs'): return decided
+        cls = TensorSoftMultiCategory if decided.dtype == torch.bool else TensorSoftCategory
+        return with_probs(decided, x, cls)
 
-def keep_probs(loss):
-    "`loss`, if its decisions remember their probabilities, else a loss around it that sees to it"
-    if isinstance(loss, (LossAround, SumOfLosses)) or type(loss).__module__.startswith(f'{__package__}.'): return loss
+    def _decide(self, x: Tensor) -> Tensor:
+        "Take the loss's own decision, else the most probable class, or those above 0.5"
+        if hasattr(self.loss, 'decodes'): return self.loss.decodes(x)
+        return x > .5 if reads_of(self.loss, x.shape[1]) == 'sigmoid' else x.argmax(1)
+
+# %% ../nbs/05_losses.ipynb #541e0752
+def keep_probs(
+    loss, # A loss that is given to a block
+):        # The loss, or a `Remembering` around it
+    "Make a loss's decisions remember their probabilities"
+    from_here = type(loss).__module__.startswith(f'{__package__}.')
+    if from_here or isinstance(loss, (LossAround, SumOfLosses)): return loss
     try: reads_of(loss)
-    except SoftLabelError: return loss # nobody can say what its logits mean
+    except SoftLabelError: return loss # what its logits mean is not known
     return Remembering(loss)
+
+# %% ../nbs/05_losses.ipynb #936e9d81
+def confidence_of(probs: Tensor) -> Tensor:
+    "Take the top probability; of one class, that of the surer side"
+    probs = probs.as_subclass(Tensor)
+    if probs.shape[-1] == 1: return torch.maximum(probs, 1 - probs)[..., 0]
+    return probs.amax(-1)
 
 # %% ../nbs/05_losses.ipynb #14d90bf4
 class Abstaining(LossAround):
-    "A loss that decides \"don't know\" where the confidence is below a threshold; what `abstain` gives a learner"
+    "A loss that decides \"don't know\" where the confidence is low; what `abstain` gives a learner"
     def __init__(self,
         loss,          # A loss with an `activation`
         thresh: float, # Confidence in [0,1] from which on the model answers
     ):
         super().__init__(loss)
-        check_number(thresh, 'thresh', 'a confidence in [0,1]', lambda t: 0 <= t <= 1)
-        self.thresh = thresh
+        self.thresh = in_range(thresh, 'thresh', 'a confidence in [0,1]', 0, 1)
 
     def decodes(self, x: Tensor) -> Tensor:
-        res, unsure = super().decodes(x), confidence_of(x) < self.thresh
+        "Take the loss's decision where it is confident"
+        res = super().decodes(x)
+        unsure = confidence_of(x) < self.thresh
         multi = reads_of(self.loss, x.shape[-1]) == 'sigmoid'
-        if not hasattr(res, 'probs') and x.ndim == 2: res = with_probs(res, x, TensorSoftMultiCategory if multi else TensorSoftCategory)
-        res = res & ~unsure.unsqueeze(-1) if multi else res.masked_fill(unsure, x.shape[-1]) # fastai's tensors keep their `probs`
+        cls = TensorSoftMultiCategory if multi else TensorSoftCategory
+        if x.ndim == 2 and not hasattr(res, 'probs'): res = with_probs(res, x, cls)
+        # fastai's tensors keep their `probs`
+        if multi: res = res & ~unsure.unsqueeze(-1)
+        else: res = res.masked_fill(unsure, x.shape[-1])
         if isinstance(res, RemembersProbs): res.unsure = unsure # a "no" of all classes is another thing
         return res
 
     def extra_repr(self): return f'thresh={self.thresh:.4g}'
 
-def confidence_of(probs: Tensor) -> Tensor:
-    "The top probability; of one class, whichever side is surer"
-    probs = probs.as_subclass(Tensor)
-    return torch.maximum(probs, 1 - probs)[..., 0] if probs.shape[-1] == 1 else probs.amax(-1)
-
 # %% ../nbs/05_losses.ipynb #7c5e2abd
 class TemperatureScaled(LossAround):
-    "A loss on logits that are divided by a temperature first; what `temperature_scale` gives a learner"
+    "A loss on logits divided by a temperature (Guo et al. 2017); what `temperature_scale` gives a learner"
     def __init__(self,
         loss,               # A loss with an `activation`, like `SoftCrossEntropyLossFlat`
         temperature: float, # Above 0: above 1 softer, below 1 sharper
     ):
         super().__init__(loss)
-        check_number(temperature, 'temperature', 'a finite number above 0', lambda t: 0 < t < float('inf'))
-        self.temperature = temperature
+        self.temperature = in_range(temperature, 'temperature', 'a finite number above 0', above=0)
 
     def forward(self, logits, *targets): return self.loss(logits/self.temperature, *targets)
     def activation(self, x: Tensor) -> Tensor: return self.loss.activation(x/self.temperature)
@@ -381,10 +577,12 @@ class TemperatureScaled(LossAround):
 
 # %% ../nbs/05_losses.ipynb #0ff09f96
 def temperature_of(
-    loss, # A loss, or losses around one
-) -> float:
-    "By what the logits are divided"
-    if hasattr(loss, 'dls'): raise SoftLabelError('`temperature_of` expects a loss: `learn.loss_func`.')
+    loss,   # A loss, or losses around one
+) -> float: # 1 where there is no temperature
+    "Multiply the temperatures of all losses around a loss"
+    if hasattr(loss, 'dls'): refuse('`temperature_of` expects a loss: `learn.loss_func`.')
     temperature = 1.
-    while isinstance(loss, LossAround): loss, temperature = loss.loss, temperature*getattr(loss, 'temperature', 1.)
+    while isinstance(loss, LossAround):
+        temperature *= getattr(loss, 'temperature', 1.)
+        loss = loss.loss
     return temperature
