@@ -49,6 +49,7 @@ def _is_exclusive(tfm) -> bool | None:
     if not isinstance(tfm, Categorize): return getattr(tfm, 'exclusive', None)
     return not isinstance(tfm, (MultiCategorize, EncodedMultiCategorize))
 
+# %% ../nbs/11_blocks.ipynb #a2557082
 def _target_from(tfms, index: int, n_targets: int) -> Target:
     "What the transforms of one target say about it"
     tfm = first(reversed(list(tfms)), _has_classes)
@@ -56,7 +57,7 @@ def _target_from(tfms, index: int, n_targets: int) -> Target:
     kind = getattr(tfm, 'kind', 'category')
     return Target(list(tfm.vocab), _is_exclusive(tfm), kind, tfm, index, n_targets)
 
-# %% ../nbs/11_blocks.ipynb #ab81812f
+# %% ../nbs/11_blocks.ipynb #7a65bca6
 def targets_of(
     o, # A `Learner`, `DataLoaders`, a loader, or a data set
 ) -> list: # A `Target` for each target; none is known of a data set of your own
@@ -67,12 +68,14 @@ def targets_of(
     if not tls: return _targets_of_loss(o)
     return [_target_from(tl.tfms.fs, i, len(tls)) for i, tl in enumerate(tls)]
 
+# %% ../nbs/11_blocks.ipynb #0789856c
 def _dataset_of(o):
     "The data set of a `Learner`, of `DataLoaders`, or of a loader"
     o = getattr(o, 'dls', o)
     if getattr(o, 'loaders', None): o = o.loaders[0]
     return getattr(o, 'dataset', o)
 
+# %% ../nbs/11_blocks.ipynb #ee9ef36f
 def _targets_of_loss(o) -> list:
     "As many targets as a learner's loss has, of which nothing else is known"
     loss = innermost(o.loss_func) if hasattr(o, 'dls') else None
@@ -90,7 +93,7 @@ def target_of(
     check_target(target, len(found))
     return found[target or 0] if found else Target(index=target or 0)
 
-# %% ../nbs/11_blocks.ipynb #75d974a9
+# %% ../nbs/11_blocks.ipynb #c846f084
 def check_target(
     target, # As given to `target_of`
     n: int, # How many targets are known
@@ -119,7 +122,7 @@ def labels_of(
     names = _class_names(found, c, vocab)
     return replace(found, vocab=names, exclusive=exclusive)
 
-# %% ../nbs/11_blocks.ipynb #0af21cbe
+# %% ../nbs/11_blocks.ipynb #e7a73897
 def loss_of(
     learn,       # A `Learner`
     target: int, # Which target
@@ -131,6 +134,7 @@ def loss_of(
     if target >= n: refuse(f'target is {target}, but the loss has {n} targets, 0 to {n - 1}.')
     return loss.losses[target]
 
+# %% ../nbs/11_blocks.ipynb #c3790f08
 def _reads_softmax(loss, c: int, found: Target) -> bool:
     "Are logits one distribution to the loss? Where it does not say, the labels do"
     try: reads = reads_of(loss, c)
@@ -140,7 +144,7 @@ def _reads_softmax(loss, c: int, found: Target) -> bool:
     if isinstance(reads, tuple): reads = reads[found.index]
     return reads == 'softmax'
 
-# %% ../nbs/11_blocks.ipynb #1427bf12
+# %% ../nbs/11_blocks.ipynb #90b0fdbb
 def check_reading(found: Target, loss, exclusive: bool):
     "Refuse a loss that reads logits in another way than the labels are meant"
     if found.exclusive in (None, exclusive): return
@@ -151,7 +155,7 @@ def check_reading(found: Target, loss, exclusive: bool):
     refuse(f'{name} reads a probability of its own for each class (sigmoid), but the labels are one distribution',
            'Use `SoftMultiCategoryBlock`, or leave `loss_func=` out.')
 
-# %% ../nbs/11_blocks.ipynb #e8863fd0
+# %% ../nbs/11_blocks.ipynb #8a2b7631
 def _class_names(found: Target, c: int, vocab) -> list:
     "Class names as the labels have them, else as `vocab` has them, else 0 to K − 1"
     if found.vocab is not None: names = found.vocab
@@ -160,6 +164,7 @@ def _class_names(found: Target, c: int, vocab) -> list:
     check_names(names, found, c, vocab)
     return names
 
+# %% ../nbs/11_blocks.ipynb #c0f239c6
 def check_names(names: list, found: Target, c: int, vocab):
     "Refuse a `vocab` other than that of the labels, and names that are not as many as the outputs"
     is_known = vocab is not None and found.vocab is not None
@@ -170,7 +175,7 @@ def check_names(names: list, found: Target, c: int, vocab):
     refuse(f'The model predicts {c} classes, but there are {len(names)} names '
            f'{brief(names)}: give the model an output for each class.')
 
-# %% ../nbs/11_blocks.ipynb #500e0463
+# %% ../nbs/11_blocks.ipynb #f9c540a4
 def prediction_of(
     preds,         # Of a model: a tensor, or a tuple with one for each target
     found: Target, # The target
@@ -194,6 +199,7 @@ def only_target(
         refuse(f'{what} is about one target, but there are {len(found)}', 'Train a learner for each of them.')
     return found[0] if found else Target()
 
+# %% ../nbs/11_blocks.ipynb #ad315dde
 def items_target(
     o,         # A `Learner`, or `DataLoaders`
     what: str, # What is about one row of predictions for each item
@@ -211,6 +217,7 @@ def is_shared(
     "Is the model in PyTorch's wrapper for several processes, perhaps inside that of `torch.compile`?"
     return isinstance(getattr(model, '_orig_mod', model), DistributedDataParallel)
 
+# %% ../nbs/11_blocks.ipynb #e7101ee8
 def is_split(
     learn, # A `Learner`
 ) -> bool:
@@ -218,6 +225,7 @@ def is_split(
     has_trainer = hasattr(learn, 'distributed_trainer')
     return num_distrib() > 1 and (has_trainer or is_shared(learn.model))
 
+# %% ../nbs/11_blocks.ipynb #19352aa0
 def refuse_distributed(
     learn,     # A `Learner`
     what: str, # What does not work there
@@ -234,6 +242,7 @@ def whole(
     "The loader inside fastai's `DistributedDL`, which has one process's share; any other loader as it is"
     return dl.dl if hasattr(dl, 'world_size') else dl
 
+# %% ../nbs/11_blocks.ipynb #61da90eb
 def test_dl_of(
     learn,    # A `Learner`
     items,    # What `learn.dls.test_dl` takes
@@ -242,6 +251,7 @@ def test_dl_of(
     "A loader of all other items, also where the learner's loaders are split between processes"
     return DataLoaders(*map(whole, learn.dls.loaders)).test_dl(items, **kwargs)
 
+# %% ../nbs/11_blocks.ipynb #eb9c5df0
 def valid_dl(learn):
     "The validation loader, in order and complete; PyTorch's own is taken as it is"
     dl = whole(learn.dls.valid)
@@ -249,7 +259,7 @@ def valid_dl(learn):
 
 def is_loader(o) -> bool: return hasattr(o, 'dataset') or hasattr(o, 'one_batch')
 
-# %% ../nbs/11_blocks.ipynb #5ba96602
+# %% ../nbs/11_blocks.ipynb #665a8d79
 def check_reads_items(
     learn,       # A `Learner`
     what: str,   # What needs to read items
@@ -273,6 +283,7 @@ def gathered(
     "Tensors on the CPU, from all processes that share the set"
     return learn.to_detach(o) if _gathers_rightly(learn) else to_detach(o, gather=False)
 
+# %% ../nbs/11_blocks.ipynb #489f8c1d
 @contextmanager
 def ungathered(
     learn, # A `Learner`
@@ -318,6 +329,7 @@ def check_positions(
         for c in reader.cols:
             if isinstance(c, int) and c in columns: _check_position(c, columns)
 
+# %% ../nbs/11_blocks.ipynb #aa5dfc07
 def _check_position(c: int, columns: list):
     "Refuse `c` unless the column of that name stands at that position"
     position = columns.index(c)
@@ -340,6 +352,7 @@ def make_loss(loss_func):
     is_class = isinstance(loss_func, type) or isinstance(of_partial, type)
     return loss_func() if is_class else loss_func
 
+# %% ../nbs/11_blocks.ipynb #5eef60c8
 def check_loss_weights(loss, vocab):
     "Refuse weights in a loss that are not one for each class of `vocab`"
     loss = innermost(loss)
@@ -356,7 +369,7 @@ class FreshTransforms(L):
     "Transforms that are copied whenever a `DataBlock` takes them, so that no two `Datasets` share a vocab or a loss"
     def __iter__(self): return (deepcopy(o) for o in self.items)
 
-# %% ../nbs/11_blocks.ipynb #29d333d7
+# %% ../nbs/11_blocks.ipynb #0eca5b30
 class InferLoss(Transform):
     "Makes `DataLoaders` infer loss and classes from the targets alone: of several targets the sum of their losses and the total of their classes"
     def setup(self, items=None, train_setup=False):
@@ -374,6 +387,7 @@ class InferLoss(Transform):
             dset.loss_func = losses[0]
             dset.c = sizes[0]
 
+# %% ../nbs/11_blocks.ipynb #b3be4135
 def _suggests_loss(tl) -> bool:
     "Would fastai infer a loss or a number of outputs from this input or target?"
     return any(getattr(tl, k, None) is not None for k in ('loss_func', 'c'))
@@ -382,7 +396,7 @@ def _suggests_loss(tl) -> bool:
 class UnreadableImageError(SoftLabelError, OSError):
     "An image file that is cut short or damaged in another way; the message names it"
 
-# %% ../nbs/11_blocks.ipynb #d30c28d6
+# %% ../nbs/11_blocks.ipynb #9ba8bfc9
 class OpenImage(Transform):
     "fastai's transform that opens image files (`PILImage.create`), but a file that cannot be read is named"
     def __call__(self, o, *args, **kwargs):
@@ -393,6 +407,7 @@ class OpenImage(Transform):
             if is_named or not isinstance(o, (str, PurePath)): raise
             raise UnreadableImageError(_say_unreadable(o, e)) from e
 
+# %% ../nbs/11_blocks.ipynb #a3ca0de7
 def _say_unreadable(file, e: Exception) -> str:
     "A message that names the file"
     return (f'{file} cannot be read as an image ({type(e).__name__}: {e}). '
@@ -407,6 +422,7 @@ class NameUnreadable(Transform):
         for inputs in tls[:getattr(dset, 'n_inp', 1)]:
             if _opens_images(inputs): _replace_opener(inputs.tfms.fs)
 
+# %% ../nbs/11_blocks.ipynb #fc997074
 def _opens_images(inputs) -> bool:
     "Is the last transform of these inputs fastai's that opens image files?"
     kind = L(getattr(inputs, 'types', None))[-1:]
