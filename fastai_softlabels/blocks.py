@@ -13,14 +13,14 @@ from typing import Sequence
 
 from torch.nn.parallel import DistributedDataParallel
 
-from fastcore.all import L
+from fastcore.all import first, L
 from fasttransform import Transform
 from fastai.data.core import DataLoaders
 from fastai.data.load import SkipItemException
 from fastai.data.transforms import Categorize, ColReader, EncodedMultiCategorize, MultiCategorize
 from fastai.torch_core import num_distrib, to_detach
 from fastai.vision.core import PILBase
-from .errors import brief, check_count, repr_of, SoftLabelError
+from .errors import brief, check_count, refuse, repr_of, SoftLabelError
 from .tables import check_classes
 from .losses import innermost, reads_of, SumOfLosses
 
@@ -39,27 +39,49 @@ class Target:
     n_targets: int = 1             # Of how many
 
 # %% ../nbs/11_blocks.ipynb #7f98ad85
-def _meaning(tfms, index: int, n_targets: int) -> Target:
-    "What the transforms of one target say about it"
-    for t in reversed(list(tfms)):
-        if getattr(t, 'vocab', None) is None or not (hasattr(t, 'c') or isinstance(t, Categorize)): continue # tokens are no classes
-        exclusive = getattr(t, 'exclusive', None)
-        if isinstance(t, Categorize): exclusive = not isinstance(t, (MultiCategorize, EncodedMultiCategorize))
-        return Target(list(t.vocab), exclusive, getattr(t, 'kind', 'category'), t, index, n_targets)
-    return Target(index=index, n_targets=n_targets)
+def _has_classes(tfm) -> bool:
+    "Does the transform encode classes? (A vocab alone may be that of words.)"
+    if getattr(tfm, 'vocab', None) is None: return False
+    return hasattr(tfm, 'c') or isinstance(tfm, Categorize)
 
+def _is_exclusive(tfm) -> bool | None:
+    "Do the transform's classes exclude each other? None where it does not say"
+    if not isinstance(tfm, Categorize): return getattr(tfm, 'exclusive', None)
+    return not isinstance(tfm, (MultiCategorize, EncodedMultiCategorize))
+
+# %% ../nbs/11_blocks.ipynb #a2557082
+def _target_from(tfms, index: int, n_targets: int) -> Target:
+    "What the transforms of one target say about it"
+    tfm = first(reversed(list(tfms)), _has_classes)
+    if tfm is None: return Target(index=index, n_targets=n_targets)
+    kind = getattr(tfm, 'kind', 'category')
+    return Target(list(tfm.vocab), _is_exclusive(tfm), kind, tfm, index, n_targets)
+
+# %% ../nbs/11_blocks.ipynb #7a65bca6
 def targets_of(
     o, # A `Learner`, `DataLoaders`, a loader, or a data set
-) -> list: # A `Target` for each target; of a data set of your own none is known
+) -> list: # A `Target` for each target; none is known of a data set of your own
     "What the labels of all targets mean"
-    loss = innermost(o.loss_func) if hasattr(o, 'dls') else None
+    dset = _dataset_of(o)
+    if hasattr(dset, 'procs'): return [_target_from(dset.procs.fs, 0, 1)] # a table
+    tls = list(getattr(dset, 'tls', []))[getattr(dset, 'n_inp', 1):]
+    if not tls: return _targets_of_loss(o)
+    return [_target_from(tl.tfms.fs, i, len(tls)) for i, tl in enumerate(tls)]
+
+# %% ../nbs/11_blocks.ipynb #0789856c
+def _dataset_of(o):
+    "The data set of a `Learner`, of `DataLoaders`, or of a loader"
     o = getattr(o, 'dls', o)
     if getattr(o, 'loaders', None): o = o.loaders[0]
-    o = getattr(o, 'dataset', o)
-    if hasattr(o, 'procs'): return [_meaning(o.procs.fs, 0, 1)] # a table
-    targets = list(getattr(o, 'tls', []))[getattr(o, 'n_inp', 1):]
-    if not targets and isinstance(loss, SumOfLosses): return [Target(index=i, n_targets=len(loss.losses)) for i in range(len(loss.losses))] # all that is known
-    return [_meaning(tl.tfms.fs, i, len(targets)) for i, tl in enumerate(targets)]
+    return getattr(o, 'dataset', o)
+
+# %% ../nbs/11_blocks.ipynb #ee9ef36f
+def _targets_of_loss(o) -> list:
+    "As many targets as a learner's loss has, of which nothing else is known"
+    loss = innermost(o.loss_func) if hasattr(o, 'dls') else None
+    if not isinstance(loss, SumOfLosses): return []
+    n = len(loss.losses)
+    return [Target(index=i, n_targets=n) for i in range(n)]
 
 # %% ../nbs/11_blocks.ipynb #9602fd0f
 def target_of(
@@ -68,24 +90,24 @@ def target_of(
 ) -> Target:
     "What the labels of one target mean; raise `SoftLabelError` where there are several and none is named"
     found = targets_of(o)
-    if target is None and len(found) > 1: raise SoftLabelError(f'There are {len(found)} targets, so say which: `target=0` to `target={len(found) - 1}`; in `metrics=` `on_target(metric, 0)`.')
+    check_target(target, len(found))
+    return found[target or 0] if found else Target(index=target or 0)
+
+# %% ../nbs/11_blocks.ipynb #c846f084
+def check_target(
+    target, # As given to `target_of`
+    n: int, # How many targets are known
+):
+    "Refuse a target that does not exist, and None where there are several"
     if target is not None: check_count(target, 'target', 0)
-    if not found: return Target(index=target or 0)
-    if target is None: return found[0]
-    if target >= len(found): raise SoftLabelError(f'target is {target}, but there {"is one target, 0" if len(found) == 1 else f"are the targets 0 to {len(found) - 1}"}.')
-    return found[target]
+    elif n > 1:
+        refuse(f'There are {n} targets, so say which: `target=0` to `target={n - 1}`; '
+               'in `metrics=` `on_target(metric, 0)`.')
+    if not n or (target or 0) < n: return
+    known = 'is one target, 0' if n == 1 else f'are the targets 0 to {n - 1}'
+    refuse(f'target is {target}, but there {known}.')
 
 # %% ../nbs/11_blocks.ipynb #4c0b2611
-def loss_of(
-    learn,       # A `Learner`
-    target: int, # Which target
-):
-    "The loss of one target"
-    loss = innermost(learn.loss_func)
-    if not isinstance(loss, SumOfLosses): return learn.loss_func
-    if target >= len(loss.losses): raise SoftLabelError(f'target is {target}, but the loss has {len(loss.losses)} targets, 0 to {len(loss.losses) - 1}.')
-    return loss.losses[target]
-
 def labels_of(
     learn,                         # A `Learner`
     c: int,                        # How many classes it predicts
@@ -95,121 +117,194 @@ def labels_of(
     "What a learner's classes mean; raise `SoftLabelError` where loss and labels contradict each other, and for names that do not fit"
     found = target_of(learn, target)
     loss = loss_of(learn, found.index)
+    exclusive = _reads_softmax(loss, c, found)
+    check_reading(found, loss, exclusive)
+    names = _class_names(found, c, vocab)
+    return replace(found, vocab=names, exclusive=exclusive)
+
+# %% ../nbs/11_blocks.ipynb #e7a73897
+def loss_of(
+    learn,       # A `Learner`
+    target: int, # Which target
+):
+    "The loss of one target"
+    loss = innermost(learn.loss_func)
+    if not isinstance(loss, SumOfLosses): return learn.loss_func
+    n = len(loss.losses)
+    if target >= n: refuse(f'target is {target}, but the loss has {n} targets, 0 to {n - 1}.')
+    return loss.losses[target]
+
+# %% ../nbs/11_blocks.ipynb #c3790f08
+def _reads_softmax(loss, c: int, found: Target) -> bool:
+    "Are logits one distribution to the loss? Where it does not say, the labels do"
     try: reads = reads_of(loss, c)
     except SoftLabelError:
         if found.exclusive is None: raise
-        exclusive = found.exclusive # the labels say enough
-    else: exclusive = (reads[found.index] if isinstance(reads, tuple) else reads) == 'softmax'
-    check_reading(found, loss, exclusive)
-    if vocab is not None and found.vocab is not None and list(vocab) != found.vocab: raise SoftLabelError(f'`vocab` is {brief(vocab)}, but the labels have the classes {brief(found.vocab)}: leave it out.')
-    names = found.vocab if found.vocab is not None else list(range(c)) if vocab is None else check_classes(vocab, '`vocab`')
-    if len(names) != c: raise SoftLabelError(f'The model predicts {c} classes, but there are {len(names)} names {brief(names)}: give the model an output for each class.')
-    return replace(found, vocab=names, exclusive=exclusive)
+        return found.exclusive
+    if isinstance(reads, tuple): reads = reads[found.index]
+    return reads == 'softmax'
 
-def prediction_of(preds, found: Target):
-    "Of predictions for several targets, in a tuple, those of one; raise `SoftLabelError` where there is none"
-    several = isinstance(preds, (tuple, list))
-    n = len(preds) if several else 1
-    if found.index >= n: raise SoftLabelError(f'target is {found.index}, but the model gives {n} predictions, 0 to {n - 1}.' if several else f'target is {found.index}, but the model gives one prediction, of the target 0.')
-    return preds[found.index] if several else preds
-
+# %% ../nbs/11_blocks.ipynb #90b0fdbb
 def check_reading(found: Target, loss, exclusive: bool):
-    "Refuse a loss that reads logits otherwise than the labels are meant"
+    "Refuse a loss that reads logits in another way than the labels are meant"
     if found.exclusive in (None, exclusive): return
     name = type(innermost(loss)).__name__
-    if exclusive: raise SoftLabelError(f'{name} reads one distribution (softmax), but each class of the labels has a probability of its own. Use `SoftCategoryBlock`, or leave `loss_func=` out.')
-    raise SoftLabelError(f'{name} reads a probability of its own for each class (sigmoid), but the labels are one distribution. Use `SoftMultiCategoryBlock`, or leave `loss_func=` out.')
+    if exclusive:
+        refuse(f'{name} reads one distribution (softmax), but each class of the labels has a probability of its own',
+               'Use `SoftCategoryBlock`, or leave `loss_func=` out.')
+    refuse(f'{name} reads a probability of its own for each class (sigmoid), but the labels are one distribution',
+           'Use `SoftMultiCategoryBlock`, or leave `loss_func=` out.')
+
+# %% ../nbs/11_blocks.ipynb #8a2b7631
+def _class_names(found: Target, c: int, vocab) -> list:
+    "Class names as the labels have them, else as `vocab` has them, else 0 to K − 1"
+    if found.vocab is not None: names = found.vocab
+    elif vocab is not None: names = check_classes(vocab, '`vocab`')
+    else: names = list(range(c))
+    check_names(names, found, c, vocab)
+    return names
+
+# %% ../nbs/11_blocks.ipynb #c0f239c6
+def check_names(names: list, found: Target, c: int, vocab):
+    "Refuse a `vocab` other than that of the labels, and names that are not as many as the outputs"
+    is_known = vocab is not None and found.vocab is not None
+    if is_known and list(vocab) != found.vocab:
+        refuse(f'`vocab` is {brief(vocab)}, but the labels have the classes '
+               f'{brief(found.vocab)}: leave it out.')
+    if len(names) == c: return
+    refuse(f'The model predicts {c} classes, but there are {len(names)} names '
+           f'{brief(names)}: give the model an output for each class.')
+
+# %% ../nbs/11_blocks.ipynb #f9c540a4
+def prediction_of(
+    preds,         # Of a model: a tensor, or a tuple with one for each target
+    found: Target, # The target
+): # The target's own predictions
+    "The predictions for one target; raise `SoftLabelError` where there are none"
+    is_tuple = isinstance(preds, (tuple, list))
+    several = preds if is_tuple else [preds]
+    n = len(several)
+    if found.index < n: return several[found.index]
+    given = f'{n} predictions, 0 to {n - 1}' if is_tuple else 'one prediction, of the target 0'
+    refuse(f'target is {found.index}, but the model gives {given}.')
 
 # %% ../nbs/11_blocks.ipynb #5f99c98c
 def only_target(
     o,         # A `Learner`, or `DataLoaders`
     what: str, # What is about one target
 ) -> Target:
-    "What the labels of the only target mean"
+    "What the labels of the only target mean; raise `SoftLabelError` where there are several"
     found = targets_of(o)
-    if len(found) > 1: raise SoftLabelError(f'{what} is about one target, but there are {len(found)}. Train a learner for each of them.')
+    if len(found) > 1:
+        refuse(f'{what} is about one target, but there are {len(found)}', 'Train a learner for each of them.')
     return found[0] if found else Target()
 
+# %% ../nbs/11_blocks.ipynb #ad315dde
 def items_target(
     o,         # A `Learner`, or `DataLoaders`
     what: str, # What is about one row of predictions for each item
 ) -> Target:
-    "What the labels of the only target mean, which are of items, not of pixels"
+    "What the labels of the only target mean; raise `SoftLabelError` for masks, which label pixels"
     found = only_target(o, what)
-    if found.kind == 'mask': raise SoftLabelError(f'{what} takes predictions (N,K), one row for each item; these labels are masks.')
+    if found.kind == 'mask':
+        refuse(f'{what} takes predictions (N,K), one row for each item; these labels are masks.')
     return found
 
 # %% ../nbs/11_blocks.ipynb #158fd665
 def is_shared(
     model, # Of a `Learner`
 ) -> bool:
-    "Is the model in PyTorch's wrapper for several processes, itself perhaps in that of `torch.compile`?"
+    "Is the model in PyTorch's wrapper for several processes, perhaps inside that of `torch.compile`?"
     return isinstance(getattr(model, '_orig_mod', model), DistributedDataParallel)
 
+# %% ../nbs/11_blocks.ipynb #e7101ee8
 def is_split(
     learn, # A `Learner`
 ) -> bool:
     "Do several processes share the learner's sets?"
-    return num_distrib() > 1 and (hasattr(learn, 'distributed_trainer') or is_shared(learn.model))
+    has_trainer = hasattr(learn, 'distributed_trainer')
+    return num_distrib() > 1 and (has_trainer or is_shared(learn.model))
 
+# %% ../nbs/11_blocks.ipynb #19352aa0
 def refuse_distributed(
     learn,     # A `Learner`
     what: str, # What does not work there
 ):
-    "Refuse a learner inside of `distrib_ctx`, where rows come back in another order than their items"
-    if is_split(learn): raise SoftLabelError(f'{what} names items, but inside `distrib_ctx` predictions of several processes come back in another order. Call it outside of the context.')
+    "Refuse a learner inside `distrib_ctx`, where rows come back in another order than their items"
+    if not is_split(learn): return
+    refuse(f'{what} names items, but inside `distrib_ctx` predictions of several processes come back in another order',
+           'Call it outside of the context.')
 
 # %% ../nbs/11_blocks.ipynb #cad99753
 def whole(
     dl, # A loader
 ):
-    "The loader inside of fastai's `DistributedDL`, which has a process's share; another one as it is"
+    "The loader inside fastai's `DistributedDL`, which has one process's share; any other loader as it is"
     return dl.dl if hasattr(dl, 'world_size') else dl
 
+# %% ../nbs/11_blocks.ipynb #61da90eb
 def test_dl_of(
     learn,    # A `Learner`
     items,    # What `learn.dls.test_dl` takes
     **kwargs, # Likewise
 ):
-    "A loader of other items, whole, also where the learner's loaders are split between processes"
+    "A loader of all other items, also where the learner's loaders are split between processes"
     return DataLoaders(*map(whole, learn.dls.loaders)).test_dl(items, **kwargs)
 
+# %% ../nbs/11_blocks.ipynb #eb9c5df0
 def valid_dl(learn):
-    "The validation loader, in order and complete, where it can be made so"
+    "The validation loader, in order and complete; PyTorch's own is taken as it is"
     dl = whole(learn.dls.valid)
-    return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl # PyTorch's own is taken as it is
-
-def check_reads_items(learn, what: str, remedy: str):
-    "Refuse files and tables for a learner whose data set is no `DataBlock`'s, and knows nothing of them"
-    dataset = getattr(learn.dls.valid, 'dataset', None)
-    if not hasattr(dataset, 'tls') and not hasattr(dataset, 'procs'): raise SoftLabelError(f'{what}: these DataLoaders have a data set of their own ({type(dataset).__name__}), and no `DataBlock` that could read items. {remedy}')
+    return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl
 
 def is_loader(o) -> bool: return hasattr(o, 'dataset') or hasattr(o, 'one_batch')
 
+# %% ../nbs/11_blocks.ipynb #665a8d79
+def check_reads_items(
+    learn,       # A `Learner`
+    what: str,   # What needs to read items
+    remedy: str, # What to do instead
+):
+    "Refuse files and tables for a learner whose data set is not that of a `DataBlock`"
+    dset = getattr(learn.dls.valid, 'dataset', None)
+    if hasattr(dset, 'tls') or hasattr(dset, 'procs'): return
+    refuse(f'{what}: these DataLoaders have a data set of their own ({type(dset).__name__}), '
+           'and no `DataBlock` that could read items', remedy)
+
 # %% ../nbs/11_blocks.ipynb #431302ff
+def _gathers_rightly(learn) -> bool:
+    "Is fastai's gathering right here: is the set split, or is there one process?"
+    return is_split(learn) or num_distrib() < 2
+
 def gathered(
     learn, # A `Learner`
     o,     # Tensors of its batch
 ):
-    "Tensors on the CPU, of all processes that share the set"
-    return learn.to_detach(o) if is_split(learn) or num_distrib() < 2 else to_detach(o, gather=False)
+    "Tensors on the CPU, from all processes that share the set"
+    return learn.to_detach(o) if _gathers_rightly(learn) else to_detach(o, gather=False)
 
+# %% ../nbs/11_blocks.ipynb #489f8c1d
 @contextmanager
 def ungathered(
     learn, # A `Learner`
 ):
-    "Let fastai gather nothing of a learner that is not split"
-    if is_split(learn) or num_distrib() < 2: yield
-    else:
-        learn.to_detach = partial(to_detach, gather=False)
-        try: yield
-        finally: del learn.to_detach
+    "Keep fastai from gathering the predictions of a learner that is not split"
+    if _gathers_rightly(learn):
+        yield
+        return
+    learn.to_detach = partial(to_detach, gather=False)
+    try: yield
+    finally: del learn.to_detach
 
 # %% ../nbs/11_blocks.ipynb #63c34e63
-def check_learner(learn, name: str = '`learn`'):
-    "Raise `SoftLabelError` for what is no `Learner`"
-    if not all(hasattr(learn, o) for o in ('dls', 'loss_func', 'get_preds')):
-        raise SoftLabelError(f'{name} is {"None" if learn is None else f"a {type(learn).__name__}"}; expected a `Learner`.')
+def check_learner(
+    learn,                  # What was given
+    name: str = '`learn`',  # Of the argument
+):
+    "Raise `SoftLabelError` unless `learn` is a `Learner`"
+    if all(hasattr(learn, o) for o in ('dls', 'loss_func', 'get_preds')): return
+    given = 'None' if learn is None else f'a {type(learn).__name__}'
+    refuse(f'{name} is {given}; expected a `Learner`.')
 
 # %% ../nbs/11_blocks.ipynb #e2b3c023
 def like_items(learn) -> str:
@@ -217,7 +312,9 @@ def like_items(learn) -> str:
     items = getattr(learn.dls.valid, 'items', ())
     if not len(items): return 'items like those of the training'
     if not hasattr(items, 'iloc'): return f'items like {brief(str(items[0]))}'
-    return f'a table with rows like {brief(items.iloc[0].to_dict() if items.ndim > 1 else items.iloc[0])}'
+    row = items.iloc[0]
+    if items.ndim > 1: row = row.to_dict()
+    return f'a table with rows like {brief(row)}'
 
 # %% ../nbs/11_blocks.ipynb #9acb90f3
 def check_positions(
@@ -225,65 +322,115 @@ def check_positions(
     df,         # The items
 ):
     "Refuse an integer in a `ColReader`, which is a position, where it is the name of another column"
-    for c in (c for f in tfms if isinstance(f, ColReader) and hasattr(df, 'columns') for c in f.cols if isinstance(c, int) and c in df.columns):
-        at = list(df.columns).index(c)
-        if at != c: raise SoftLabelError(f'`ColReader` takes the integer {c} as a position{f", where the column {repr_of(df.columns[c])} stands" if c < df.shape[1] else ""}; the column named {c} is at position {at}. Which is meant? Let names be texts (`df.columns = df.columns.map(str)`), or use `SoftLabelReader`.')
+    if not hasattr(df, 'columns'): return
+    columns = list(df.columns)
+    for reader in tfms:
+        if not isinstance(reader, ColReader): continue
+        for c in reader.cols:
+            if isinstance(c, int) and c in columns: _check_position(c, columns)
+
+# %% ../nbs/11_blocks.ipynb #aa5dfc07
+def _check_position(c: int, columns: list):
+    "Refuse `c` unless the column of that name stands at that position"
+    position = columns.index(c)
+    if position == c: return
+    taken = f', where the column {repr_of(columns[c])} stands' if c < len(columns) else ''
+    refuse(f'`ColReader` takes the integer {c} as a position{taken}; the column named {c} is at position {position}',
+           'Which is meant? Let names be texts (`df.columns = df.columns.map(str)`), or use `SoftLabelReader`.')
 
 # %% ../nbs/11_blocks.ipynb #e3733334
 def preceding(tfms: list, cls: type):
-    "The first transform of type `cls` among those that run before ours"
-    return next((f for f in tfms if isinstance(f, cls)), None)
+    "The first transform of type `cls` among those that run before ours; None where there is none"
+    return first(tfms, lambda f: isinstance(f, cls))
 
 # %% ../nbs/11_blocks.ipynb #7e06f93d
 def make_loss(loss_func):
-    "A loss, also from its class or a partial of that"
-    if not callable(loss_func): raise SoftLabelError(f'`loss_func` is {brief(loss_func)}; expected a loss, or a class of losses.')
-    return loss_func() if isinstance(loss_func, type) or isinstance(getattr(loss_func, 'func', None), type) else loss_func
+    "A loss from a loss, its class, or a partial of that"
+    if not callable(loss_func):
+        refuse(f'`loss_func` is {brief(loss_func)}; expected a loss, or a class of losses.')
+    of_partial = getattr(loss_func, 'func', None)
+    is_class = isinstance(loss_func, type) or isinstance(of_partial, type)
+    return loss_func() if is_class else loss_func
 
+# %% ../nbs/11_blocks.ipynb #5eef60c8
 def check_loss_weights(loss, vocab):
-    "See that `loss` has a weight for each class of `vocab`, where it has any"
+    "Refuse weights in a loss that are not one for each class of `vocab`"
     loss = innermost(loss)
-    for name, w in getattr(getattr(loss, 'func', loss), 'named_buffers', dict)():
-        if name.split('.')[-1] in ('weight', 'pos_weight', 'pos', 'neg') and w.ndim and w.shape != (len(vocab),):
-            raise SoftLabelError(f'The loss has {tuple(w.shape)} values in `{name}`, but there are {len(vocab)} classes {list(vocab)}: give one value each.')
+    loss = getattr(loss, 'func', loss) # what a `BaseLoss` wraps
+    if not hasattr(loss, 'named_buffers'): return
+    for name, w in loss.named_buffers():
+        if name.split('.')[-1] not in ('weight', 'pos_weight', 'pos', 'neg'): continue
+        if not w.ndim or w.shape == (len(vocab),): continue
+        refuse(f'The loss has {tuple(w.shape)} values in `{name}`, but there are '
+               f'{len(vocab)} classes {list(vocab)}: give one value each.')
 
 # %% ../nbs/11_blocks.ipynb #a644dedc
 class FreshTransforms(L):
     "Transforms that are copied whenever a `DataBlock` takes them, so that no two `Datasets` share a vocab or a loss"
     def __iter__(self): return (deepcopy(o) for o in self.items)
 
+# %% ../nbs/11_blocks.ipynb #0eca5b30
 class InferLoss(Transform):
     "Makes `DataLoaders` infer loss and classes from the targets alone: of several targets the sum of their losses and the total of their classes"
     def setup(self, items=None, train_setup=False):
         dset = getattr(items, 'dataset', None)
-        tls, n_inp = list(getattr(dset, 'tls', [])), getattr(dset, 'n_inp', 1)
-        losses, sizes = ([getattr(t, k, None) for t in tls[n_inp:]] for k in ('loss_func', 'c'))
-        if not losses or not all(callable(f) for f in losses) or not all(isinstance(s, int) and s > 0 for s in sizes): return
-        said_by_inputs = any(getattr(t, k, None) is not None for t in tls[:n_inp] for k in ('loss_func', 'c')) # fastai would make a list of all
-        if len(losses) > 1: dset.loss_func, dset.c = SumOfLosses(losses, sizes), sum(sizes)
-        elif said_by_inputs: dset.loss_func, dset.c = losses[0], sizes[0]
+        tls = list(getattr(dset, 'tls', []))
+        n_inp = getattr(dset, 'n_inp', 1)
+        losses = [getattr(tl, 'loss_func', None) for tl in tls[n_inp:]]
+        sizes = [getattr(tl, 'c', None) for tl in tls[n_inp:]]
+        if not losses or not all(map(callable, losses)): return
+        if not all(isinstance(c, int) and c > 0 for c in sizes): return
+        if len(losses) > 1:
+            dset.loss_func = SumOfLosses(losses, sizes)
+            dset.c = sum(sizes)
+        elif any(map(_suggests_loss, tls[:n_inp])): # fastai would make a list of theirs and ours
+            dset.loss_func = losses[0]
+            dset.c = sizes[0]
+
+# %% ../nbs/11_blocks.ipynb #b3be4135
+def _suggests_loss(tl) -> bool:
+    "Would fastai infer a loss or a number of outputs from this input or target?"
+    return any(getattr(tl, k, None) is not None for k in ('loss_func', 'c'))
 
 # %% ../nbs/11_blocks.ipynb #5e0d91c3
 class UnreadableImageError(SoftLabelError, OSError):
     "An image file that is cut short or damaged in another way; the message names it"
 
-# %% ../nbs/11_blocks.ipynb #0a851e30
+# %% ../nbs/11_blocks.ipynb #9ba8bfc9
 class OpenImage(Transform):
     "fastai's transform that opens image files (`PILImage.create`), but a file that cannot be read is named"
     def __call__(self, o, *args, **kwargs):
         try: return super().__call__(o, *args, **kwargs)
         except (SkipItemException, MemoryError): raise
         except Exception as e:
-            if not isinstance(o, (str, PurePath)) or getattr(e, 'filename', None) is not None: raise # has no name, or is named already
-            raise UnreadableImageError(f'{o} cannot be read as an image ({type(e).__name__}: {e}). Make the file anew, or leave it out; fastai\'s `verify_images` finds all such files.') from e
+            is_named = getattr(e, 'filename', None) is not None
+            if is_named or not isinstance(o, (str, PurePath)): raise
+            raise UnreadableImageError(_say_unreadable(o, e)) from e
 
+# %% ../nbs/11_blocks.ipynb #a3ca0de7
+def _say_unreadable(file, e: Exception) -> str:
+    "A message that names the file"
+    return (f'{file} cannot be read as an image ({type(e).__name__}: {e}). '
+            "Make the file anew, or leave it out; fastai's `verify_images` finds all such files.")
+
+# %% ../nbs/11_blocks.ipynb #0a851e30
 class NameUnreadable(Transform):
     "Makes the inputs of `DataLoaders` name an image file that cannot be read"
     def setup(self, items=None, train_setup=False):
         dset = getattr(items, 'dataset', None)
-        for inputs in list(getattr(dset, 'tls', []))[:getattr(dset, 'n_inp', 1)]:
-            tfms, kind = inputs.tfms.fs, L(getattr(inputs, 'types', None))[-1:]
-            if kind and issubclass(kind[0], PILBase) and type(tfms[-1]) is Transform:
-                opener = OpenImage()
-                vars(opener).update(vars(tfms[-1]))
-                tfms[-1] = opener # all data sets that come of this one share the list
+        tls = list(getattr(dset, 'tls', []))
+        for inputs in tls[:getattr(dset, 'n_inp', 1)]:
+            if _opens_images(inputs): _replace_opener(inputs.tfms.fs)
+
+# %% ../nbs/11_blocks.ipynb #fc997074
+def _opens_images(inputs) -> bool:
+    "Is the last transform of these inputs fastai's that opens image files?"
+    kind = L(getattr(inputs, 'types', None))[-1:]
+    if not kind or not issubclass(kind[0], PILBase): return False
+    return type(inputs.tfms.fs[-1]) is Transform
+
+def _replace_opener(tfms: list):
+    "Put an `OpenImage` in the place of the last transform, for all data sets that share the list"
+    opener = OpenImage()
+    vars(opener).update(vars(tfms[-1]))
+    tfms[-1] = opener

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from copy import deepcopy
+from functools import singledispatch
+from itertools import chain
 from numbers import Real
 from pathlib import Path
 from typing import Callable, Sequence
@@ -14,7 +16,7 @@ from typing import Callable, Sequence
 import numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from fastcore.all import L, patch
+from fastcore.all import L, noop, patch
 from fasttransform import DisplayedTransform
 from fastai.data.block import TransformBlock
 from fastai.data.core import DataLoaders, show_batch, show_results
@@ -25,339 +27,16 @@ from fastai.losses import BaseLoss, LabelSmoothingCrossEntropy
 from fastai.torch_core import TensorCategory, TensorImage
 from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
-from .errors import brief, check_number, nearest, repr_of, SoftLabelError, UnknownNameError
+from .errors import brief, in_range, nearest, refuse, repr_of, SoftLabelError, UnknownNameError
 from .core import cut_text, DONT_KNOW, draw_bars, SoftCategory, TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE, width_of, wrap_text, write_title
 from .tables import check_classes, check_distributions, check_inferred, check_probabilities, how_to_read, is_list, is_missing, item_name, read_numbers, refuse_total
 from .losses import innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
 from .reader import BESIDE, SoftLabelReader, warn_of_annotators
-from .blocks import check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms, InferLoss, is_loader, labels_of, like_items, loss_of, make_loss, NameUnreadable, preceding, prediction_of, refuse_distributed, target_of, ungathered
+from .blocks import check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms, InferLoss, is_loader, labels_of, like_items, loss_of, make_loss, NameUnreadable, preceding, prediction_of, refuse_distributed, Target, target_of, ungathered
 
 # %% auto #0
-__all__ = ['SoftCategorize', 'SoftMultiCategorize', 'SoftCategoryBlock', 'SoftMultiCategoryBlock', 'class_weights',
+__all__ = ['SoftCategoryBlock', 'SoftMultiCategoryBlock', 'SoftCategorize', 'SoftMultiCategorize', 'class_weights',
            'preds_to_soft']
-
-# %% ../nbs/12_data.ipynb #3c50482d
-def label_names(
-    o,     # A label in any of the accepted forms
-) -> list: # Names, each as often as it is mentioned
-    "The class names that a label mentions; none for numbers"
-    if isinstance(o, SoftCategory): return o.vocab
-    if isinstance(o, np.ndarray) and o.dtype.kind in 'UO' or isinstance(o, pd.Categorical): o = o.tolist()
-    if hasattr(o, 'classes'): return o.classes
-    if isinstance(o, pd.Series): return list(o.index)
-    if isinstance(o, pd.DataFrame): return list(o.columns)
-    if isinstance(o, (Mapping, str)): return list(o) if isinstance(o, Mapping) else [o]
-    if is_list(o):
-        if any(is_list(x) for x in o): return [n for x in o if is_list(x) for n in x if isinstance(n, str)]
-        return [n for x in o for n in ([x] if isinstance(x, str) else x if isinstance(x, Mapping) else [])]
-    return [] if is_missing(o) or isinstance(o, (Tensor, np.ndarray, float, np.floating)) else [o]
-
-# %% ../nbs/12_data.ipynb #92d0fbb4
-class SoftCategorize(DisplayedTransform):
-    "Reversible transform of one label, in any of the accepted forms, to a distribution over `vocab`"
-    order, train_setup, kind, multi, tensor_type = 1, False, 'category', False, TensorSoftCategory
-    _column_order = None       # where our classes stand among the columns of a `ColReader`, if elsewhere
-    _column_type = None        # of the numbers in a table: integers are votes, but a row of it holds them as floats, or even as texts
-
-    def __init__(self,
-        vocab=None,                # Class names, in the order of the numbers; `None` to infer them from the training labels
-        sort: bool = True,         # Sort inferred class names? (A given vocab keeps its order.)
-        normalize: bool = False,   # Divide each label by its sum, whatever the sum?
-        ignore: bool = False,      # Are missing labels unlabelled rather than a fault?
-        loss_func: Callable | None = None, # What `DataLoaders` infer; soft cross-entropy by default
-    ):
-        self.sort, self.normalize, self.ignore = sort, normalize, ignore
-        loss = self._default_loss() if loss_func is None else make_loss(loss_func)
-        _check_item_loss(loss, self.multi)
-        self._loss = keep_probs(loss)
-        self.vocab, self._source = None, (None, None) # classes of the last reader row, and where ours stand among them
-        if vocab is not None: self._set_vocab(vocab)
-
-    def _default_loss(self): return SoftCrossEntropyLossFlat()
-
-    @property
-    def exclusive(self) -> bool: return not self.multi # one distribution over classes that exclude each other
-
-    @property
-    def loss_func(self): return deepcopy(self._loss) # what a `Learner` asks for: no two of them share it
-
-    def __call__(self, o, split_idx=None, **kwargs):
-        if not isinstance(o, L) or self._column_type is None: return self.encode(o)
-        values = list(o) if self._column_order is None else [o[i] for i in self._column_order.tolist()]
-        row = np.array([np.nan if is_missing(v) else v for v in values], dtype=object).astype(self._column_type)
-        return self.encode(dict(zip(self.vocab, row.tolist()))) # columns are named
-
-    def _check(self, row, name):
-        return check_distributions(row, name, normalize=self.normalize, ignore=self.ignore)
-
-# %% ../nbs/12_data.ipynb #94071551
-@patch
-def _set_vocab(self: SoftCategorize, vocab):
-    "Take `vocab` in its order, and see that the loss has a weight for each class"
-    is_series = hasattr(vocab, 'dtype') and isinstance(vocab.dtype, pd.CategoricalDtype)
-    self.vocab = CategoryMap(vocab if is_series or isinstance(vocab, CategoryMap) else check_classes(vocab, 'The vocab'), sort=False)
-    self.c = len(self.vocab)
-    if self.c == 0: raise SoftLabelError('The vocab is empty: give class names.')
-    if self.c == 1 and not self.multi:
-        raise SoftLabelError(f'One class, {self.vocab[0]!r}, leaves nothing to tell apart. For "how sure is it this class" use `SoftMultiCategoryBlock`; else name all classes in `vocab=`.')
-    check_loss_weights(self._loss, self.vocab)
-
-def _check_item_loss(loss, multi: bool):
-    "See that `loss` reads labels of items as the block means them"
-    name, axis = type(loss).__name__, getattr(loss, 'axis', -1)
-    if not multi and isinstance(loss, BaseLoss) and loss.flatten:
-        raise SoftLabelError(f'{name} flattens targets to one number an item, so a distribution cannot pass. Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
-    if isinstance(loss, LabelSmoothingCrossEntropy): raise SoftLabelError(f'{name} reads class indices alone. Use `SoftCrossEntropyLossFlat(label_smoothing=…)`.')
-    if getattr(loss, 'of_masks', False): raise SoftLabelError(f'{name} is a loss for masks: use `SoftMaskBlock`, or leave `loss_func=` out.')
-    try: reads = reads_of(loss)
-    except SoftLabelError: return # it is of neither kind, which whoever needs to know will say
-    if (reads == 'sigmoid') != multi:
-        means, other = ('one distribution', '`SoftCategoryBlock`') if multi else ('a probability of its own for each class', '`SoftMultiCategoryBlock`')
-        raise SoftLabelError(f'{name} reads {means}, which are the labels of {other}: use that, or leave `loss_func=` out.')
-    if isinstance(loss, SoftLoss) and axis not in (-1, 1): raise SoftLabelError(f'{name} has its classes along axis {axis}; those of items (N,C) are along the last: leave `axis` out.')
-
-# %% ../nbs/12_data.ipynb #2e371669
-@patch
-def encode(self: SoftCategorize,
-    o,                       # A label in any of the accepted forms
-    name: str | None = None, # How messages name the item
-) -> Tensor:                 # (K,) float32
-    "The tensor for label `o`; raise `SoftLabelError` if it cannot be one"
-    if self.vocab is None: raise SoftLabelError('There are no classes yet: give `vocab=`, or let a `DataBlock` infer them.')
-    if hasattr(o, 'classes') and isinstance(o, TensorSoftCategory): return self._from_reader(o, name)
-    named = lambda _: name or f'label {brief(o)}'
-    row = self._row(o, named(0))
-    return torch.from_numpy(self._check(row[None], named)[0]).as_subclass(self.tensor_type)
-
-@patch
-def _from_reader(self: SoftCategorize, o, name):
-    "A row that a reader has checked, in the order of our vocab"
-    is_multi = isinstance(o, TensorSoftMultiCategory)
-    if is_multi and not self.multi: raise SoftLabelError('The reader was built with `multi=True`, for `SoftMultiCategoryBlock`; this block needs one distribution over classes.')
-    if self.multi and not is_multi and o.divided: raise SoftLabelError('The reader divided votes by their sum, as for one distribution; the classes of this block are independent. Build it with `multi=True` and `n_votes=`, the number of annotators that were asked.')
-    if self.multi and not is_multi and not o.any(): o = torch.full_like(o, torch.nan) # nobody voted: unlabelled, not "none of them"
-    if self._source[0] is not o.classes: self._source = o.classes, self._order(o.classes)
-    order = self._source[1]
-    if order is not None: o = torch.as_subclass(o, Tensor)[order]
-    return torch.as_subclass(o, self.tensor_type) # fastai's `as_subclass` would hand on `classes`, too, and take three times as long
-
-@patch
-def _order(self: SoftCategorize, classes):
-    "Where each class of the vocab stands in `classes`; `None` where the orders agree"
-    if set(classes) != set(self.vocab):
-        raise UnknownNameError(f'The labels have the classes {list(classes)}, the vocab has {list(self.vocab)}. Give both the same classes; the order may differ.')
-    return None if list(classes) == list(self.vocab) else torch.tensor([list(classes).index(c) for c in self.vocab])
-
-# %% ../nbs/12_data.ipynb #300bd8f3
-@patch
-def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
-    "The numbers in label `o`, in vocab order, not checked yet"
-    if is_missing(o): return np.full(self.c, np.nan)
-    if isinstance(o, SoftCategory): o = dict(zip(o.vocab, o.probs.tolist())) # else it would pass for the name of its top class
-    if isinstance(o, pd.DataFrame): o = self._only_row(o, name)
-    if isinstance(o, pd.Series): o = self._series_to_dict(o, name)
-    if isinstance(o, (Tensor, np.ndarray)) and o.ndim == 2 and len(o) == 1: o = o[0] # the `.values` of one row
-    if isinstance(o, Tensor) and o.layout != torch.strided: raise SoftLabelError(f'{name} is a sparse tensor; expected numbers for all classes (`.to_dense()`).')
-    if isinstance(o, (Tensor, np.ndarray)) and o.ndim == 1 and len(o) and not isinstance(o.tolist()[0], str):
-        self._refuse_votes(o.tolist(), name)
-        return self._from_numbers(o.tolist(), name)
-    if hasattr(o, 'tolist'): o = o.tolist() # tensors, arrays, pandas' containers: a list, or the number of a 0-d one
-    if isinstance(o, Mapping): return self._from_names(o, name)
-    if is_list(o): return self._from_list(o, name)
-    if self._is_scalar(o): return self._from_numbers([o], name)
-    if not isinstance(o, Hashable): raise SoftLabelError(f'{name} is a {type(o).__name__}; expected the label of one item: a class name, votes, numbers, or a dict.')
-    return self._from_names({o: 1. if self.multi else 1}, name)
-
-@patch
-def _only_row(self: SoftCategorize, o: pd.DataFrame, name: str) -> dict:
-    "The one row of a table by column, each number of its column's type"
-    if len(o) != 1: raise SoftLabelError(f'{"A label" if name.startswith("label ") else name} is a DataFrame of {len(o)} rows; expected the label of one item, one row. Is the item in the table {"more than once" if len(o) else "at all"}? `SoftLabelReader` looks rows up by item, and checks that.')
-    return dict(zip(check_classes(o.columns, f'{name}: the columns'), (o[c].iloc[0] for c in o)))
-
-@patch
-def _series_to_dict(self: SoftCategorize, o: pd.Series, name: str) -> dict:
-    "A Series by class name; its index must be names"
-    check_classes(o.index, f'{name}: the index')
-    if isinstance(o.index, pd.RangeIndex) and not set(o.index) <= set(self.vocab):
-        raise SoftLabelError(f'{name}: the Series has no class names as its index. Set them as index, or give a list (`.tolist()`).')
-    counted = o.name in ('count', 'proportion') or o.index.name is not None # as `value_counts` and `crosstab` have it
-    if not counted and pd.api.types.is_integer_dtype(o.index): self._refuse_votes(o.tolist(), name)
-    return o.to_dict()
-
-@patch
-def _is_scalar(self: SoftCategorize, o) -> bool:
-    "Is `o` the probability of the only class?"
-    return self.multi and self.c == 1 and isinstance(o, Real) and o not in self.vocab.o2i
-
-@patch
-def _meant(self: SoftCategorize, c) -> str:
-    "What may be meant by a name that is not in the vocab"
-    if isinstance(c, float) and not c.is_integer(): return f' If it is a share, say of which class: `{{{repr_of(self.vocab[0])}: {c}}}`, and of all others.'
-    return how_to_read(c, {v for v in self.vocab if isinstance(v, str)}) or nearest(c, self.vocab)
-
-@patch
-def _from_names(self: SoftCategorize, counts: Mapping, name: str):
-    "Numbers by class name; classes that are not mentioned get 0"
-    row = [0]*self.c
-    for c, v in counts.items():
-        if c not in self.vocab.o2i: raise UnknownNameError(f'{name}: the class {brief(c)} is not in the vocab {brief(list(self.vocab))}.{self._meant(c)} Correct the label, or add the class to `vocab=` (classes are inferred from the training set alone).')
-        row[self.vocab.o2i[c]] = v
-    return self._from_numbers(row, name)
-
-# %% ../nbs/12_data.ipynb #4ab0d7ba
-@patch
-def _from_numbers(self: SoftCategorize, values: list, name: str):
-    "K numbers in vocab order: integers stay integers, gaps become NaN"
-    if len(values) != self.c: raise SoftLabelError(f'{name}: {len(values)} values for {self.c} classes {brief(list(self.vocab))}. Give one number for each class, in vocab order.')
-    values = [v.item() if isinstance(v, (Tensor, np.generic)) and np.ndim(v) == 0 else v for v in values]
-    bad = next(((c, v) for c, v in zip(self.vocab, values) if not (isinstance(v, Real) or is_missing(v))), None)
-    if bad: raise SoftLabelError(f'{name}: {brief(bad[1])}, for the class {repr_of(bad[0])}, is not a number.{how_to_read(bad[1])} Give one number for each class, in vocab order, or a dict of class and number.')
-    if large := [v for v in values if isinstance(v, int) and abs(v) >= 2**63]: raise SoftLabelError(f'{name}: {large[0]} does not fit into 64 bits. Give fewer votes, or shares.')
-    whole = all(isinstance(v, int) for v in values) and not (self.multi and all(isinstance(v, bool) for v in values)) # True is presence, not a count
-    return np.array([np.nan if is_missing(v) else v for v in values], dtype=np.int64 if whole else np.float64)
-
-@patch
-def _from_list(self: SoftCategorize, o, name: str):
-    "A list of numbers, or of names"
-    if (d := next((x for x in o if isinstance(x, Mapping)), None)) is not None: raise SoftLabelError(f'{name} holds {brief(d)}, one of {len(o)} in a list. Expected the dict itself: of one, `[0]`; of several annotators, their mean.')
-    texts = [isinstance(x, str) for x in o]
-    if any(texts) and not all(texts):
-        odd = next(x for x, t in zip(o, texts) if t != texts[0])
-        raise SoftLabelError(f'{name}: {brief(odd)} stands among {"names" if texts[0] else "numbers"}. Give names only (votes), numbers only, or a dict of class and number.')
-    if all(texts): return self._from_name_list(o, name)
-    self._refuse_votes(list(o), name)
-    return self._from_numbers(list(o), name)
-
-@patch
-def _refuse_votes(self: SoftCategorize, values: list, name: str):
-    "Refuse integers that may be votes for classes, where integers name the classes"
-    if not values or not all(isinstance(x, (int, np.integer)) and not isinstance(x, bool) and x in self.vocab.o2i for x in values): return
-    raise SoftLabelError(f'{name}: are these integers values in vocab order, or votes for classes named {brief(list(self.vocab))}? Give a `Counter` of votes, or a dict of class and value.')
-
-@patch
-def _from_name_list(self: SoftCategorize, names, name: str):
-    "Votes: how often each class is named"
-    if len(names) == 0 and not self.ignore: raise SoftLabelError(f'{name}: an empty list of votes. Remove the item, or say `ignore=True` to treat it as unlabelled.')
-    return self._from_names(Counter(names), name)
-
-# %% ../nbs/12_data.ipynb #c5029f89
-class SoftMultiCategorize(SoftCategorize):
-    "Reversible transform of one label, in any of the accepted forms, to a probability for each class of `vocab`"
-    multi, tensor_type = True, TensorSoftMultiCategory
-
-    def __init__(self,
-        vocab=None,                # Class names, in the order of the numbers; `None` to infer them from the training labels
-        sort: bool = True,         # Sort inferred class names? (A given vocab keeps its order.)
-        ignore: bool = False,      # Are None and NaN unlabelled rather than a fault?
-        loss_func: Callable | None = None, # What `DataLoaders` infer; BCE with logits by default
-        thresh: float = 0.5,       # Probability above which the default loss says that a class is present
-        n_votes: int | None = None, # If labels are counts: of how many annotators
-    ):
-        if loss_func is not None and thresh != .5: raise SoftLabelError(f'thresh={thresh} and a loss of its own: give the threshold to the loss.')
-        if n_votes is not None: check_number(n_votes, 'n_votes', 'a number of annotators above 0', lambda n: 0 < n < float('inf'))
-        self.thresh, self.n_votes = thresh, n_votes
-        super().__init__(vocab, sort=sort, ignore=ignore, loss_func=loss_func)
-
-    def _default_loss(self): return SoftBCEWithLogitsLossFlat(thresh=self.thresh)
-    def _check(self, row, name): return check_probabilities(row, name, n_votes=self.n_votes if np.issubdtype(row.dtype, np.integer) else None, ignore=self.ignore)
-
-    def _from_list(self, o, name):
-        "Sets of names, one for each annotator, are averaged"
-        if not any(is_list(x) for x in o): return super()._from_list(o, name)
-        odd = [x for x in o if not is_list(x)]
-        if odd: raise SoftLabelError(f'{name}: {brief(odd[0])} stands among lists. Give a list of names for each annotator, an empty one for "none of them".')
-        return np.mean([self._from_name_list(x, name) for x in o], axis=0)
-
-    def _from_name_list(self, names, name):
-        "The set of classes that is present"
-        twice = [c for c, n in Counter(names).items() if n > 1]
-        if twice: raise SoftLabelError(f'{name}: {twice[0]!r} stands twice in a set of classes that are present. For votes of several annotators give a list for each, or use `SoftCategoryBlock`.')
-        return self._from_names({c: 1. for c in names}, name)
-
-# %% ../nbs/12_data.ipynb #d564d20e
-def _refuse_flags(names: list):
-    "Refuse yes and no as the names of independent classes, of which they are the values"
-    if {str(n).strip().lower() for n in names} <= {'0', '1', 'true', 'false', 'yes', 'no', 'y', 'n'}: raise SoftLabelError(f'The classes would be {brief(names)}, which are a yes and a no rather than classes. A single yes or no is the probability of one class: name it, `SoftMultiCategoryBlock([\'lesion\'])`. Flags for several classes are numbers, in the order of `vocab=`.')
-
-# %% ../nbs/12_data.ipynb #87919978
-@patch
-def setup(self: SoftCategorize, items=None, train_setup=False):
-    "Infer the vocab if need be, and check the labels that can be seen; no error is swallowed here, unlike in `setups`"
-    if hasattr(items, 'procs'): raise SoftLabelError('`TabularPandas` hands over its whole table, raw, and would train on numbers that nobody checked. Soft labels of tables go through a `DataBlock` with a `SoftLabelReader` or a `ColReader`.')
-    tfms = list(getattr(getattr(items, 'tfms', None), 'fs', []))
-    check_positions(tfms, getattr(items, 'items', None))
-    reader, cols = preceding(tfms, SoftLabelReader), preceding(tfms, ColReader)
-    if reader is not None:
-        if self.vocab is None: self._set_vocab(reader.classes)
-        if tfms[0] is reader: reader.check_items(items.items)
-    elif cols is not None and len(tfms) == 1 and len(cols.cols) > 1 and hasattr(items.items, 'iloc'): self._setup_columns(items.items, list(cols.cols))
-    elif self.vocab is None: self._scan(items)
-
-@patch
-def _setup_columns(self: SoftCategorize, df: pd.DataFrame, cols: list):
-    "Check all rows of `df`, whose columns name the classes"
-    names = [df.columns[c] if isinstance(c, int) and c not in df.columns else c for c in cols]
-    if beside := BESIDE.intersection(names): raise SoftLabelError(f'`ColReader` takes the columns {repr_of(sorted(beside))}, which `votes_to_soft` puts beside the classes. Leave them out, or use `SoftLabelReader`.')
-    warn_of_annotators(names)
-    if self.vocab is None: self._set_vocab(names)
-    if len(names) != self.c: raise SoftLabelError(f'{len(names)} columns {repr_of(names)} for {self.c} classes {brief(list(self.vocab))}: give a column for each class.')
-    if set(names) != set(self.vocab): raise SoftLabelError(f'The columns {brief(names)} are not named as the classes {brief(list(self.vocab))}, so which is which would be a guess. Rename them (`df.rename(columns=…)`), or leave `vocab=` out. Columns of annotators rather than classes are made into labels by `votes_to_soft(…, annotators=[…])`.')
-    def name(i): return item_name(df, i)
-    rows = read_numbers(df, names, name)
-    self._check(rows, name)
-    self._column_type = rows.dtype.type
-    self._column_order = self._order(names)
-
-@patch
-def _scan(self: SoftCategorize, items):
-    "Infer the vocab from the training labels, then check all labels"
-    if not items: raise SoftLabelError('Cannot infer the classes without items: give `vocab=`.')
-    subsets = [items.subset(i) for i in range(items.n_subsets)] if hasattr(items, 'subset') else [items]
-    labels = [[s[i] for i in range(len(s))] for s in subsets]
-    names = list(dict.fromkeys(n for o in labels[0] for n in label_names(o)))
-    if not names: raise SoftLabelError(f'Cannot infer the classes from labels without names, like {brief(labels[0][0]) if labels[0] else "none at all"}: give `vocab=`, in the order of the numbers.')
-    _refuse_row_numbers(labels[0], names)
-    if self.multi: _refuse_flags(names)
-    if beside := BESIDE.intersection(names): raise SoftLabelError(f'The labels name {repr_of(sorted(beside))}, which `votes_to_soft` puts beside the classes. Leave them out of the label: `row[soft.attrs["classes"]]`, or use `SoftLabelReader`.')
-    check_inferred(names, lambda n: next(item_name(getattr(subsets[0], 'items', subsets[0]), i) for i, o in enumerate(labels[0]) if n in label_names(o)))
-    try: self._set_vocab(sorted(names) if self.sort else names)
-    except TypeError as e: raise SoftLabelError(f'The class names {brief(names)} cannot be sorted ({e}): give `vocab=`, or `sort=False`.') from e
-    for s, subset_labels in zip(subsets, labels):
-        for i, o in enumerate(subset_labels): self.encode(o, item_name(getattr(s, 'items', s), i))
-    named = [o for o in labels[0] if isinstance(o, (pd.Series, Mapping))]
-    if named: refuse_total(np.stack([self._row(o, 'label') for o in named]), self.vocab)
-
-# %% ../nbs/12_data.ipynb #dca9142e
-def _refuse_row_numbers(labels: list, names: list):
-    "Refuse Series of one number each that were cut out of a column, where the index is no class but the row's number"
-    if len(labels) < 2 or len(names) < len(labels): return
-    if all(isinstance(o, pd.Series) and len(o) == 1 and pd.api.types.is_integer_dtype(o.index) for o in labels):
-        raise SoftLabelError(f'Each of the labels, like {brief(labels[0])}, is one number under an index of its own, which would be its class: {brief(names)}. It is a column\'s piece, and its index the number of a row. Give the row, `df[df.f == f][cols].iloc[0]`, or the value alone, `.item()`.')
-
-# %% ../nbs/12_data.ipynb #c749f171
-@patch
-def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
-    "The display type for a target (K,), or for a decoded prediction"
-    probs, kw = getattr(o, 'probs', None), dict(vocab=self.vocab, multi=self.multi)
-    if o.dtype == torch.bool or o.ndim == 0: # decided; where nobody kept the probabilities, none are invented
-        return SoftCategory(torch.full((self.c,), torch.nan) if probs is None else probs, label=self._decided(o), **kw)
-    if not self.multi and o.is_floating_point() and o.sum() > TOLERANCE and abs(float(o.sum()) - 1) > 1e-2: raise SoftLabelError(f'{brief([round(v, 4) for v in o.tolist()])} is no distribution over the classes {brief(list(self.vocab))}. Logits? A loss without `activation` that is given to the `Learner` makes fastai return them: give it to the block.')
-    thresh = getattr(innermost(self._loss), 'thresh', .5)
-    return SoftCategory(o, label=L(c for c, p in zip(self.vocab, o) if p > thresh) if thresh != .5 and self.multi and not o.isnan().all() else None, **kw)
-
-@patch
-def _decided(self: SoftCategorize, o):
-    "The class, or the classes, that a decoded prediction names"
-    unsure = getattr(o, 'unsure', None)
-    if unsure is not None and bool(unsure): return DONT_KNOW
-    if o.dtype == torch.bool: return L(c for c, present in zip(self.vocab, o) if present)
-    return self.vocab[int(o)] if 0 <= o < self.c else DONT_KNOW
-
-# %% ../nbs/12_data.ipynb #9abd9c31
-def _soft_block(tfm: SoftCategorize) -> TransformBlock:
-    block = TransformBlock(batch_tfms=[InferLoss, NameUnreadable])
-    block.type_tfms = FreshTransforms([tfm])
-    return block
 
 # %% ../nbs/12_data.ipynb #c9a2e5b7
 def SoftCategoryBlock(
@@ -370,6 +49,14 @@ def SoftCategoryBlock(
     "`TransformBlock` for targets that are one distribution over classes: votes, probabilities, or hard labels"
     return _soft_block(SoftCategorize(vocab, sort=sort, normalize=normalize, ignore=ignore, loss_func=loss_func))
 
+# %% ../nbs/12_data.ipynb #9abd9c31
+def _soft_block(tfm: SoftCategorize) -> TransformBlock:
+    "A block of one transform, whose copy each set of data gets"
+    block = TransformBlock(batch_tfms=[InferLoss, NameUnreadable])
+    block.type_tfms = FreshTransforms([tfm])
+    return block
+
+# %% ../nbs/12_data.ipynb #98db15b1
 def SoftMultiCategoryBlock(
     vocab=None,                        # Class names, in the order of the numbers in labels; `None` to infer them
     sort: bool = True,                 # Sort inferred class names? (A given vocab keeps its order.)
@@ -381,34 +68,729 @@ def SoftMultiCategoryBlock(
     "`TransformBlock` for targets with a probability of its own for each class"
     return _soft_block(SoftMultiCategorize(vocab, sort=sort, ignore=ignore, loss_func=loss_func, thresh=thresh, n_votes=n_votes))
 
+# %% ../nbs/12_data.ipynb #d22a141d
+def check_item_loss(
+    loss,        # Given to a block
+    multi: bool, # Are the block's classes independent?
+):
+    "Refuse a loss that cannot read the block's labels of items, or reads them in another way"
+    name = type(loss).__name__
+    if not multi and isinstance(loss, BaseLoss) and loss.flatten:
+        refuse(f'{name} flattens targets to one number an item, so a distribution cannot pass',
+               'Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
+    if isinstance(loss, LabelSmoothingCrossEntropy):
+        refuse(f'{name} reads class indices alone', 'Use `SoftCrossEntropyLossFlat(label_smoothing=…)`.')
+    if getattr(loss, 'of_masks', False):
+        refuse(f'{name} is a loss for masks: use `SoftMaskBlock`, or leave `loss_func=` out.')
+    try: reads = reads_of(loss)
+    except SoftLabelError: return # it is of neither kind; what needs to know raises later
+    check_reads(name, reads, multi)
+    axis = getattr(loss, 'axis', -1)
+    if isinstance(loss, SoftLoss) and axis not in (-1, 1):
+        refuse(f'{name} has its classes along axis {axis}; those of items (N,C) are along the last: leave `axis` out.')
+
+# %% ../nbs/12_data.ipynb #be5fbc88
+def check_reads(name: str, reads: str, multi: bool):
+    "Refuse a loss of the other block"
+    if (reads == 'sigmoid') == multi: return
+    if multi: means, block = 'one distribution', '`SoftCategoryBlock`'
+    else: means, block = 'a probability of its own for each class', '`SoftMultiCategoryBlock`'
+    refuse(f'{name} reads {means}, which are the labels of {block}: use that, or leave `loss_func=` out.')
+
+# %% ../nbs/12_data.ipynb #92d0fbb4
+class SoftCategorize(DisplayedTransform):
+    "Reversible transform of one label, in any of the accepted forms, to a distribution over `vocab`"
+    order = 1
+    train_setup = False
+    kind = 'category'
+    multi = False
+    tensor_type = TensorSoftCategory
+    _column_order = None # where our classes stand among the columns of a `ColReader`, if elsewhere
+    _column_type = None  # of the numbers in a table: integers are votes, but a row holds them as floats or texts
+
+    def __init__(self,
+        vocab=None,                # Class names, in the order of the numbers; `None` to infer them from the training labels
+        sort: bool = True,         # Sort inferred class names? (A given vocab keeps its order.)
+        normalize: bool = False,   # Divide each label by its sum, whatever the sum?
+        ignore: bool = False,      # Are missing labels unlabelled rather than a fault?
+        loss_func: Callable | None = None, # What `DataLoaders` infer; soft cross-entropy by default
+    ):
+        self.sort, self.normalize, self.ignore = sort, normalize, ignore
+        loss = self._default_loss() if loss_func is None else make_loss(loss_func)
+        check_item_loss(loss, self.multi)
+        self._loss = keep_probs(loss)
+        self.vocab = None
+        self._source = (None, None) # classes of the last reader row, and where ours stand among them
+        if vocab is not None: self._set_vocab(vocab)
+
+# %% ../nbs/12_data.ipynb #fd13122d
+@patch
+def _default_loss(self: SoftCategorize): return SoftCrossEntropyLossFlat()
+
+@patch(as_prop=True)
+def exclusive(self: SoftCategorize) -> bool:
+    "Do the classes exclude each other, so that a label is one distribution over them?"
+    return not self.multi
+
+@patch(as_prop=True)
+def loss_func(self: SoftCategorize):
+    "What a `Learner` asks for: a copy, so that no two of them share it"
+    return deepcopy(self._loss)
+
+# %% ../nbs/12_data.ipynb #94071551
+@patch
+def _set_vocab(self: SoftCategorize, vocab):
+    "Take `vocab` in its order"
+    has_categories = isinstance(getattr(vocab, 'dtype', None), pd.CategoricalDtype)
+    is_checked = has_categories or isinstance(vocab, CategoryMap)
+    if not is_checked: vocab = check_classes(vocab, 'The vocab')
+    self.vocab = CategoryMap(vocab, sort=False)
+    self.c = len(self.vocab)
+    self._check_vocab()
+
+# %% ../nbs/12_data.ipynb #ca82cf91
+@patch
+def _check_vocab(self: SoftCategorize):
+    "Refuse a vocab with too few classes, and a loss without a weight for each"
+    if self.c == 0: refuse('The vocab is empty: give class names.')
+    if self.c == 1 and not self.multi:
+        refuse(f'One class, {self.vocab[0]!r}, leaves nothing to tell apart',
+               'For "how sure is it this class" use `SoftMultiCategoryBlock`; else name all classes in `vocab=`.')
+    check_loss_weights(self._loss, self.vocab)
+
+# %% ../nbs/12_data.ipynb #4ab0d7ba
+@patch
+def _from_numbers(self: SoftCategorize, values: list, name: str) -> np.ndarray:
+    "K numbers in vocab order: integers stay integers, gaps become NaN"
+    values = list(map(_as_python, values))
+    self._check_numbers(values, name)
+    are_flags = self.multi and all(isinstance(v, bool) for v in values) # True is presence, not a count
+    whole = all(isinstance(v, int) for v in values) and not are_flags
+    return np.array([np.nan if is_missing(v) else v for v in values], dtype=np.int64 if whole else np.float64)
+
+# %% ../nbs/12_data.ipynb #fdd0b2c2
+def _as_python(v):
+    "A number of NumPy or torch as Python's"
+    return v.item() if isinstance(v, (Tensor, np.generic)) and np.ndim(v) == 0 else v
+
+# %% ../nbs/12_data.ipynb #2133e45e
+@patch
+def _check_numbers(self: SoftCategorize, values: list, name: str):
+    "Refuse values that are not K numbers"
+    if len(values) != self.c:
+        refuse(f'{name}: {len(values)} values for {self.c} classes {brief(list(self.vocab))}',
+               'Give one number for each class, in vocab order.')
+    for c, v in zip(self.vocab, values):
+        if isinstance(v, Real) or is_missing(v): continue
+        refuse(f'{name}: {brief(v)}, for the class {repr_of(c)}, is not a number.{how_to_read(v)} '
+               'Give one number for each class, in vocab order, or a dict of class and number.')
+    large = [v for v in values if isinstance(v, int) and abs(v) >= 2**63]
+    if large: refuse(f'{name}: {large[0]} does not fit into 64 bits', 'Give fewer votes, or shares.')
+
+# %% ../nbs/12_data.ipynb #ab344989
+@patch
+def _from_names(self: SoftCategorize, counts: Mapping, name: str) -> np.ndarray:
+    "Numbers by class name; classes that are not mentioned get 0"
+    row = [0]*self.c
+    for c, v in counts.items():
+        self._check_known(c, name)
+        row[self.vocab.o2i[c]] = v
+    return self._from_numbers(row, name)
+
+# %% ../nbs/12_data.ipynb #4be89ca8
+@patch
+def _check_known(self: SoftCategorize, c, name: str):
+    "Refuse a class that is not in the vocab"
+    if c in self.vocab.o2i: return
+    refuse(f'{name}: the class {brief(c)} is not in the vocab {brief(list(self.vocab))}.{self._say_meant(c)} '
+           'Correct the label, or add the class to `vocab=` (classes are inferred from the training set alone).',
+           error=UnknownNameError)
+
+# %% ../nbs/12_data.ipynb #489eb627
+@patch
+def _say_meant(self: SoftCategorize, c) -> str:
+    "The end of a message: what may be meant by a name that is not in the vocab"
+    if isinstance(c, float) and not c.is_integer():
+        return f' If it is a share, say of which class: `{{{repr_of(self.vocab[0])}: {c}}}`, and of all others.'
+    return how_to_read(c, {v for v in self.vocab if isinstance(v, str)}) or nearest(c, self.vocab)
+
+# %% ../nbs/12_data.ipynb #ceb0b513
+@singledispatch
+def read_label(
+    o,                   # A label in any of the accepted forms
+    tfm: SoftCategorize, # Whose vocab gives the order
+    name: str,           # How messages name the item
+) -> np.ndarray: # (K,), not checked yet
+    "The numbers in a label; one of a type without a reader of its own is the name of a class, or a container with `tolist`"
+    plain = o.tolist() if hasattr(o, 'tolist') else o
+    if type(plain) is not type(o): return read_label(plain, tfm, name)
+    if tfm._is_probability(o): return tfm._from_numbers([o], name)
+    check_name(o, name)
+    return tfm._from_names({o: 1. if tfm.multi else 1}, name)
+
+# %% ../nbs/12_data.ipynb #c4f67192
+def check_name(o, name: str):
+    "Refuse what cannot name a class"
+    if isinstance(o, Hashable): return
+    refuse(f'{name} is a {type(o).__name__}; expected the label of one item: a class name, votes, numbers, or a dict.')
+
+@patch
+def _is_probability(self: SoftCategorize, o) -> bool:
+    "Is `o` the probability of the only class?"
+    return self.multi and self.c == 1 and isinstance(o, Real) and o not in self.vocab.o2i
+
+# %% ../nbs/12_data.ipynb #aa56f9b4
+@read_label.register(Mapping)
+def _read_mapping(o, tfm, name): return tfm._from_names(o, name)
+
+@read_label.register(SoftCategory)
+def _read_prediction(o, tfm, name):
+    "The probabilities of a prediction"
+    return tfm._from_names(dict(zip(o.vocab, o.probs.tolist())), name)
+
+# %% ../nbs/12_data.ipynb #0a648fa6
+def check_list(o, name: str):
+    "Refuse dicts in a list, and names among numbers"
+    dicts = [x for x in o if isinstance(x, Mapping)]
+    if dicts:
+        refuse(f'{name} holds {brief(dicts[0])}, one of {len(o)} in a list',
+               'Expected the dict itself: of one, `[0]`; of several annotators, their mean.')
+    is_text = [isinstance(x, str) for x in o]
+    if all(is_text) or not any(is_text): return
+    stray = list(o)[is_text.index(not is_text[0])]
+    refuse(f'{name}: {brief(stray)} stands among {"names" if is_text[0] else "numbers"}',
+           'Give names only (votes), numbers only, or a dict of class and number.')
+
+# %% ../nbs/12_data.ipynb #0970aa12
+@patch
+def _check_no_votes(self: SoftCategorize, values: list, name: str):
+    "Refuse integers that may be votes, where integers name the classes"
+    if not values or not all(map(self._is_number_of_class, values)): return
+    refuse(f'{name}: are these integers values in vocab order, or votes for classes named '
+           f'{brief(list(self.vocab))}? Give a `Counter` of votes, or a dict of class and value.')
+
+# %% ../nbs/12_data.ipynb #3d030021
+@patch
+def _is_number_of_class(self: SoftCategorize, x) -> bool:
+    "Is `x` an integer that names a class?"
+    is_integer = isinstance(x, (int, np.integer)) and not isinstance(x, bool)
+    return is_integer and x in self.vocab.o2i
+
+# %% ../nbs/12_data.ipynb #86da10bc
+@read_label.register(list)
+@read_label.register(tuple)
+@read_label.register(L)
+@read_label.register(set)
+@read_label.register(frozenset)
+def _read_list(o, tfm, name): return tfm._from_list(o, name)
+
+# %% ../nbs/12_data.ipynb #78300feb
+@patch
+def _from_list(self: SoftCategorize, o, name: str) -> np.ndarray:
+    "A list of names, or of numbers"
+    check_list(o, name)
+    if all(isinstance(x, str) for x in o): return self._from_name_list(o, name)
+    return self._from_number_list(list(o), name)
+
+# %% ../nbs/12_data.ipynb #515cdf16
+@patch
+def _from_name_list(self: SoftCategorize, names, name: str) -> np.ndarray:
+    "Votes: how often each class is named"
+    if len(names) == 0 and not self.ignore:
+        refuse(f'{name}: an empty list of votes', 'Remove the item, or say `ignore=True` to treat it as unlabelled.')
+    return self._from_names(Counter(names), name)
+
+# %% ../nbs/12_data.ipynb #ff988bad
+@patch
+def _from_number_list(self: SoftCategorize, values: list, name: str) -> np.ndarray:
+    "Numbers in vocab order, if they cannot be votes"
+    self._check_no_votes(values, name)
+    return self._from_numbers(values, name)
+
+# %% ../nbs/12_data.ipynb #866ac752
+@read_label.register(Tensor)
+@read_label.register(np.ndarray)
+def _read_array(o, tfm, name):
+    "Numbers in vocab order, or names"
+    check_dense(o, name)
+    if o.ndim == 2 and len(o) == 1: o = o[0] # the `.values` of one row
+    values = o.tolist()
+    is_row = o.ndim == 1 and len(o) > 0 and not isinstance(values[0], str)
+    return tfm._from_number_list(values, name) if is_row else read_label(values, tfm, name)
+
+# %% ../nbs/12_data.ipynb #7bdffe98
+def check_dense(o, name: str):
+    "Refuse a sparse tensor"
+    if getattr(o, 'layout', torch.strided) == torch.strided: return
+    refuse(f'{name} is a sparse tensor; expected numbers for all classes (`.to_dense()`).')
+
+# %% ../nbs/12_data.ipynb #ece01ecc
+@read_label.register(pd.Series)
+def _read_series(o, tfm, name):
+    "The values of a Series by class name"
+    check_index(o, tfm, name)
+    return tfm._from_names(o.to_dict(), name)
+
+# %% ../nbs/12_data.ipynb #cd0c7043
+def check_index(o: pd.Series, tfm: SoftCategorize, name: str):
+    "Refuse a Series whose index does not name classes"
+    check_classes(o.index, f'{name}: the index')
+    if isinstance(o.index, pd.RangeIndex) and not set(o.index) <= set(tfm.vocab):
+        refuse(f'{name}: the Series has no class names as its index', 'Set them as index, or give a list (`.tolist()`).')
+    is_counted = o.name in ('count', 'proportion') or o.index.name is not None # as `value_counts` and `crosstab` have it
+    if pd.api.types.is_integer_dtype(o.index) and not is_counted: tfm._check_no_votes(o.tolist(), name)
+
+# %% ../nbs/12_data.ipynb #8e748a82
+@read_label.register(pd.DataFrame)
+def _read_table(o, tfm, name):
+    "The one row of a table by column"
+    check_one_row(o, name)
+    classes = check_classes(o.columns, f'{name}: the columns')
+    return tfm._from_names(dict(zip(classes, (o[c].iloc[0] for c in o))), name)
+
+# %% ../nbs/12_data.ipynb #b768ba71
+def check_one_row(o: pd.DataFrame, name: str):
+    "Refuse a table of no row, or of several"
+    if len(o) == 1: return
+    what = 'A label' if name.startswith('label ') else name
+    found = 'more than once' if len(o) else 'at all'
+    refuse(f'{what} is a DataFrame of {len(o)} rows; expected the label of one item, one row',
+           f'Is the item in the table {found}? `SoftLabelReader` looks rows up by item, and checks that.')
+
+# %% ../nbs/12_data.ipynb #2e371669
+@patch
+def encode(self: SoftCategorize,
+    o,                       # A label in any of the accepted forms
+    name: str | None = None, # How messages name the item
+) -> Tensor:                 # (K,) float32
+    "The tensor for label `o`; raise `SoftLabelError` if it cannot be one"
+    if self.vocab is None: refuse('There are no classes yet: give `vocab=`, or let a `DataBlock` infer them.')
+    if hasattr(o, 'classes') and isinstance(o, TensorSoftCategory): return self._from_reader(o)
+    name = name or f'label {brief(o)}'
+    rows = self._check(self._row(o, name)[None], lambda _: name)
+    return torch.from_numpy(rows[0]).as_subclass(self.tensor_type)
+
+# %% ../nbs/12_data.ipynb #2cba67d6
+@patch
+def _check(self: SoftCategorize, rows: np.ndarray, name: Callable[[int], str]) -> np.ndarray:
+    "The rows (N,K) as distributions"
+    return check_distributions(rows, name, normalize=self.normalize, ignore=self.ignore)
+
+@patch
+def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
+    "The numbers in label `o`, in vocab order, not checked yet"
+    return np.full(self.c, np.nan) if is_missing(o) else read_label(o, self, name)
+
+# %% ../nbs/12_data.ipynb #f6904e14
+@patch
+def _from_reader(self: SoftCategorize, o: TensorSoftCategory):
+    "A row that a reader has checked, in the order of our vocab"
+    is_multi = isinstance(o, TensorSoftMultiCategory)
+    self._check_reader(o, is_multi)
+    if self.multi and not is_multi and not o.any():
+        o = torch.full_like(o, torch.nan) # nobody voted: unlabelled, not "none of them"
+    if self._source[0] is not o.classes: self._source = o.classes, self._order(o.classes)
+    order = self._source[1]
+    if order is not None: o = torch.as_subclass(o, Tensor)[order]
+    return torch.as_subclass(o, self.tensor_type) # fastai's `as_subclass` would hand on `classes`, and take three times as long
+
+# %% ../nbs/12_data.ipynb #c9649922
+@patch
+def _order(self: SoftCategorize, classes):
+    "Where each class of the vocab stands in `classes`; `None` where the orders agree"
+    classes = list(classes)
+    if set(classes) != set(self.vocab):
+        refuse(f'The labels have the classes {classes}, the vocab has {list(self.vocab)}',
+               'Give both the same classes; the order may differ.', UnknownNameError)
+    if classes == list(self.vocab): return None
+    return torch.tensor([classes.index(c) for c in self.vocab])
+
+# %% ../nbs/12_data.ipynb #165a0a6d
+@patch
+def _check_reader(self: SoftCategorize, o: TensorSoftCategory, is_multi: bool):
+    "Refuse rows of a reader that was built for the other block"
+    if is_multi and not self.multi:
+        refuse('The reader was built with `multi=True`, for `SoftMultiCategoryBlock`; '
+               'this block needs one distribution over classes.')
+    if self.multi and not is_multi and o.divided:
+        refuse('The reader divided votes by their sum, as for one distribution; the classes of this block are independent',
+               'Build it with `multi=True` and `n_votes=`, the number of annotators that were asked.')
+
+# %% ../nbs/12_data.ipynb #c5029f89
+class SoftMultiCategorize(SoftCategorize):
+    "Reversible transform of one label, in any of the accepted forms, to a probability for each class of `vocab`"
+    multi = True
+    tensor_type = TensorSoftMultiCategory
+
+    def __init__(self,
+        vocab=None,                # Class names, in the order of the numbers; `None` to infer them from the training labels
+        sort: bool = True,         # Sort inferred class names? (A given vocab keeps its order.)
+        ignore: bool = False,      # Are None and NaN unlabelled rather than a fault?
+        loss_func: Callable | None = None, # What `DataLoaders` infer; BCE with logits by default
+        thresh: float = 0.5,       # Probability above which the default loss says that a class is present
+        n_votes: int | None = None, # If labels are counts: of how many annotators
+    ):
+        if loss_func is not None and thresh != .5:
+            refuse(f'thresh={thresh} and a loss of its own: give the threshold to the loss.')
+        if n_votes is not None: in_range(n_votes, 'n_votes', 'a number of annotators above 0', above=0)
+        self.thresh, self.n_votes = thresh, n_votes
+        super().__init__(vocab, sort=sort, ignore=ignore, loss_func=loss_func)
+
+    def _default_loss(self): return SoftBCEWithLogitsLossFlat(thresh=self.thresh)
+
+    def _check(self, rows, name):
+        "The rows (N,K) as probabilities; integers are counts"
+        n_votes = self.n_votes if np.issubdtype(rows.dtype, np.integer) else None
+        return check_probabilities(rows, name, n_votes=n_votes, ignore=self.ignore)
+
+    def _from_list(self, o, name):
+        "Sets of names, one for each annotator, are averaged"
+        if not any(map(is_list, o)): return super()._from_list(o, name)
+        check_sets(o, name)
+        return np.mean([self._from_name_list(x, name) for x in o], axis=0)
+
+    def _from_name_list(self, names, name):
+        "The set of classes that are present"
+        check_set(names, name)
+        return self._from_names({c: 1. for c in names}, name)
+
+# %% ../nbs/12_data.ipynb #a9e6e53c
+def check_sets(o, name: str):
+    "Refuse what is no list among the lists of several annotators"
+    stray = [x for x in o if not is_list(x)]
+    if stray:
+        refuse(f'{name}: {brief(stray[0])} stands among lists',
+               'Give a list of names for each annotator, an empty one for "none of them".')
+
+# %% ../nbs/12_data.ipynb #8318bb31
+def check_set(names, name: str):
+    "Refuse a class that is named twice as present"
+    twice = [c for c, n in Counter(names).items() if n > 1]
+    if twice:
+        refuse(f'{name}: {twice[0]!r} stands twice in a set of classes that are present',
+               'For votes of several annotators give a list for each, or use `SoftCategoryBlock`.')
+
+# %% ../nbs/12_data.ipynb #3c50482d
+@singledispatch
+def label_names(
+    o,     # A label in any of the accepted forms
+) -> list: # Names, each as often as it is mentioned
+    "The class names that a label mentions; none for numbers"
+    if hasattr(o, 'classes'): return o.classes
+    return [] if is_missing(o) else [o]
+
+@label_names.register(float)
+@label_names.register(np.floating)
+def _names_of_number(o): return []
+
+# %% ../nbs/12_data.ipynb #45e9fc9c
+@label_names.register(SoftCategory)
+def _names_of_prediction(o): return o.vocab
+
+@label_names.register(Mapping)
+def _names_of_mapping(o): return list(o)
+
+@label_names.register(pd.Series)
+def _names_of_series(o): return list(o.index)
+
+@label_names.register(pd.DataFrame)
+def _names_of_table(o): return list(o.columns)
+
+# %% ../nbs/12_data.ipynb #bcaf0a2a
+@label_names.register(pd.Categorical)
+def _names_of_categorical(o): return label_names(o.tolist())
+
+@label_names.register(Tensor)
+@label_names.register(np.ndarray)
+def _names_of_array(o):
+    "The classes of a reader's row, or the names in an array of texts"
+    if hasattr(o, 'classes'): return o.classes
+    has_texts = isinstance(o, np.ndarray) and o.dtype.kind in 'UO'
+    return label_names(o.tolist()) if has_texts else []
+
+# %% ../nbs/12_data.ipynb #d1084104
+@label_names.register(list)
+@label_names.register(tuple)
+@label_names.register(L)
+@label_names.register(set)
+@label_names.register(frozenset)
+def _names_of_list(o):
+    "The names in a list, or in the lists of several annotators"
+    nested = list(filter(is_list, o))
+    if nested: return [n for n in chain.from_iterable(nested) if isinstance(n, str)]
+    names = []
+    for x in o:
+        if isinstance(x, str): names.append(x)
+        elif isinstance(x, Mapping): names.extend(x)
+    return names
+
+# %% ../nbs/12_data.ipynb #d564d20e
+def _sorted_names(names: list) -> list:
+    "The names sorted; raise `SoftLabelError` for texts among numbers"
+    try: return sorted(names)
+    except TypeError as e:
+        raise SoftLabelError(f'The class names {brief(names)} cannot be sorted ({e}): give `vocab=`, or `sort=False`.') from e
+
+# %% ../nbs/12_data.ipynb #ac375740
+def check_some_names(names: list, labels: list):
+    "Refuse labels that mention no class"
+    if names: return
+    example = brief(labels[0]) if labels else 'none at all'
+    refuse(f'Cannot infer the classes from labels without names, like {example}: '
+           'give `vocab=`, in the order of the numbers.')
+
+# %% ../nbs/12_data.ipynb #de87650d
+def check_flags(names: list):
+    "Refuse yes and no as the names of independent classes, of which they are the values"
+    flags = {'0', '1', 'true', 'false', 'yes', 'no', 'y', 'n'}
+    if not {str(n).strip().lower() for n in names} <= flags: return
+    refuse(f'The classes would be {brief(names)}, which are a yes and a no rather than classes',
+           "A single yes or no is the probability of one class: name it, `SoftMultiCategoryBlock(['lesion'])`. "
+           'Flags for several classes are numbers, in the order of `vocab=`.')
+
+# %% ../nbs/12_data.ipynb #dca9142e
+def check_row_numbers(labels: list, names: list):
+    "Refuse Series of one number each that were cut out of a column, where the index is no class but the row's number"
+    if len(labels) < 2 or len(names) < len(labels): return
+    if not all(map(_is_cut_out, labels)): return
+    refuse(f'Each of the labels, like {brief(labels[0])}, is one number under an index of its own, '
+           f'which would be its class: {brief(names)}',
+           "It is a column's piece, and its index the number of a row. "
+           'Give the row, `df[df.f == f][cols].iloc[0]`, or the value alone, `.item()`.')
+
+# %% ../nbs/12_data.ipynb #6638be9e
+def _is_cut_out(o) -> bool:
+    "Is `o` a Series of one value under a number?"
+    return isinstance(o, pd.Series) and len(o) == 1 and pd.api.types.is_integer_dtype(o.index)
+
+# %% ../nbs/12_data.ipynb #95b51752
+def check_beside(
+    names: list, # Of columns, or of classes that labels mention
+    what: str,   # What has them; `{}` stands for those at fault
+    remedy: str, # What to do
+):
+    "Refuse the columns that `votes_to_soft` puts beside the classes"
+    beside = BESIDE.intersection(names)
+    if not beside: return
+    refuse(f'{what.format(repr_of(sorted(beside)))}, which `votes_to_soft` puts beside the classes', remedy)
+
+# %% ../nbs/12_data.ipynb #7f668075
+@patch
+def _scan(self: SoftCategorize, items):
+    "Infer the vocab from the training labels, then check all labels"
+    if not items: refuse('Cannot infer the classes without items: give `vocab=`.')
+    subsets = [items]
+    if hasattr(items, 'subset'): subsets = [items.subset(i) for i in range(items.n_subsets)]
+    labels = [[s[i] for i in range(len(s))] for s in subsets]
+    names = self._infer_names(labels[0], subsets[0])
+    self._set_vocab(_sorted_names(names) if self.sort else names)
+    for s, labels_of_subset in zip(subsets, labels):
+        for i, o in enumerate(labels_of_subset): self.encode(o, item_name(getattr(s, 'items', s), i))
+    named = [self._row(o, 'label') for o in labels[0] if isinstance(o, (pd.Series, Mapping))]
+    if named: refuse_total(np.stack(named), self.vocab)
+
+# %% ../nbs/12_data.ipynb #6d0efe0b
+@patch
+def _infer_names(self: SoftCategorize, labels: list, items) -> list:
+    "The class names in the training labels, each once; refuse those that cannot be"
+    names = list(dict.fromkeys(chain.from_iterable(map(label_names, labels))))
+    check_some_names(names, labels)
+    check_row_numbers(labels, names)
+    if self.multi: check_flags(names)
+    check_beside(names, 'The labels name {}',
+                 'Leave them out of the label: `row[soft.attrs["classes"]]`, or use `SoftLabelReader`.')
+    def first_with(n): return next(i for i, o in enumerate(labels) if n in label_names(o))
+    check_inferred(names, lambda n: item_name(getattr(items, 'items', items), first_with(n)))
+    return names
+
+# %% ../nbs/12_data.ipynb #24e1ec7b
+@patch
+def _setup_columns(self: SoftCategorize, df: pd.DataFrame, cols: list):
+    "Check all rows of `df`, whose columns name the classes"
+    names = [_column_name(df, c) for c in cols]
+    check_beside(names, '`ColReader` takes the columns {}', 'Leave them out, or use `SoftLabelReader`.')
+    warn_of_annotators(names)
+    if self.vocab is None: self._set_vocab(names)
+    self._check_columns(names)
+    def name(i): return item_name(df, i)
+    rows = read_numbers(df, names, name)
+    self._check(rows, name)
+    self._column_type = rows.dtype.type
+    self._column_order = self._order(names)
+
+# %% ../nbs/12_data.ipynb #5578f715
+def _column_name(df: pd.DataFrame, c):
+    "The name of a column that a `ColReader` takes by name or position"
+    is_position = isinstance(c, int) and c not in df.columns
+    return df.columns[c] if is_position else c
+
+# %% ../nbs/12_data.ipynb #83f584f1
+@patch
+def _check_columns(self: SoftCategorize, names: list):
+    "Refuse columns that are not named as the classes"
+    classes = brief(list(self.vocab))
+    if len(names) != self.c:
+        refuse(f'{len(names)} columns {repr_of(names)} for {self.c} classes {classes}: give a column for each class.')
+    if set(names) == set(self.vocab): return
+    refuse(f'The columns {brief(names)} are not named as the classes {classes}, so which is which would be a guess',
+           'Rename them (`df.rename(columns=…)`), or leave `vocab=` out. '
+           'Columns of annotators rather than classes are made into labels by `votes_to_soft(…, annotators=[…])`.')
+
+# %% ../nbs/12_data.ipynb #d6fdc6d9
+@patch
+def __call__(self: SoftCategorize, o, split_idx=None, **kwargs):
+    "Encode a label, or the columns that a `ColReader` has read"
+    if isinstance(o, L) and self._column_type is not None: o = self._from_columns(o)
+    return self.encode(o)
+
+# %% ../nbs/12_data.ipynb #87ccb824
+@patch
+def _from_columns(self: SoftCategorize, o: L) -> dict:
+    "Numbers of the columns' own type, by class"
+    values = list(o)
+    if self._column_order is not None: values = [o[i] for i in self._column_order.tolist()]
+    row = np.array([np.nan if is_missing(v) else v for v in values], dtype=object)
+    return dict(zip(self.vocab, row.astype(self._column_type).tolist()))
+
+# %% ../nbs/12_data.ipynb #87919978
+@patch
+def setup(self: SoftCategorize, items=None, train_setup=False):
+    "Infer the vocab if need be, and check the labels that can be seen; no error is swallowed here, unlike in `setups`"
+    check_no_procs(items)
+    tfms = list(getattr(getattr(items, 'tfms', None), 'fs', []))
+    check_positions(tfms, getattr(items, 'items', None))
+    reader = preceding(tfms, SoftLabelReader)
+    cols = preceding(tfms, ColReader)
+    if reader is not None:
+        if self.vocab is None: self._set_vocab(reader.classes)
+        if tfms[0] is reader: reader.check_items(items.items)
+    elif _reads_columns(cols, tfms, items): self._setup_columns(items.items, list(cols.cols))
+    elif self.vocab is None: self._scan(items)
+
+# %% ../nbs/12_data.ipynb #0cc2cada
+def _reads_columns(cols: ColReader | None, tfms: list, items) -> bool:
+    "Do labels come from several columns of a table, and from them alone?"
+    if cols is None or len(tfms) > 1: return False
+    return len(cols.cols) > 1 and hasattr(items.items, 'iloc')
+
+def check_no_procs(items):
+    "Refuse a `TabularPandas`, which hands over its table without asking for labels"
+    if not hasattr(items, 'procs'): return
+    refuse('`TabularPandas` hands over its whole table, raw, and would train on numbers that nobody checked',
+           'Soft labels of tables go through a `DataBlock` with a `SoftLabelReader` or a `ColReader`.')
+
+# %% ../nbs/12_data.ipynb #c749f171
+@patch
+def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
+    "The display type for a target (K,), or for a decoded prediction"
+    if o.dtype == torch.bool or o.ndim == 0: return self._decode_prediction(o)
+    self._check_target(o)
+    return SoftCategory(o, vocab=self.vocab, multi=self.multi, label=self._present(o))
+
+# %% ../nbs/12_data.ipynb #038a8a9a
+@patch
+def _decode_prediction(self: SoftCategorize, o) -> SoftCategory:
+    "A decision with the probabilities that it came from; where these were not kept, they are NaN"
+    probs = getattr(o, 'probs', None)
+    if probs is None: probs = torch.full((self.c,), torch.nan)
+    return SoftCategory(probs, vocab=self.vocab, multi=self.multi, label=self._decided(o))
+
+# %% ../nbs/12_data.ipynb #62f595bb
+@patch
+def _decided(self: SoftCategorize, o):
+    "The class, or the classes, that a decoded prediction names"
+    unsure = getattr(o, 'unsure', None)
+    if unsure is not None and bool(unsure): return DONT_KNOW
+    if o.dtype == torch.bool: return L(c for c, present in zip(self.vocab, o) if present)
+    return self.vocab[int(o)] if 0 <= o < self.c else DONT_KNOW
+
+# %% ../nbs/12_data.ipynb #95f41993
+@patch
+def _present(self: SoftCategorize, o) -> L | None:
+    "The independent classes above the loss's threshold; None where it is that of the display type"
+    thresh = getattr(innermost(self._loss), 'thresh', .5)
+    if thresh == .5 or not self.multi or o.isnan().all(): return None
+    return L(c for c, p in zip(self.vocab, o) if p > thresh)
+
+# %% ../nbs/12_data.ipynb #8ab550d5
+@patch
+def _check_target(self: SoftCategorize, o):
+    "Refuse numbers that are no distribution, like logits"
+    if self.multi or not o.is_floating_point(): return
+    total = float(o.sum())
+    is_off = total > TOLERANCE and abs(total - 1) > 1e-2 # an unlabelled item is all zeros, or NaN
+    if not is_off: return
+    refuse(f'{brief([round(v, 4) for v in o.tolist()])} is no distribution over the classes {brief(list(self.vocab))}',
+           'Logits? A loss without `activation` that is given to the `Learner` makes fastai return them: give it to the block.')
+
 # %% ../nbs/12_data.ipynb #f56a1ee7
 def class_weights(
     dls: DataLoaders,          # Whose target are soft labels, or fastai's categories
     target: int | None = None, # Which target, where there are several
 ) -> Tensor: # (K,) in vocab order: N/(K·mass), for `weight=` of cross-entropy; for independent classes (N − mass)/mass, for `pos_weight=` of BCE
     "Weights inverse to each class's mass in the N labelled training items, all of which are read, on the CPU; raise `SoftLabelError` for a class without any"
-    if not isinstance(dls, DataLoaders) or not hasattr(getattr(dls, 'train_ds', None), 'tls') or not len(dls.train_ds): raise SoftLabelError(f'`dls` is a {type(dls).__name__} without training items of a DataBlock; expected DataLoaders as `DataBlock.dataloaders` makes them (an exported learner has no items).')
+    check_training_items(dls)
     found = target_of(dls, target)
+    labels = _training_labels(dls, found)
+    mass = labels.double().nansum(0)
+    n_labelled = (~labels.isnan()).sum(0)
+    rest = (mass.sum()/len(mass)).expand_as(mass) if found.exclusive else n_labelled - mass
+    check_mass(mass, 'no mass', found.vocab, len(labels))
+    check_mass(rest, 'all the mass', found.vocab, len(labels))
+    return (rest/mass).float()
+
+# %% ../nbs/12_data.ipynb #50bc0d6c
+def _training_labels(dls: DataLoaders, found: Target) -> Tensor:
+    "The labels of all training items (N,K)"
     tl = dls.train_ds.tls[dls.train_ds.n_inp + found.index]
     labels = [tl[i] for i in range(len(tl))]
-    if found.vocab is None or not isinstance(labels[0], TensorCategory): raise SoftLabelError(f'The target is a {type(labels[0]).__name__}, which has no classes to weigh: expected `SoftCategoryBlock`, `SoftMultiCategoryBlock`, or fastai\'s `CategoryBlock` or `MultiCategoryBlock`.')
-    labels, c = torch.stack(labels).as_subclass(Tensor), len(found.vocab)
-    if labels.ndim == 1 and not labels.is_floating_point(): labels = torch.nn.functional.one_hot(labels.long(), c)
-    mass = labels.double().nansum(0)
-    rest = (mass.sum()/c).expand_as(mass) if found.exclusive else (~labels.isnan()).sum(0) - mass
-    for m, fault in ((mass, 'no mass'), (rest, 'all the mass')):
-        if (m <= 0).any(): raise SoftLabelError(f'The class {repr_of(found.vocab[int((m <= 0).int().argmax())])} has {fault} in the {len(labels)} training labels, so no weight is right. Leave it out, or choose weights by hand.')
-    return (rest/mass).float()
+    check_has_classes(labels[0], found)
+    labels = torch.stack(labels).as_subclass(Tensor)
+    is_index = labels.ndim == 1 and not labels.is_floating_point()
+    return torch.nn.functional.one_hot(labels.long(), len(found.vocab)) if is_index else labels
+
+# %% ../nbs/12_data.ipynb #e37cd825
+def check_training_items(dls):
+    "Refuse what has no training items of a `DataBlock`"
+    dset = getattr(dls, 'train_ds', None) if isinstance(dls, DataLoaders) else None
+    if hasattr(dset, 'tls') and len(dset): return
+    refuse(f'`dls` is a {type(dls).__name__} without training items of a DataBlock; '
+           'expected DataLoaders as `DataBlock.dataloaders` makes them (an exported learner has no items).')
+
+# %% ../nbs/12_data.ipynb #2c2f8a64
+def check_has_classes(label, found: Target):
+    "Refuse a target without classes"
+    if found.vocab is not None and isinstance(label, TensorCategory): return
+    refuse(f'The target is a {type(label).__name__}, which has no classes to weigh: '
+           "expected `SoftCategoryBlock`, `SoftMultiCategoryBlock`, or fastai's `CategoryBlock` or `MultiCategoryBlock`.")
+
+# %% ../nbs/12_data.ipynb #105ac8c9
+def check_mass(mass: Tensor, fault: str, vocab: list, n: int):
+    "Refuse a class without mass, or with all of it"
+    bad = (mass <= 0).tolist()
+    if not any(bad): return
+    refuse(f'The class {repr_of(vocab[bad.index(True)])} has {fault} in the {n} training labels, so no weight is right',
+           'Leave it out, or choose weights by hand.')
 
 # %% ../nbs/12_data.ipynb #65184b22
 def text_size(fig) -> float:
     "Points that look like nine where the figure is shown in a column of 720 pixels"
     return 9*max(1, fig.bbox.width/fig.dpi/7.5)
 
-def picture_grid(n, nrows=None, ncols=None, figsize=None, double=False, title=None) -> L:
+# %% ../nbs/12_data.ipynb #d5de0b20
+def picture_grid(
+    n: int,                   # How many pictures
+    nrows: int | None = None, # As in fastai's `get_grid`
+    ncols: int | None = None, # Likewise
+    figsize=None,             # Likewise
+    double: bool = False,     # Two axes for each picture?
+    title: str | None = None, # Header of the figure
+) -> L:                       # Axes
     "fastai's `get_grid`, with a layout that makes room for titles, names and the header"
-    fig, axs = get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize, double=double, return_fig=True, layout='constrained',
-                        gridspec_kw=dict(left=.01, right=.99, wspace=.08, bottom=.01, top=.5)) # as wide as the layout will make them, and lower, so that titles count in full
+    # as wide as the layout will make the axes, and lower, so that titles count in full
+    margins = dict(left=.01, right=.99, wspace=.08, bottom=.01, top=.5)
+    fig, axs = get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize, double=double,
+                        return_fig=True, layout='constrained', gridspec_kw=margins)
     for ax in axs:
         ax.title.set_size(text_size(fig))
         ax.tick_params(labelsize=text_size(fig))
@@ -418,84 +800,98 @@ def picture_grid(n, nrows=None, ncols=None, figsize=None, double=False, title=No
     return L(axs)
 
 # %% ../nbs/12_data.ipynb #52df777e
-def _grid(n, nrows, ncols, figsize, bars, title=None):
+def _grid(n, nrows, ncols, figsize, bars, title=None) -> L:
     "Axes for `n` images, and with `bars` as many for charts"
-    ncols = ncols or (min(n, 2) if bars and not nrows else None)
-    figsize = figsize or ((4.5*ncols, 2.8*int(np.ceil(n/ncols))) if bars and ncols else None)
+    if bars and not nrows: ncols = ncols or min(n, 2)
+    if bars and ncols: figsize = figsize or (4.5*ncols, 2.8*int(np.ceil(n/ncols)))
     return picture_grid(n, nrows, ncols, figsize, double=bars, title=title)
 
+def _pairs(axs, bars: bool) -> zip:
+    "Pairs of axes, of an image and of its chart; without `bars` the two are the same"
+    step = 2 if bars else 1
+    return zip(axs[::step], axs[step-1::step])
+
+# %% ../nbs/12_data.ipynb #a6ec3948
 @dispatch
-def show_batch(x: TensorImage, y: TensorSoftCategory, samples, ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, bars=False, **kwargs):
+def show_batch(x: TensorImage, y: TensorSoftCategory, samples,
+               ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, bars=False, **kwargs):
     "Images with their soft label as title, or with `bars=True` as a chart beside each"
     n = min(len(samples), max_n)
     if ctxs is None: ctxs = _grid(n, nrows, ncols, figsize, bars)
-    step = 2 if bars else 1
-    for (im, cat), ax, chart in zip(samples[:n], ctxs[::step], ctxs[step-1::step]):
+    for (im, cat), (ax, chart) in zip(samples[:n], _pairs(ctxs, bars)):
         im.show(ctx=ax, **kwargs)
         cat.show(ctx=chart, bars=bars)
     return ctxs
-
-# %% ../nbs/12_data.ipynb #e53e17e1
-def legend_above(ax):
-    "Move the legend of `ax` out of the bars' way, where a layout makes room for it"
-    size, names = ax.get_yticklabels()[0].get_size(), [t.get_text() for t in ax.get_legend().texts]
-    legend = ax.legend(loc='lower right', bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2 if max(map(len, names)) < 12 else 1,
-                       frameon=False, fontsize=size, handlelength=1, columnspacing=1)
-    for t in legend.texts: t.set_text(cut_text(t.get_text(), width_of(ax), t))
 
 # %% ../nbs/12_data.ipynb #116d7dcf
 def agrees(
     pred: SoftCategory,   # What the model decided
     target: SoftCategory, # What the annotators said
 ) -> bool:
-    "Is the predicted class among the target's most probable ones? For independent classes: are the same ones present? Who does not know does not agree"
+    "Is the predicted class among the target's most probable ones? For independent classes: are the same ones present? An abstention agrees with nothing"
     if pred.is_unsure: return False
-    if target.multi and len(target.vocab) == 1 and target.probs.tolist() == [.5]: return True # both yes and no are most probable
-    return pred.label == target.label if target.multi else pred.label in target.top_classes
+    if not target.multi: return pred.label in target.top_classes
+    is_even = len(target.vocab) == 1 and target.probs.tolist() == [.5] # yes and no are equally probable
+    return is_even or pred.label == target.label
 
+# %% ../nbs/12_data.ipynb #953023d9
+def _title_colour(pred: SoftCategory, target: SoftCategory) -> str:
+    "Blue where the two agree, orange where they do not, black where one of them says nothing"
+    if agrees(pred, target): return 'tab:blue'
+    says_nothing = pred.is_unsure or not target.is_labelled
+    return 'black' if says_nothing else 'chocolate'
+
+# %% ../nbs/12_data.ipynb #e53e17e1
+def legend_above(ax):
+    "Move the legend of `ax` out of the bars' way, where a layout makes room for it"
+    names = [t.get_text() for t in ax.get_legend().texts]
+    are_short = max(map(len, names)) < 12
+    legend = ax.legend(loc='lower right', bbox_to_anchor=(1, 1), borderaxespad=0,
+                       ncols=2 if are_short else 1, frameon=False, handlelength=1, columnspacing=1,
+                       fontsize=ax.get_yticklabels()[0].get_size())
+    for t in legend.texts: t.set_text(cut_text(t.get_text(), width_of(ax), t))
+
+# %% ../nbs/12_data.ipynb #9b96c6c8
 def _show_pair(im, target, pred, ax, chart, bars, title, **kwargs):
     "One image with its label and its prediction"
     im.show(ctx=ax, **kwargs)
-    write_title(ax, title, color='tab:blue' if agrees(pred, target) else 'black' if pred.is_unsure or not target.is_labelled else 'chocolate')
+    write_title(ax, title, color=_title_colour(pred, target))
     if not bars: return
     draw_bars(chart, {'label': target, 'prediction': pred})
     if chart.figure.get_layout_engine(): legend_above(chart)
 
+# %% ../nbs/12_data.ipynb #db35c2b1
 @dispatch
-def show_results(x: TensorImage, y: TensorSoftCategory, samples, outs, ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, bars=False, **kwargs):
+def show_results(x: TensorImage, y: TensorSoftCategory, samples, outs,
+                 ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, bars=False, **kwargs):
     "Images titled with label and prediction, blue where they agree, orange where not; with `bars=True` a chart of both beside each"
-    n, step = min(len(samples), max_n), 2 if bars else 1
+    n = min(len(samples), max_n)
     if ctxs is None: ctxs = _grid(n, nrows, ncols, figsize, bars, title=None if bars else 'Label / Prediction')
-    for (im, target), (pred,), ax, chart in zip(samples[:n], outs, ctxs[::step], ctxs[step-1::step]):
-        _show_pair(im, target, pred, ax, chart, bars, '' if bars else f'{target}\n{pred}', **kwargs)
+    for (im, target), (pred,), (ax, chart) in zip(samples[:n], outs, _pairs(ctxs, bars)):
+        title = '' if bars else f'{target}\n{pred}'
+        _show_pair(im, target, pred, ax, chart, bars, title, **kwargs)
     return ctxs
 
-def _with_numbers(pred: SoftCategory, raw) -> SoftCategory:
-    "A bare decision with the probabilities `raw` that it came from, if these are some"
-    if pred.is_labelled or not isinstance(raw, Tensor) or raw.shape != pred.probs.shape or not ((raw >= 0) & (raw <= 1)).all(): return pred
+# %% ../nbs/12_data.ipynb #e5457ce7
+def _with_probs(pred: SoftCategory, raw) -> SoftCategory:
+    "A decision without probabilities with those in `raw`, if these are some"
+    if pred.is_labelled or not isinstance(raw, Tensor): return pred
+    if raw.shape != pred.probs.shape or not ((raw >= 0) & (raw <= 1)).all(): return pred
     return SoftCategory(raw, pred.vocab, multi=pred.multi, label=pred.label)
 
+# %% ../nbs/12_data.ipynb #e6ca75b1
 @dispatch
-def plot_top_losses(x: TensorImage, y: TensorSoftCategory, samples, outs, raws, losses, nrows=None, ncols=None, figsize=None, bars=False, **kwargs):
+def plot_top_losses(x: TensorImage, y: TensorSoftCategory, samples, outs, raws, losses,
+                    nrows=None, ncols=None, figsize=None, bars=False, **kwargs):
     "Images titled with prediction, label and loss; with `bars=True` a chart of both beside each"
-    n, step = len(samples), 2 if bars else 1
-    axs = _grid(n, nrows, ncols, figsize, bars, title='Prediction / Label / Loss')
-    for (im, target), (pred,), raw, l, ax, chart in zip(samples, outs, raws, losses, axs[::step], axs[step-1::step]):
-        pred = _with_numbers(pred, raw)
-        title = f'loss {l.item() + 0.:.2f}' if bars else f'{pred}\n{target}\n{l.item() + 0.:.2f}'
+    axs = _grid(len(samples), nrows, ncols, figsize, bars, title='Prediction / Label / Loss')
+    for (im, target), (pred,), raw, l, (ax, chart) in zip(samples, outs, raws, losses, _pairs(axs, bars)):
+        pred = _with_probs(pred, raw)
+        loss = f'{l.item() + 0.:.2f}'
+        title = f'loss {loss}' if bars else f'{pred}\n{target}\n{loss}'
         _show_pair(im, target, pred, ax, chart, bars, title, **kwargs)
 
 # %% ../nbs/12_data.ipynb #16190494
-def _loader_of(learn, files):
-    "A loader for items as the learner reads them"
-    check_reads_items(learn, '`preds_to_soft` reads items', 'Give a loader, whose items are then named by their numbers.')
-    try:
-        dl = learn.dls.test_dl(files)
-        dl.dataset[0]
-    except SoftLabelError: raise
-    except Exception as e: raise SoftLabelError(f'`preds_to_soft` cannot read the items as those of the training are ({type(e).__name__}: {" ".join(str(e).split())}). Expected {like_items(learn)}.') from e
-    return dl
-
 def preds_to_soft(
     learn,                   # The teacher, a `Learner` whose loss has an `activation`
     files: Sequence,         # Items as `learn.dls.test_dl` takes them: image files, or a table, whose index then names them; or a loader
@@ -504,24 +900,70 @@ def preds_to_soft(
     vocab: Sequence | None = None, # Class names in order, where no block says them; by default 0 to K − 1
 ) -> pd.DataFrame:           # By item: a probability for each class, ready for `SoftLabelReader(df, None)`
     "A teacher's predictions as a table of soft labels"
-    check_number(temperature, 'temperature', 'a finite number above 0', lambda t: 0 < t < float('inf'))
-    check_learner(learn)
-    if isinstance(files, (str, Path)) or not hasattr(files, '__len__'): raise SoftLabelError(f'`files` is a {type(files).__name__}; expected a list of items. For a folder: `get_image_files(folder)`.')
-    if not len(files): raise SoftLabelError('There are no items to predict.')
-    refuse_distributed(learn, '`preds_to_soft`')
+    in_range(temperature, 'temperature', 'a finite number above 0', above=0)
+    check_teacher(learn, files)
     found = target_of(learn, target)
     loss = loss_of(learn, found.index)
-    if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so its logits cannot become probabilities. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or give yours to the block.')
-    dl = files if is_loader(files) else _loader_of(learn, files)
-    with ungathered(learn): logits = learn.get_preds(dl=dl, act=lambda x: x)[0]
-    all_targets = innermost(learn.loss_func)
-    logits = prediction_of(all_targets.split(logits) if isinstance(all_targets, SumOfLosses) else logits, found)
-    if logits.ndim != 2: raise SoftLabelError(f'The model predicts {tuple(logits.shape)}; a table takes predictions (N,K), one row for each item. Save masks as files.')
-    names = range(len(logits)) if is_loader(files) else files.index if hasattr(files, 'iloc') else [f.as_posix() if isinstance(f, Path) else str(f) for f in files]
+    check_activation(loss)
+    logits = _logits_of(learn, files, found)
     labels = labels_of(learn, logits.shape[1], target, vocab)
-    classes, probs = labels.vocab, loss.activation(logits/temperature).double().numpy()
+    probs = loss.activation(logits/temperature).double().numpy()
+    names = _item_names(files, len(probs))
     check = check_distributions if labels.exclusive else check_probabilities
     check(probs, lambda i: f'What the loss makes of the prediction for {brief(list(names)[i])}')
-    res = pd.DataFrame(probs, index=names, columns=classes)
-    res.attrs['classes'] = classes
+    res = pd.DataFrame(probs, index=names, columns=labels.vocab)
+    res.attrs['classes'] = labels.vocab
     return res
+
+# %% ../nbs/12_data.ipynb #d9712a9b
+def _logits_of(learn, files, found: Target) -> Tensor:
+    "A learner's logits for one target (N,K)"
+    dl = files if is_loader(files) else _loader_of(learn, files)
+    with ungathered(learn): logits = learn.get_preds(dl=dl, act=noop)[0]
+    loss = innermost(learn.loss_func)
+    if isinstance(loss, SumOfLosses): logits = loss.split(logits)
+    logits = prediction_of(logits, found)
+    if logits.ndim != 2:
+        refuse(f'The model predicts {tuple(logits.shape)}; a table takes predictions (N,K), one row for each item',
+               'Save masks as files.')
+    return logits
+
+# %% ../nbs/12_data.ipynb #3fddc3e3
+def _loader_of(learn, files):
+    "A loader for items as the learner reads them"
+    check_reads_items(learn, '`preds_to_soft` reads items', 'Give a loader, whose items are then named by their numbers.')
+    try:
+        dl = learn.dls.test_dl(files)
+        dl.dataset[0]
+    except SoftLabelError: raise
+    except Exception as e: raise SoftLabelError(_say_other_items(learn, e)) from e
+    return dl
+
+# %% ../nbs/12_data.ipynb #12628d21
+def _item_names(files, n: int) -> Sequence:
+    "What names the items: their numbers in a loader, the index of a table, else the paths"
+    if is_loader(files): return range(n)
+    if hasattr(files, 'iloc'): return files.index
+    return [f.as_posix() if isinstance(f, Path) else str(f) for f in files]
+
+# %% ../nbs/12_data.ipynb #79122be1
+def check_teacher(learn, files):
+    "Refuse what does not predict, and items that are not several"
+    check_learner(learn)
+    if isinstance(files, (str, Path)) or not hasattr(files, '__len__'):
+        refuse(f'`files` is a {type(files).__name__}; expected a list of items', 'For a folder: `get_image_files(folder)`.')
+    if not len(files): refuse('There are no items to predict.')
+    refuse_distributed(learn, '`preds_to_soft`')
+
+# %% ../nbs/12_data.ipynb #9fc8886a
+def check_activation(loss):
+    "Refuse a loss that cannot make probabilities of logits"
+    if hasattr(loss, 'activation'): return
+    refuse(f'The loss {loss} has no `activation`, so its logits cannot become probabilities',
+           'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or give yours to the block.')
+
+def _say_other_items(learn, e: Exception) -> str:
+    "A message about items that the learner cannot read"
+    why = ' '.join(str(e).split())
+    return (f'`preds_to_soft` cannot read the items as those of the training are ({type(e).__name__}: {why}). '
+            f'Expected {like_items(learn)}.')
