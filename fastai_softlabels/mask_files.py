@@ -45,10 +45,11 @@ def check_channels(im: Image.Image, name: str):
            'Give a grey image (`.convert("L")` if all its channels are the same), '
            'or an array with a plane for each code.')
 
-# %% ../nbs/16_mask_files.ipynb #338a5545
+# %% ../nbs/16_mask_files.ipynb #56390252
 def _read_npy(f: Path) -> tuple: return np.load(f, allow_pickle=False), False
 
 def _read_npz(f: Path) -> tuple:
+    "Read the only array of a file"
     with np.load(f, allow_pickle=False) as arrays:
         if len(arrays.files) != 1:
             refuse(f'{f} holds the arrays {arrays.files}; expected one', 'Load the right one in `get_y`.')
@@ -118,7 +119,7 @@ def mask_array(
     o,                 # A path, a PIL image, an array or a tensor
     name: str = None,  # How messages name it
 ) -> tuple:            # The numbers (H,W) or (K,H,W) as they are, whether they index a palette, and a name for messages
-    "Read one mask, whatever its scale; raise `SoftLabelError` for what holds none, `FileNotFoundError` for a missing file"
+    "Read a mask of any scale; raise `SoftLabelError` for others, `FileNotFoundError` for a missing file"
     a, palette, name = read_mask(o, name)
     name = name or f'the mask (an array of {a.dtype}, {a.shape})'
     if a.ndim not in (2, 3) or not a.size or a.dtype.kind not in 'biuf':
@@ -167,7 +168,7 @@ def probabilities_of(
     palette: bool = False,     # Do they index a palette?
     announce: Callable = noop, # Is told when integers are taken for something that a user may not expect
 ) -> np.ndarray:               # Probabilities in [0,1], float32
-    "Floats in [0,1] as they are, 8 bits divided by 255, 16 bits by 65535; integers up to 1 are indices; raise `SoftLabelError` for others"
+    "Scale numbers: floats stay, 8 bits are divided by 255, 16 bits by 65535, and integers up to 1 are indices"
     if a.dtype.kind == 'f': check_floats(a, name)
     if a.dtype.kind in 'bf': return a.astype(np.float32).clip(0, 1)
     check_scale(a, name, palette)
@@ -273,7 +274,7 @@ def mask_planes(
     name: str = None,          # How messages name it
     announce: Callable = noop, # Is told what a user may not expect
 ) -> np.ndarray:               # Probabilities (K,H,W), float32
-    "The probability of each code at each pixel; raise `SoftLabelError` naming file, value and remedy"
+    "Return the probability of each code at each pixel; raise `SoftLabelError` naming file, value and remedy"
     codes = list(codes)
     a, palette, name = mask_array(o, name)
     if a.ndim == 2 and len(codes) > 1: return one_hot_planes(a, codes, name)
@@ -350,20 +351,20 @@ def _do_crop_pad(self: PILSoftMask, *args, **kwargs):
     kwargs['resize_mode'] = Resampling.BILINEAR
     return self._on_planes('_do_crop_pad', *args, **kwargs)
 
-# %% ../nbs/16_mask_files.ipynb #313442df
+# %% ../nbs/16_mask_files.ipynb #d61d82da
 @patch
 def stacked(self: PILSoftMask,
     axis: int = 0, # Where the planes go
 ) -> np.ndarray:   # (K,H,W), or (H,W,K) for `axis=-1`
-    "All planes in one array"
+    "Stack all planes in one array"
     return np.stack([np.asarray(p) for p in self.planes], axis)
 
-# %% ../nbs/16_mask_files.ipynb #5d8c7113
+# %% ../nbs/16_mask_files.ipynb #40f4e55d
 @patch
 def like(self: PILSoftMask,
     a: np.ndarray, # Planes (H,W,K), as `np.asarray` gives them
 ) -> PILSoftMask:
-    "A mask of the same classes with other values, for transforms of your own"
+    "Return a mask of the same classes with other values, for transforms of your own"
     if np.ndim(a) != 3:
         refuse(f'{self.about["name"]}: the new values have shape {np.shape(a)}; '
                'expected planes (H,W,K), as `np.asarray(mask)` gives them.')
@@ -395,7 +396,7 @@ def _from_soft_mask(o, name): return o.stacked(), False, name or o.about['name']
 
 # %% ../nbs/16_mask_files.ipynb #ecd25c5c
 def where_labelled(probs: Tensor, labelled: Tensor) -> Tensor:
-    "Probabilities of what is labelled, NaN where that is less than half of the pixel"
+    "Return probabilities of what is labelled, NaN where that is less than half of the pixel"
     shares = (probs/labelled.clamp_min(.5)).clamp(0, 1)
     return torch.where(labelled >= .5, shares, torch.nan)
 

@@ -139,7 +139,7 @@ def encode(self: OpenSoftMask,
     o,                       # A mask in any form, or a list of masks, one for each annotator
     name: str | None = None, # How messages name it
 ) -> PILSoftMask:
-    "The soft mask; raise `SoftLabelError` naming file, value and remedy, `FileNotFoundError` for a missing file"
+    "Return the soft mask; raise `SoftLabelError` naming file, value and remedy, or `FileNotFoundError`"
     if self._is_opened(o): return o
     masks = annotators_of(o)
     check_annotators(o, masks, name)
@@ -153,10 +153,10 @@ def encode(self: OpenSoftMask,
 @patch
 def __call__(self: OpenSoftMask, o, split_idx=None, **kwargs): return self.encode(o)
 
-# %% ../nbs/17_masks.ipynb #a283c873
+# %% ../nbs/17_masks.ipynb #e87ea25f
 @patch
 def _is_opened(self: OpenSoftMask, o) -> bool:
-    "Is it a soft mask of these classes already?"
+    "Tell whether `o` is a soft mask of these classes already"
     if not isinstance(o, PILSoftMask): return False
     return list(o.about['codes']) == list(self.vocab) and o.about['exclusive'] == self.exclusive
 
@@ -172,14 +172,14 @@ def name_of_mask(mask) -> str:
     if isinstance(mask, (str, PurePath)): return str(mask)
     return getattr(mask, 'filename', None) or 'the mask'
 
-# %% ../nbs/17_masks.ipynb #7a16f851
+# %% ../nbs/17_masks.ipynb #75e0c812
 def annotators_of(o) -> list:
     "Return the masks of all annotators"
     if isinstance(o, pd.Series) or holds_paths(o): o = o.tolist()
     return list(o) if is_list(o) else [o]
 
 def holds_paths(o) -> bool:
-    "Is it an array of paths rather than of numbers, or an empty one?"
+    "Tell whether `o` is an array of paths rather than of numbers, or an empty one"
     if not isinstance(o, np.ndarray) or o.ndim != 1: return False
     return o.dtype.kind in 'UO' or not len(o)
 
@@ -220,12 +220,12 @@ def check_stacked(masks: list, tfm: OpenSoftMask, name: str | None):
                'Stack them into one array, one plane for each code (`np.stack`); '
                'of several annotators give a list of such arrays.')
 
-# %% ../nbs/17_masks.ipynb #65157f93
+# %% ../nbs/17_masks.ipynb #eecbda88
 def holds_bits(a: np.ndarray) -> bool:
-    "Is it one plane of integers up to 1?"
+    "Tell whether `a` is one plane of integers up to 1"
     return a.ndim == 2 and a.dtype.kind in 'biu' and a.max() <= 1
 
-# %% ../nbs/17_masks.ipynb #87ace17f
+# %% ../nbs/17_masks.ipynb #db9020fb
 def check_sizes(planes: list, masks: list, name: str):
     "Refuse annotators' masks of different sizes"
     for m, p in zip(masks[1:], planes[1:]):
@@ -234,6 +234,7 @@ def check_sizes(planes: list, masks: list, name: str):
                    f'{brief(str(m))[:80]}, is {_say_size(p)}', 'Give masks of one size.')
 
 def _say_size(planes: np.ndarray) -> str:
+    "Say the width and height of planes (K,H,W)"
     height, width = planes.shape[-2:]
     return f'{width}×{height} pixels'
 
@@ -250,7 +251,7 @@ def _to_image(self: OpenSoftMask, planes: np.ndarray, name: str) -> PILSoftMask:
 # %% ../nbs/17_masks.ipynb #8d9127ef
 @patch
 def decode(self: OpenSoftMask, o, split_idx=None, **kwargs):
-    "The soft mask (K,H,W) behind a target or a decoded prediction"
+    "Return the soft mask (K,H,W) behind a target or a decoded prediction"
     if isinstance(o, PILSoftMask): return o
     probs = getattr(o, 'probs', None)
     if probs is None: probs = one_hot_of(o, self.c)
@@ -358,11 +359,11 @@ def SoftMaskBlock(
 # %% ../nbs/17_masks.ipynb #d1d92dad
 @patch
 def affine_coord(self: TensorSoftMask,
-    mat=None,                     # Affine matrices (N,2,3)
+    mat=None,                     # Affine matrices (N,2,3) of the moves
     coord_tfm=None,               # A function that moves the coordinates
     sz=None,                      # Size of the result
     mode='bilinear',              # Ignored: always bilinear
-    pad_mode=PadMode.Reflection,  # What comes from outside the image
+    pad_mode=PadMode.Reflection,  # How to fill what lies outside the image
     align_corners=True,           # Are the corners' centres aligned?
 ):
     "Move a batch of masks as images are moved; a pixel is NaN where most of what it comes from is"
@@ -384,7 +385,7 @@ def meaning_of(mask: TensorSoftMask) -> tuple:
 
 # %% ../nbs/17_masks.ipynb #1dd33b4d
 def class_colors(n: int) -> list:
-    "A colour (R,G,B) in [0,1] for each of `n` classes"
+    "Return a colour (R,G,B) in [0,1] for each of `n` classes"
     if n > 20: return [_spread_color(i) for i in range(n)]
     palette = plt.get_cmap('tab10' if n <= 10 else 'tab20')
     return [to_rgb(c) for c in palette.colors[:n]]
@@ -430,7 +431,7 @@ def mask_overlay(
     alpha: float = .75,    # Opacity of what is certain, in [0,1]
     cmap: str = 'inferno', # Heat of one class
 ) -> np.ndarray:           # Colours and opacity (H,W,4) in [0,1]
-    "One class as heat, several in their colours; opaque where certain, transparent where unlabelled or absent"
+    "Draw one class as heat, several in their colours; opaque where certain, transparent where unlabelled or absent"
     check_one_mask(probs)
     p = probs.as_subclass(Tensor).detach().cpu().float()
     p = p.nan_to_num().clamp(0, 1).numpy()
@@ -462,7 +463,7 @@ def mask_legend(
     codes: Sequence,       # The classes' names
     cmap: str = 'inferno', # Heat of one class
 ):
-    "The colours of the classes, beside `where`; for one class those of its probability"
+    "Draw the colours of the classes beside `where`; for one class those of its probability"
     fig = where.figure if isinstance(where, Axes) else where
     handles = legend_patches(codes, cmap)
     size = text_size(fig)
@@ -510,11 +511,11 @@ def _show_legend(mask, ctxs, cmap='inferno', **kwargs):
     codes = getattr(mask, 'codes', None)
     if len(ctxs) and codes: mask_legend(ctxs[0].figure, codes, cmap)
 
-# %% ../nbs/17_masks.ipynb #5b246388
+# %% ../nbs/17_masks.ipynb #acbb94e9
 @dispatch
 def show_batch(x: TensorImage, y: TensorSoftMask, samples, ctxs=None, max_n=10,
                nrows=None, ncols=None, figsize=None, **kwargs):
-    "Images with their soft masks over them, and a legend"
+    "Show images with their soft masks over them, and a legend"
     n = min(len(samples), max_n)
     if ctxs is None: ctxs = picture_grid(n, nrows, ncols, figsize)
     for sample, ctx in zip(samples[:n], ctxs): _show_pair(*sample[:2], ctx, **kwargs)
@@ -525,7 +526,7 @@ def show_batch(x: TensorImage, y: TensorSoftMask, samples, ctxs=None, max_n=10,
 @dispatch
 def show_results(x: TensorImage, y: TensorSoftMask, samples, outs, ctxs=None, max_n=6,
                  nrows=None, ncols=1, figsize=None, **kwargs):
-    "Images with the target on the left and the prediction on the right, and a legend"
+    "Show images with the target on the left and the prediction on the right, and a legend"
     n = min(len(samples), max_n)
     if ctxs is None: ctxs = picture_grid(n, nrows, ncols, figsize, double=True, title='Target/Prediction')
     for sample, out, left, right in zip(samples[:n], outs, ctxs[::2], ctxs[1::2]):
@@ -534,11 +535,11 @@ def show_results(x: TensorImage, y: TensorSoftMask, samples, outs, ctxs=None, ma
     _show_legend(samples[0][1], ctxs, **kwargs)
     return ctxs
 
-# %% ../nbs/17_masks.ipynb #1d6be05e
+# %% ../nbs/17_masks.ipynb #58887594
 @dispatch
 def plot_top_losses(x: TensorImage, y: TensorSoftMask, samples, outs, raws, losses,
                     nrows=None, ncols=None, figsize=None, **kwargs):
-    "Image, target and prediction with its loss, one row for each item, and a legend"
+    "Show image, target and prediction with its loss, one row for each item, and a legend"
     n = len(samples)
     axs = picture_grid(3*n, n, 3, figsize or (9, 3*n), title='Input | Target | Prediction')
     rows = zip(axs[::3], axs[1::3], axs[2::3])
