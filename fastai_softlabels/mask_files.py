@@ -4,6 +4,7 @@
 
 # %% ../nbs/16_mask_files.ipynb #96b45623
 from __future__ import annotations
+from functools import singledispatch
 from pathlib import Path, PurePath
 from typing import Callable, Sequence
 
@@ -12,149 +13,284 @@ from torch import Tensor
 from PIL import Image
 from PIL.Image import Resampling
 
-from fastcore.all import patch
+from fastcore.all import noop, patch
 from fastai.data.transforms import IntToFloatTensor, ToTensor
 from fastai.vision.core import PILBase
-from .errors import brief, SoftLabelError, UnknownNameError
+from .errors import brief, refuse, SoftLabelError, UnknownNameError
 from .core import TensorSoftMask, TOLERANCE
 
 # %% auto #0
 __all__ = ['PILSoftMask']
 
 # %% ../nbs/16_mask_files.ipynb #98e0014b
-_GREY = ('1', 'L', 'P', 'F', 'I') # Pillow's modes with one number a pixel; those with 16 bits begin with `I;16`
+_ONE_CHANNEL = ('1', 'L', 'P', 'F', 'I') # Pillow's modes with one number a pixel; those with 16 bits begin with `I;16`
 
-def _image_array(im: Image.Image, name: str) -> np.ndarray:
-    "The numbers in a one-channel image"
-    if im.mode not in _GREY and not im.mode.startswith('I;16'):
-        raise SoftLabelError(f'{name} is an image with the channels {im.mode}; expected one number for each pixel. Give a grey image (`.convert("L")` if all its channels are the same), or an array with a plane for each code.')
+def frames_of(im: Image.Image):
+    "Yield the numbers of each frame of an image"
+    for i in range(im.n_frames):
+        im.seek(i)
+        yield np.asarray(im)
+
+def image_array(im: Image.Image, name: str) -> np.ndarray:
+    "Return the numbers of a one-channel image: (H,W), or (N,H,W) for N frames"
+    check_channels(im, name)
     if getattr(im, 'n_frames', 1) == 1: return np.asarray(im)
-    return np.stack([np.asarray(im) for i in range(im.n_frames) if im.seek(i) is None])
+    return np.stack(list(frames_of(im)))
 
-def check_exists(f: Path):
-    if f.is_dir(): raise SoftLabelError(f'{f} cannot be read as a mask: it is a folder. Correct what `get_y` returns; is a name missing at its end?')
-    if not f.exists(): raise FileNotFoundError(f'The mask file {f} does not exist. Correct what `get_y` returns, or leave its image out of the items.')
+# %% ../nbs/16_mask_files.ipynb #2500ad5f
+def check_channels(im: Image.Image, name: str):
+    "Refuse colours and transparency"
+    if im.mode in _ONE_CHANNEL or im.mode.startswith('I;16'): return
+    refuse(f'{name} is an image with the channels {im.mode}; expected one number for each pixel',
+           'Give a grey image (`.convert("L")` if all its channels are the same), '
+           'or an array with a plane for each code.')
 
-def _file_array(f: Path) -> tuple: # The numbers, and whether they index a palette
-    "What is in a mask file"
+# %% ../nbs/16_mask_files.ipynb #56390252
+def _read_npy(f: Path) -> tuple: return np.load(f, allow_pickle=False), False
+
+def _read_npz(f: Path) -> tuple:
+    "Read the only array of a file"
+    with np.load(f, allow_pickle=False) as arrays:
+        if len(arrays.files) != 1:
+            refuse(f'{f} holds the arrays {arrays.files}; expected one', 'Load the right one in `get_y`.')
+        return arrays[arrays.files[0]], False
+
+def _read_image(f: Path) -> tuple:
+    with Image.open(f) as im: return image_array(im, str(f)), im.mode == 'P'
+
+# %% ../nbs/16_mask_files.ipynb #552eafe8
+_READERS = {'.npy': _read_npy, '.npz': _read_npz} # others are images
+
+def file_array(f: Path) -> tuple: # The numbers, and whether they index a palette
+    "Read the numbers of a mask file"
     check_exists(f)
-    try:
-        if f.suffix == '.npy': return np.load(f, allow_pickle=False), False
-        if f.suffix == '.npz':
-            with np.load(f, allow_pickle=False) as z:
-                if len(z.files) != 1: raise SoftLabelError(f'{f} holds the arrays {z.files}; expected one. Load the right one in `get_y`.')
-                return z[z.files[0]], False
-        with Image.open(f) as im: return _image_array(im, str(f)), im.mode == 'P'
+    read = _READERS.get(f.suffix, _read_image)
+    try: return read(f)
     except SoftLabelError: raise
-    except (OSError, ValueError, EOFError) as e: raise SoftLabelError(f'{f} cannot be read as a mask ({e}). Expected a grey image, .npy or .npz; make the file anew.') from e
+    except (OSError, ValueError, EOFError) as e:
+        raise SoftLabelError(f'{f} cannot be read as a mask ({e}). '
+                             'Expected a grey image, .npy or .npz; make the file anew.') from e
+
+# %% ../nbs/16_mask_files.ipynb #3e4ea686
+def check_exists(f: Path):
+    "Refuse a folder, and a file that does not exist"
+    if f.is_dir():
+        refuse(f'{f} cannot be read as a mask: it is a folder',
+               'Correct what `get_y` returns; is a name missing at its end?')
+    if not f.exists():
+        refuse(f'The mask file {f} does not exist',
+               'Correct what `get_y` returns, or leave its image out of the items.', FileNotFoundError)
+
+# %% ../nbs/16_mask_files.ipynb #d19f8228
+@singledispatch
+def read_mask(o, name: str | None) -> tuple: # The numbers, whether they index a palette, and a name or None
+    "Read the numbers of one mask; refuse what is not a mask"
+    refuse(f'{name or "the mask"} is {brief(o)}; expected a path, an image, an array or a tensor, '
+           'or a list of those, one for each annotator.')
+
+@read_mask.register(str)
+@read_mask.register(PurePath)
+def _from_path(o, name): return *file_array(Path(o)), str(o)
+
+# %% ../nbs/16_mask_files.ipynb #21483130
+@read_mask.register(Image.Image)
+def _from_image(o, name):
+    name = name or getattr(o, 'filename', '') or 'the mask image'
+    return image_array(o, name), o.mode == 'P', name
+
+# %% ../nbs/16_mask_files.ipynb #a26a94c2
+@read_mask.register(Tensor)
+def _from_tensor(o, name):
+    if o.layout != torch.strided:
+        refuse(f'{name or "the mask"} is a sparse tensor; expected a number for each pixel (`.to_dense()`).')
+    if o.is_floating_point(): o = o.float()
+    return o.detach().cpu().numpy(), False, name
+
+# %% ../nbs/16_mask_files.ipynb #ababf2d9
+@read_mask.register(np.ndarray)
+def _from_array(o, name):
+    if np.ma.is_masked(o):
+        refuse(f'{name or "the mask"} is a masked array, and what is masked has no value',
+               'Make it a code of its own (`.filled(…)`) and name that in `ignore=`.')
+    return np.asarray(o), False, name
 
 # %% ../nbs/16_mask_files.ipynb #e3a6ae78
 def mask_array(
     o,                 # A path, a PIL image, an array or a tensor
     name: str = None,  # How messages name it
 ) -> tuple:            # The numbers (H,W) or (K,H,W) as they are, whether they index a palette, and a name for messages
-    "Read one mask, whatever its scale; raise `SoftLabelError` for what holds none, `FileNotFoundError` for a missing file"
-    palette = False
-    if isinstance(o, (str, PurePath)): name, (a, palette) = str(o), _file_array(Path(o))
-    elif isinstance(o, PILSoftMask): name, a = name or o.about['name'], np.stack([np.asarray(p) for p in o.planes])
-    elif isinstance(o, Image.Image):
-        name = name or getattr(o, 'filename', '') or 'the mask image'
-        a, palette = _image_array(o, name), o.mode == 'P'
-    elif isinstance(o, Tensor) and o.layout != torch.strided: raise SoftLabelError(f'{name or "the mask"} is a sparse tensor; expected a number for each pixel (`.to_dense()`).')
-    elif isinstance(o, Tensor): a = (o.float() if o.is_floating_point() else o).detach().cpu().numpy()
-    elif isinstance(o, np.ndarray) and not np.ma.is_masked(o): a = np.asarray(o)
-    elif isinstance(o, np.ndarray): raise SoftLabelError(f'{name or "the mask"} is a masked array, and what is masked has no value. Make it a code of its own (`.filled(…)`) and name that in `ignore=`.')
-    else: raise SoftLabelError(f'{name or "the mask"} is {brief(o)}; expected a path, an image, an array or a tensor, or a list of those, one for each annotator.')
+    "Read a mask of any scale; raise `SoftLabelError` for others, `FileNotFoundError` for a missing file"
+    a, palette, name = read_mask(o, name)
     name = name or f'the mask (an array of {a.dtype}, {a.shape})'
     if a.ndim not in (2, 3) or not a.size or a.dtype.kind not in 'biuf':
-        raise SoftLabelError(f'{name} has shape {a.shape} and type {a.dtype}; expected numbers of shape (H,W), or (K,H,W) for K codes.')
+        refuse(f'{name} has shape {a.shape} and type {a.dtype}; '
+               'expected numbers of shape (H,W), or (K,H,W) for K codes.')
     return a, palette, name
 
 # %% ../nbs/16_mask_files.ipynb #e747a3c8
-def _at(a: np.ndarray, bad: np.ndarray) -> str:
-    "Value and place of the first bad number"
+_SAY_READERS = ('If it counts the readers who marked each pixel, '
+                'divide it by the number of readers (`mask/5`).')
+
+def first_pixel(a: np.ndarray, bad: np.ndarray) -> str:
+    "Say the value and the place of the first bad number"
     i = np.unravel_index(int(bad.argmax()), a.shape)
     return f'{a[i]:.6g} at row {i[-2]}, column {i[-1]}'
 
-_SAY_READERS = 'If it counts the readers who marked each pixel, divide it by the number of readers (`mask/5`).'
+# %% ../nbs/16_mask_files.ipynb #dd5e122d
+def _say_scale(a: np.ndarray) -> str:
+    "Say what probably makes floats exceed 1, and the remedy"
+    top = a.max()
+    if top <= 64 and (a == a.round()).all(): return _SAY_READERS
+    if top < 2: return 'Did an interpolation overshoot? Then clip it.'
+    if top <= 255: return 'Divide it by 255, or give it as 8 bits (`uint8`).'
+    return 'Divide it by its largest possible value.'
 
-def _check_floats(a: np.ndarray, name: str):
-    "Refuse what is no probability; rounding errors of a thousandth are let pass"
-    if (bad := np.isnan(a)).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}. Expected a number for each pixel; what nobody labelled is a code of its own, named in `ignore=`.')
-    if (bad := a < -TOLERANCE).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative value. Expected probabilities in [0,1].')
-    if (bad := a > 1 + TOLERANCE).any():
-        counts = a.max() <= 64 and (a == a.round()).all()
-        mend = (_SAY_READERS if counts else 'Did an interpolation overshoot? Then clip it.' if a.max() < 2
-                else 'Divide it by 255, or give it as 8 bits (`uint8`).' if a.max() <= 255 else 'Divide it by its largest possible value.')
-        raise SoftLabelError(f'{name}: the mask of floats holds {_at(a, bad)}, above 1. Expected probabilities in [0,1]. {mend}')
+# %% ../nbs/16_mask_files.ipynb #98d5a701
+def check_floats(a: np.ndarray, name: str):
+    "Refuse what is not a probability; rounding errors of a thousandth pass"
+    missing = np.isnan(a)
+    if missing.any():
+        refuse(f'{name}: the mask holds {first_pixel(a, missing)}',
+               'Expected a number for each pixel; what nobody labelled is a code of its own, named in `ignore=`.')
+    negative = a < -TOLERANCE
+    if negative.any():
+        refuse(f'{name}: the mask holds {first_pixel(a, negative)}, a negative value',
+               'Expected probabilities in [0,1].')
+    above = a > 1 + TOLERANCE
+    if above.any():
+        refuse(f'{name}: the mask of floats holds {first_pixel(a, above)}, above 1',
+               f'Expected probabilities in [0,1]. {_say_scale(a)}')
 
 # %% ../nbs/16_mask_files.ipynb #3dcb5a4a
 def probabilities_of(
-    a: np.ndarray,          # Numbers of any shape
-    name: str = 'the mask', # How messages name it
-    palette: bool = False,  # Do they index a palette?
-    announce: Callable = lambda message: None, # Is told when integers are taken for something that a user may not expect
-) -> np.ndarray:            # Probabilities in [0,1], float32
-    "Floats in [0,1] as they are, 8 bits divided by 255, 16 bits by 65535; integers up to 1 are indices; raise `SoftLabelError` for others"
-    if a.dtype.kind in 'bf':
-        if a.dtype.kind == 'f': _check_floats(a, name)
-        return a.astype(np.float32).clip(0, 1)
-    if (bad := a < 0).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative value. Expected 0 or more.')
+    a: np.ndarray,             # Numbers of any shape
+    name: str = 'the mask',    # How messages name it
+    palette: bool = False,     # Do they index a palette?
+    announce: Callable = noop, # Is told when integers are taken for something that a user may not expect
+) -> np.ndarray:               # Probabilities in [0,1], float32
+    "Scale numbers: floats stay, 8 bits are divided by 255, 16 bits by 65535, and integers up to 1 are indices"
+    if a.dtype.kind == 'f': check_floats(a, name)
+    if a.dtype.kind in 'bf': return a.astype(np.float32).clip(0, 1)
+    check_scale(a, name, palette)
+    announce_scale(a, name, announce)
+    if a.max() <= 1: return a.astype(np.float32)
+    return a.astype(np.float32)/np.iinfo(a.dtype).max
+
+# %% ../nbs/16_mask_files.ipynb #578c0eb5
+def check_scale(a: np.ndarray, name: str, palette: bool):
+    "Refuse integers above 1 whose scale is unknown"
+    negative = a < 0
+    if negative.any():
+        refuse(f'{name}: the mask holds {first_pixel(a, negative)}, a negative value', 'Expected 0 or more.')
     top = int(a.max())
-    if top <= 1:
-        if top == 1: announce(f'{name} holds integers up to 1, so it is read as an index mask: 0 is background, 1 foreground. For probabilities use the whole range of the type, or floats.')
-        return a.astype(np.float32)
+    if top <= 1: return
     if palette or a.dtype.kind != 'u' or a.dtype.itemsize > 2:
         kind = 'indices into a palette' if palette else f'integers of type {a.dtype}'
-        raise SoftLabelError(f'{name} holds {kind} up to {top}, of no known scale. {_SAY_READERS} For one class give 0 and 1, probabilities as floats in [0,1], or as 8 or 16 bits (`uint8`, `uint16`); for more classes name them in `codes=`.')
+        refuse(f'{name} holds {kind} up to {top}, of no known scale',
+               f'{_SAY_READERS} For one class give 0 and 1, probabilities as floats in [0,1], '
+               'or as 8 or 16 bits (`uint8`, `uint16`); for more classes name them in `codes=`.')
+    check_no_indices(a, name)
+
+# %% ../nbs/16_mask_files.ipynb #87d9df66
+def check_no_indices(a: np.ndarray, name: str):
+    "Refuse 8 or 16 bits that are probably indices of classes"
     full = np.iinfo(a.dtype).max
-    if 0 < (small := int(a.max(initial=0, where=a < full))) < 32:
-        raise SoftLabelError(f'{name} holds no values but small ones, up to {small}{f", and {full}" if top == full else ""}: are they the indices of classes? Then name those in `codes=` (255 often means "void": give it an index of its own, and name it in `ignore=`). {_SAY_READERS} If they are probabilities below {32/full:.1g}, give floats.')
-    if full == 255 and top in (100, 127, 128, 200, 254) and ((a == 0) | (a == top)).all(): announce(f'{name} holds 0 and {top} alone, of 255, so what is marked has a probability of {top/full:.2f}. If {top} means yes, divide by it (`mask/{top}`), and give floats.')
-    if full == 255 and 90 < top <= 100: announce(f'{name} has 8 bits, but no value above {top} of 255. Are these percentages? Then divide them by 100, and give floats.')
-    if full > 255 and top < 4096: announce(f'{name} has 16 bits, but no value above {top} of 65535. Is it a mask of 8 or 12 bits? Then divide it by its own range, and give floats.')
-    return a.astype(np.float32)/full
+    small = int(a.max(initial=0, where=a < full))
+    if not 0 < small < 32: return
+    void = f', and {full}' if a.max() == full else ''
+    refuse(f'{name} holds no values but small ones, up to {small}{void}: are they the indices of classes? '
+           'Then name those in `codes=` (255 often means "void": give it an index of its own, '
+           f'and name it in `ignore=`). {_SAY_READERS} If they are probabilities below {32/full:.1g}, give floats.')
+
+# %% ../nbs/16_mask_files.ipynb #2da389b1
+def announce_scale(a: np.ndarray, name: str, announce: Callable):
+    "Tell `announce` of integers that hardly use their range"
+    full, top = np.iinfo(a.dtype).max, int(a.max())
+    if top == 1:
+        announce(f'{name} holds integers up to 1, so it is read as an index mask: 0 is background, 1 foreground. '
+                 'For probabilities use the whole range of the type, or floats.')
+    if full == 255 and top in (100, 127, 128, 200, 254) and np.isin(a, (0, top)).all():
+        announce(f'{name} holds 0 and {top} alone, of 255, so what is marked has a probability of {top/full:.2f}. '
+                 f'If {top} means yes, divide by it (`mask/{top}`), and give floats.')
+    if full == 255 and 90 < top <= 100:
+        announce(f'{name} has 8 bits, but no value above {top} of 255. '
+                 'Are these percentages? Then divide them by 100, and give floats.')
+    if full == 65535 and 1 < top < 4096:
+        announce(f'{name} has 16 bits, but no value above {top} of 65535. '
+                 'Is it a mask of 8 or 12 bits? Then divide it by its own range, and give floats.')
 
 # %% ../nbs/16_mask_files.ipynb #caac4e22
-def _one_hot(a: np.ndarray, codes: list, name: str) -> np.ndarray:
-    "Planes (K,H,W) of an index mask (H,W)"
-    if a.dtype.kind == 'f': raise SoftLabelError(f'{name} holds one float for each pixel, but there are {len(codes)} codes {brief(codes)}. Give integers (the index of a code), or an array with a plane for each code.')
-    bad = (a < 0) | (a >= len(codes))
-    if bad.any():
-        mend = 'For the probability of one class, give `codes=` one name.' if set(np.unique(a)) <= {0, 255} else 'Correct the mask, or add the name of this code to `codes=`.'
-        raise UnknownNameError(f'{name}: the mask holds {_at(a, bad)}, but the {len(codes)} codes {brief(codes)} have the numbers 0 to {len(codes) - 1}. {mend}')
+def one_hot_planes(a: np.ndarray, codes: list, name: str) -> np.ndarray:
+    "Return planes (K,H,W) of an index mask (H,W)"
+    check_indices(a, codes, name)
     return (a == np.arange(len(codes)).reshape(-1, 1, 1)).astype(np.float32)
 
-def _distributions(a: np.ndarray, name: str) -> np.ndarray:
-    "Planes that sum to 1: votes are divided by their sum, probabilities are checked"
-    votes = a.dtype.kind in 'biu'
-    if not votes: _check_floats(a, name)
-    if votes and (bad := a < 0).any(): raise SoftLabelError(f'{name}: the mask holds {_at(a, bad)}, a negative number of votes.')
-    total = a.sum(0, dtype=np.float32 if not votes else np.float64) # which no number of votes overflows
-    bad = total == 0 if votes else abs(total - 1) > TOLERANCE
-    if bad.any():
-        r, c = np.unravel_index(int(bad.argmax()), bad.shape)
-        values = [float(f'{v:.4g}') for v in a[:, r, c]]
-        raise SoftLabelError(f'{name}: the codes at row {r}, column {c} sum to {total[r, c]:.6g}, expected 1 (± 0.001): {brief(values)}. If a pixel may belong to several codes or to none, say `exclusive=False`; what nobody labelled is a code of its own, named in `ignore=`.')
+# %% ../nbs/16_mask_files.ipynb #3a17a194
+def check_indices(a: np.ndarray, codes: list, name: str):
+    "Refuse floats, and an index that no code has"
+    if a.dtype.kind == 'f':
+        refuse(f'{name} holds one float for each pixel, but there are {len(codes)} codes {brief(codes)}',
+               'Give integers (the index of a code), or an array with a plane for each code.')
+    unknown = (a < 0) | (a >= len(codes))
+    if not unknown.any(): return
+    remedy = 'Correct the mask, or add the name of this code to `codes=`.'
+    if set(np.unique(a)) <= {0, 255}: remedy = 'For the probability of one class, give `codes=` one name.'
+    refuse(f'{name}: the mask holds {first_pixel(a, unknown)}, but the {len(codes)} codes {brief(codes)} '
+           f'have the numbers 0 to {len(codes) - 1}', remedy, UnknownNameError)
+
+# %% ../nbs/16_mask_files.ipynb #ed0a9425
+def distributions_of(a: np.ndarray, name: str) -> np.ndarray:
+    "Return planes that sum to 1: votes divided by their sum, or probabilities that are checked"
+    are_votes = a.dtype.kind in 'biu'
+    if are_votes: check_votes(a, name)
+    else: check_floats(a, name)
+    total = a.sum(0, dtype=np.float64 if are_votes else np.float32) # no number of votes overflows float64
+    unfit = total == 0 if are_votes else abs(total - 1) > TOLERANCE
+    check_totals(a, total, unfit, name)
     return (a/total).astype(np.float32).clip(0, 1)
+
+# %% ../nbs/16_mask_files.ipynb #bb3a1cf6
+def check_votes(a: np.ndarray, name: str):
+    "Refuse votes below 0"
+    negative = a < 0
+    if negative.any(): refuse(f'{name}: the mask holds {first_pixel(a, negative)}, a negative number of votes.')
+
+# %% ../nbs/16_mask_files.ipynb #a9e8ae58
+def check_totals(a: np.ndarray, total: np.ndarray, unfit: np.ndarray, name: str):
+    "Refuse a pixel whose planes cannot be a distribution"
+    if not unfit.any(): return
+    row, column = np.unravel_index(int(unfit.argmax()), unfit.shape)
+    values = [float(f'{v:.4g}') for v in a[:, row, column]]
+    refuse(f'{name}: the codes at row {row}, column {column} sum to {total[row, column]:.6g}, '
+           f'expected 1 (± 0.001): {brief(values)}',
+           'If a pixel may belong to several codes or to none, say `exclusive=False`; '
+           'what nobody labelled is a code of its own, named in `ignore=`.')
 
 # %% ../nbs/16_mask_files.ipynb #8ef7317a
 def mask_planes(
-    o,                       # One mask in any form: a path, a PIL image, an array or a tensor
-    codes: Sequence,         # The names of all planes
-    exclusive: bool,         # Do they exclude each other?
-    name: str = None,        # How messages name it
-    announce: Callable = lambda message: None, # Is told what a user may not expect
-) -> np.ndarray:             # Probabilities (K,H,W), float32
-    "The probability of each code at each pixel; raise `SoftLabelError` naming file, value and remedy"
+    o,                         # One mask in any form: a path, a PIL image, an array or a tensor
+    codes: Sequence,           # The names of all planes
+    exclusive: bool,           # Do they exclude each other?
+    name: str = None,          # How messages name it
+    announce: Callable = noop, # Is told what a user may not expect
+) -> np.ndarray:               # Probabilities (K,H,W), float32
+    "Return the probability of each code at each pixel; raise `SoftLabelError` naming file, value and remedy"
     codes = list(codes)
     a, palette, name = mask_array(o, name)
-    if a.ndim == 2 and len(codes) > 1: return _one_hot(a, codes, name)
-    if a.ndim == 2: a = a[None]
-    if len(a) != len(codes):
-        mend = 'Put its channels first: `.transpose(2, 0, 1)`.' if a.shape[-1] == len(codes) else 'Give one plane for each code, in their order; masks of several annotators as a list.'
-        raise SoftLabelError(f'{name} has {len(a)} planes (its shape is {a.shape}), but there are {len(codes)} codes {brief(codes)}. {mend}')
-    return _distributions(a, name) if exclusive else probabilities_of(a, name, palette, announce)
+    if a.ndim == 2 and len(codes) > 1: return one_hot_planes(a, codes, name)
+    planes = a if a.ndim == 3 else a[None]
+    check_planes(planes, codes, name)
+    if exclusive: return distributions_of(planes, name)
+    return probabilities_of(planes, name, palette, announce)
+
+# %% ../nbs/16_mask_files.ipynb #2ef46607
+def check_planes(planes: np.ndarray, codes: list, name: str):
+    "Refuse another number of planes than of codes"
+    if len(planes) == len(codes): return
+    remedy = 'Give one plane for each code, in their order; masks of several annotators as a list.'
+    if planes.shape[-1] == len(codes): remedy = 'Put its channels first: `.transpose(2, 0, 1)`.'
+    refuse(f'{name} has {len(planes)} planes (its shape is {planes.shape}), '
+           f'but there are {len(codes)} codes {brief(codes)}', remedy)
 
 # %% ../nbs/16_mask_files.ipynb #1de6bd54
 class PILSoftMask(PILBase):
@@ -167,63 +303,126 @@ class PILSoftMask(PILBase):
         name: str = 'the mask',  # How messages name it
     ):
         super().__init__()
-        if len(planes) != len(codes) + bool(labelled): raise SoftLabelError(f'{name} has {len(planes)} planes for the {len(codes)} classes {brief(list(codes))}{", and one that says what is labelled" if labelled else ""}: give one for each.')
-        self.planes = [p if isinstance(p, Image.Image) else Image.fromarray(np.ascontiguousarray(p, dtype=np.float32)) for p in planes]
+        check_planes_of_mask(planes, codes, labelled, name)
+        self.planes = [as_float_image(p) for p in planes]
         self.about = dict(codes=codes, exclusive=exclusive, labelled=labelled, name=name)
-        self._mode, self._size = 'F', self.planes[0].size
+        self._mode = 'F'
+        self._size = self.planes[0].size
 
-    @property
-    def im(self): raise SoftLabelError('A soft mask is not one image but several planes: it can be cropped, resized, flipped, turned by 90° and padded. For anything else take `np.asarray(mask)`, (H,W,K), and give the result to `mask.like(…)`.')
+    def __repr__(self):
+        size = 'x'.join(map(str, self.size))
+        return f'PILSoftMask of {self.about["codes"]}, size={size}'
 
-    def _moved(self, method: str, *args, **kwargs): return PILSoftMask([getattr(p, method)(*args, **kwargs) for p in self.planes], **self.about)
-    def crop(self, *args, **kwargs): return self._moved('crop', *args, **kwargs)
-    def transpose(self, method): return self._moved('transpose', method)
-    def dihedral(self, k): return self if k == 0 else self.transpose(k - 1)
-    def resize(self, size, *args, **kwargs): return self._moved('resize', size, Resampling.BILINEAR)
-    def _do_crop_pad(self, *args, **kwargs): return self._moved('_do_crop_pad', *args, **{**kwargs, 'resize_mode': Resampling.BILINEAR})
-    def show(self, ctx=None, **kwargs): return self.tensor().show(ctx=ctx, **kwargs)
-    def __repr__(self): return f'PILSoftMask of {self.about["codes"]}, size={"x".join(map(str, self.size))}'
+# %% ../nbs/16_mask_files.ipynb #71e9048d
+def as_float_image(plane) -> Image.Image:
+    "Return a plane (H,W) as a PIL image of floats"
+    if isinstance(plane, Image.Image): return plane
+    return Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
 
-# %% ../nbs/16_mask_files.ipynb #ecd25c5c
-def where_labelled(probs: Tensor, labelled: Tensor) -> Tensor:
-    "Probabilities of what is labelled, NaN where that is less than half of the pixel"
-    return torch.where(labelled >= .5, (probs/labelled.clamp_min(.5)).clamp(0, 1), torch.nan)
+def check_planes_of_mask(planes: Sequence, codes: Sequence, labelled: bool, name: str):
+    "Refuse another number of planes than the classes need"
+    if len(planes) == len(codes) + bool(labelled): return
+    more = ', and one that says what is labelled' if labelled else ''
+    refuse(f'{name} has {len(planes)} planes for the {len(codes)} classes {brief(list(codes))}{more}: '
+           'give one for each.')
+
+# %% ../nbs/16_mask_files.ipynb #eb8326d6
+@patch
+def _on_planes(self: PILSoftMask, method: str, *args, **kwargs):
+    "Call a method of PIL's images on each plane"
+    moved = [getattr(p, method)(*args, **kwargs) for p in self.planes]
+    return PILSoftMask(moved, **self.about)
 
 @patch
-def tensor(self: PILSoftMask) -> Tensor:
-    "`TensorSoftMask` (K,H,W)"
-    t = torch.from_numpy(np.stack([np.asarray(p) for p in self.planes])).clamp(0, 1)
-    if self.about['labelled']: t = where_labelled(t[:-1], t[-1:])
-    return with_codes(t, *(self.about[k] for k in ('codes', 'exclusive', 'labelled')))
+def crop(self: PILSoftMask, *args, **kwargs): return self._on_planes('crop', *args, **kwargs)
 
-def with_codes(t: Tensor, codes, exclusive, labelled=None) -> Tensor:
-    "`t` as a `TensorSoftMask` that knows its codes"
-    res = t.as_subclass(Tensor).as_subclass(TensorSoftMask)
-    res.codes, res.exclusive, res.labelled = codes, exclusive, labelled
-    return res
+@patch
+def transpose(self: PILSoftMask, method): return self._on_planes('transpose', method)
 
-@patch(as_prop=True)
-def __array_interface__(self: PILSoftMask): return np.stack([np.asarray(p) for p in self.planes], -1).__array_interface__
+@patch
+def dihedral(self: PILSoftMask, k): return self if k == 0 else self.transpose(k - 1)
 
+# %% ../nbs/16_mask_files.ipynb #be70871e
+@patch
+def resize(self: PILSoftMask, size, *args, **kwargs): return self._on_planes('resize', size, Resampling.BILINEAR)
+
+@patch
+def _do_crop_pad(self: PILSoftMask, *args, **kwargs):
+    kwargs['resize_mode'] = Resampling.BILINEAR
+    return self._on_planes('_do_crop_pad', *args, **kwargs)
+
+# %% ../nbs/16_mask_files.ipynb #d61d82da
+@patch
+def stacked(self: PILSoftMask,
+    axis: int = 0, # Where the planes go
+) -> np.ndarray:   # (K,H,W), or (H,W,K) for `axis=-1`
+    "Stack all planes in one array"
+    return np.stack([np.asarray(p) for p in self.planes], axis)
+
+# %% ../nbs/16_mask_files.ipynb #40f4e55d
 @patch
 def like(self: PILSoftMask,
     a: np.ndarray, # Planes (H,W,K), as `np.asarray` gives them
 ) -> PILSoftMask:
-    "A mask of the same classes with other values, for transforms of your own"
-    if np.ndim(a) != 3: raise SoftLabelError(f'{self.about["name"]}: the new values have shape {np.shape(a)}; expected planes (H,W,K), as `np.asarray(mask)` gives them.')
-    return PILSoftMask(list(np.moveaxis(np.asarray(a, dtype=np.float32), -1, 0)), **self.about)
+    "Return a mask of the same classes with other values, for transforms of your own"
+    if np.ndim(a) != 3:
+        refuse(f'{self.about["name"]}: the new values have shape {np.shape(a)}; '
+               'expected planes (H,W,K), as `np.asarray(mask)` gives them.')
+    planes = np.moveaxis(np.asarray(a, dtype=np.float32), -1, 0)
+    return PILSoftMask(list(planes), **self.about)
+
+# %% ../nbs/16_mask_files.ipynb #73986dd5
+@patch(as_prop=True)
+def im(self: PILSoftMask):
+    "Refuse what works on one image"
+    refuse('A soft mask is not one image but several planes: it can be cropped, resized, flipped, turned by 90° '
+           'and padded. For anything else take `np.asarray(mask)`, (H,W,K), and give the result to `mask.like(…)`.')
+
+@patch(as_prop=True)
+def __array_interface__(self: PILSoftMask): return self.stacked(-1).__array_interface__
 
 @patch
-def copy(self: PILSoftMask): return self.like(np.asarray(self))
+def copy(self: PILSoftMask): return self.like(self.stacked(-1))
 
 @patch
 def __copy__(self: PILSoftMask): return self.copy()
 
+# %% ../nbs/16_mask_files.ipynb #6ab36761
 @patch
-def __reduce_ex__(self: PILSoftMask, protocol): return PILSoftMask, (list(np.moveaxis(np.asarray(self), -1, 0)), *self.about.values())
+def __reduce_ex__(self: PILSoftMask, protocol): return PILSoftMask, (list(self.stacked()), *self.about.values())
+
+@read_mask.register(PILSoftMask)
+def _from_soft_mask(o, name): return o.stacked(), False, name or o.about['name']
+
+# %% ../nbs/16_mask_files.ipynb #ecd25c5c
+def where_labelled(probs: Tensor, labelled: Tensor) -> Tensor:
+    "Return probabilities of what is labelled, NaN where that is less than half of the pixel"
+    shares = (probs/labelled.clamp_min(.5)).clamp(0, 1)
+    return torch.where(labelled >= .5, shares, torch.nan)
+
+def with_codes(t: Tensor, codes, exclusive, labelled=None) -> TensorSoftMask:
+    "Return `t` as a `TensorSoftMask` that knows its codes"
+    res = t.as_subclass(Tensor).as_subclass(TensorSoftMask)
+    res.codes = codes
+    res.exclusive = exclusive
+    res.labelled = labelled
+    return res
+
+# %% ../nbs/16_mask_files.ipynb #c1f2a3f0
+@patch
+def tensor(self: PILSoftMask) -> TensorSoftMask:
+    "Return a `TensorSoftMask` (K,H,W)"
+    planes = torch.from_numpy(self.stacked()).clamp(0, 1)
+    labelled = self.about['labelled']
+    if labelled: planes = where_labelled(planes[:-1], planes[-1:])
+    return with_codes(planes, self.about['codes'], self.about['exclusive'], labelled)
+
+@patch
+def show(self: PILSoftMask, ctx=None, **kwargs): return self.tensor().show(ctx=ctx, **kwargs)
 
 @ToTensor
 def encodes(self, o: PILSoftMask): return o.tensor()
 
+# %% ../nbs/16_mask_files.ipynb #861833be
 @IntToFloatTensor
 def encodes(self, o: TensorSoftMask): return o

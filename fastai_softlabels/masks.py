@@ -4,12 +4,13 @@
 
 # %% ../nbs/17_masks.ipynb #080b7cae
 from __future__ import annotations
-import warnings
+import math, warnings
 from copy import deepcopy
 from pathlib import Path, PurePath
 from typing import Callable, Sequence
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
+import torch.nn.functional as F
 from torch import Tensor
 from PIL import Image
 from matplotlib.axes import Axes
@@ -28,35 +29,26 @@ from fastai.interpret import plot_top_losses
 from fastai.losses import BaseLoss, BCEWithLogitsLossFlat
 from fastai.torch_core import TensorImage
 from fastai.vision.augment import PadMode
-from .errors import brief, SoftLabelError, UnknownNameError
+from .errors import brief, one_of, refuse, SoftLabelError, UnknownNameError
 from .core import cut_names, format_prob, TensorSoftMask, TOLERANCE, write_title
 from .tables import check_classes, is_list, is_missing, item_name
 from .losses import keep_probs, reads_of
 from .dice import SoftDiceLoss
-from .blocks import check_loss_weights, check_positions, FreshTransforms, InferLoss, make_loss, NameUnreadable
+from .blocks import (check_loss_weights, check_positions, FreshTransforms, InferLoss,
+                                      make_loss, NameUnreadable)
 from .data import picture_grid, text_size
-from .mask_files import check_exists, mask_array, mask_planes, PILSoftMask, where_labelled, with_codes
+from .mask_files import (check_exists, mask_array, mask_planes, PILSoftMask,
+                                          where_labelled, with_codes)
 
 # %% auto #0
 __all__ = ['OpenSoftMask', 'SoftMaskBlock', 'mask_overlay', 'mask_legend', 'SoftMaskCutMix']
 
-# %% ../nbs/17_masks.ipynb #d1d92dad
-@patch
-def affine_coord(self: TensorSoftMask, mat=None, coord_tfm=None, sz=None, mode='bilinear', pad_mode=PadMode.Reflection, align_corners=True):
-    "Move a batch of masks as images are moved, always bilinear; a pixel is NaN where most of what it comes from is"
-    def moved(t): return TensorImage.affine_coord(t.as_subclass(TensorImage), mat, coord_tfm, sz, 'bilinear', pad_mode, align_corners).as_subclass(Tensor).clamp(0, 1)
-    t = self.as_subclass(Tensor)
-    unlabelled = t.isnan()
-    res = moved(t.nan_to_num())
-    codes, exclusive, labelled = (getattr(self, k, None) for k in ('codes', 'exclusive', 'labelled'))
-    if labelled: res = where_labelled(res, moved((~unlabelled).to(t.dtype)))
-    elif not exclusive: res = where_labelled(res, 1 - moved(unlabelled.to(t.dtype)))
-    return with_codes(res, codes, exclusive, labelled)
-
 # %% ../nbs/17_masks.ipynb #6d9556cb
 class OpenSoftMask(DisplayedTransform):
     "Reversible transform of one mask, or of a list of several annotators', to a `PILSoftMask`"
-    order, train_setup, kind = 1, False, 'mask'
+    order = 1
+    train_setup = False
+    kind = 'mask'
     def __init__(self,
         codes=None,                        # Names of the classes in the order of their numbers; `None`: one class, 'foreground'
         exclusive: bool | None = None,     # Does each pixel belong to one class alone? `None`: yes where there are several
@@ -64,17 +56,14 @@ class OpenSoftMask(DisplayedTransform):
         loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftDiceLoss` by default
     ):
         self.codes = check_classes(['foreground'] if codes is None else codes, '`codes`')
-        self.ignore = check_classes([] if ignore is None else list(ignore) if isinstance(ignore, (set, frozenset)) else ignore, '`ignore`')
-        unknown = [c for c in self.ignore if c not in self.codes]
-        if unknown: raise UnknownNameError(f'`ignore` names {unknown[0]!r}, which is not among the codes {brief(self.codes)}. `codes` holds all planes of a mask, those to ignore too.')
+        self.ignore = check_classes(_as_list(ignore), '`ignore`')
         self.vocab = L(c for c in self.codes if c not in self.ignore)
         self.c = len(self.vocab)
-        if not self.c: raise SoftLabelError(f'No code is left of {brief(self.codes)} when {brief(self.ignore)} are ignored: name at least one class.')
-        if exclusive not in (None, True, False): raise SoftLabelError(f'exclusive is {exclusive!r}; expected True, False or None.')
+        check_ignored(self.codes, self.ignore, self.vocab)
+        check_exclusive(exclusive, self.vocab)
         self.exclusive = self.c > 1 if exclusive is None else bool(exclusive)
-        if self.exclusive and self.c == 1: raise SoftLabelError(f'One class, {self.vocab[0]!r}, has nothing to exclude: leave `exclusive` out, or add its background to `codes`.')
         loss = self._default_loss() if loss_func is None else make_loss(loss_func)
-        self._check_loss(loss)
+        check_loss(loss, self)
         self._loss = keep_probs(loss)
         self._announced = False
 
@@ -83,22 +72,66 @@ class OpenSoftMask(DisplayedTransform):
     @property
     def loss_func(self): return deepcopy(self._loss) # what a `Learner` asks for: no two of them share it
 
+# %% ../nbs/17_masks.ipynb #d4e0305f
+def _as_list(ignore):
+    "Return what to ignore as a list, as far as it needs no order"
+    if ignore is None: return []
+    return list(ignore) if isinstance(ignore, (set, frozenset)) else ignore
+
+# %% ../nbs/17_masks.ipynb #e4f993e8
+def check_ignored(codes: list, ignore: list, vocab: L):
+    "Refuse to ignore an unknown code, or all codes"
+    unknown = [c for c in ignore if c not in codes]
+    if unknown:
+        refuse(f'`ignore` names {unknown[0]!r}, which is not among the codes {brief(codes)}',
+               '`codes` holds all planes of a mask, those to ignore too.', UnknownNameError)
+    if not vocab:
+        refuse(f'No code is left of {brief(codes)} when {brief(ignore)} are ignored: name at least one class.')
+
+# %% ../nbs/17_masks.ipynb #3e040d8a
+def check_exclusive(exclusive, vocab: L):
+    "Refuse what is not a yes or no, and one class that excludes others"
+    one_of(exclusive, 'exclusive', True, False, None)
+    if exclusive and len(vocab) == 1:
+        refuse(f'One class, {vocab[0]!r}, has nothing to exclude: leave `exclusive` out, '
+               'or add its background to `codes`.')
+
 # %% ../nbs/17_masks.ipynb #1d97cfa6
-@patch
-def _check_loss(self: OpenSoftMask, loss):
-    "See that the loss reads masks as the block means them"
-    name, means = type(loss).__name__, 'softmax' if self.exclusive else 'sigmoid'
-    if isinstance(loss, BaseLoss) and loss.flatten and not isinstance(loss, BCEWithLogitsLossFlat):
-        raise SoftLabelError(f'{name} flattens targets to one number a pixel, so probabilities cannot pass. Use `SoftCrossEntropyLossFlat(axis=1)` or `SoftDiceCELoss()`.')
-    if getattr(loss, 'axis', 1) not in (1, -3) and not isinstance(loss, BaseLoss): raise SoftLabelError(f'{name} has its classes along axis {loss.axis}; those of masks (N,K,H,W) are along 1: say `axis=1`.')
-    try: reads = reads_of(loss, self.c)
-    except SoftLabelError: reads = means # it is of neither kind, which whoever needs to know will say
-    if reads != means:
-        raise SoftLabelError(f'{name} reads {reads} classes, but the {self.c} classes {brief(list(self.vocab))} {"exclude each other" if self.exclusive else "are independent"} ({means}). '
-                             f'Say `exclusive={not self.exclusive}`, or use {"`SoftDiceLoss()` or `SoftDiceCELoss()`" if self.exclusive else "`SoftDiceLoss(activation=" + chr(39) + "sigmoid" + chr(39) + ")` or `SoftDiceBCELoss()`"}.')
-    if self.ignore and not self.exclusive and isinstance(loss, (BCEWithLogitsLossFlat, torch.nn.BCEWithLogitsLoss)):
-        raise SoftLabelError(f'{name} cannot leave out what {brief(self.ignore)} say is unlabelled (NaN), and would make all weights NaN. Use `SoftBCEWithLogitsLossFlat(axis=1)` or `SoftDiceBCELoss()`.')
-    check_loss_weights(loss, self.vocab)
+def check_loss(loss, tfm: OpenSoftMask):
+    "Refuse a loss that reads masks otherwise than `tfm` means them"
+    check_axis(loss)
+    check_activation(loss, tfm.vocab, tfm.exclusive)
+    takes_nan = not isinstance(loss, (BCEWithLogitsLossFlat, torch.nn.BCEWithLogitsLoss))
+    if tfm.ignore and not tfm.exclusive and not takes_nan:
+        refuse(f'{type(loss).__name__} cannot leave out what {brief(tfm.ignore)} say is unlabelled (NaN), '
+               'and would make all weights NaN', 'Use `SoftBCEWithLogitsLossFlat(axis=1)` or `SoftDiceBCELoss()`.')
+    check_loss_weights(loss, tfm.vocab)
+
+# %% ../nbs/17_masks.ipynb #ffb71970
+def check_axis(loss):
+    "Refuse a loss that flattens the masks, or reads them along another axis than 1"
+    name = type(loss).__name__
+    is_fastai = isinstance(loss, BaseLoss)
+    if is_fastai and loss.flatten and not isinstance(loss, BCEWithLogitsLossFlat):
+        refuse(f'{name} flattens targets to one number a pixel, so probabilities cannot pass',
+               'Use `SoftCrossEntropyLossFlat(axis=1)` or `SoftDiceCELoss()`.')
+    if not is_fastai and getattr(loss, 'axis', 1) not in (1, -3):
+        refuse(f'{name} has its classes along axis {loss.axis}; those of masks (N,K,H,W) are along 1: say `axis=1`.')
+
+# %% ../nbs/17_masks.ipynb #71e262be
+_FITTING = {'softmax': '`SoftDiceLoss()` or `SoftDiceCELoss()`',
+            'sigmoid': "`SoftDiceLoss(activation='sigmoid')` or `SoftDiceBCELoss()`"}
+
+def check_activation(loss, vocab: L, exclusive: bool):
+    "Refuse softmax for independent classes, and sigmoid for exclusive ones"
+    try: reads = reads_of(loss, len(vocab))
+    except SoftLabelError: return # it is of neither kind, which is reported where it matters
+    expected = 'softmax' if exclusive else 'sigmoid'
+    if reads == expected: return
+    meaning = 'exclude each other' if exclusive else 'are independent'
+    refuse(f'{type(loss).__name__} reads {reads} classes, but the {len(vocab)} classes {brief(list(vocab))} '
+           f'{meaning} ({expected})',
+           f'Say `exclusive={not exclusive}`, or use {_FITTING[expected]}.')
 
 # %% ../nbs/17_masks.ipynb #9a59f66f
 @patch
@@ -106,43 +139,26 @@ def encode(self: OpenSoftMask,
     o,                       # A mask in any form, or a list of masks, one for each annotator
     name: str | None = None, # How messages name it
 ) -> PILSoftMask:
-    "The soft mask; raise `SoftLabelError` naming file, value and remedy, `FileNotFoundError` for a missing file"
-    if isinstance(o, PILSoftMask) and list(o.about['codes']) == list(self.vocab) and o.about['exclusive'] == self.exclusive: return o
-    masks = _annotators_of(o, name)
-    if len(masks) == len(self.codes) > 1: _refuse_one_hot(masks, self.exclusive, name)
+    "Return the soft mask; raise `SoftLabelError` naming file, value and remedy, or `FileNotFoundError`"
+    if self._is_opened(o): return o
+    masks = annotators_of(o)
+    check_annotators(o, masks, name)
+    check_stacked(masks, self, name)
     planes = [mask_planes(m, self.codes, self.exclusive, name, self._announce) for m in masks]
-    if name is None: name = str(masks[0]) if isinstance(masks[0], (str, PurePath)) else getattr(masks[0], 'filename', None) or 'the mask'
-    for m, p in zip(masks[1:], planes[1:]):
-        if p.shape != planes[0].shape: raise SoftLabelError(f'{name} is {_wxh(planes[0])}, but another annotator\'s mask of the same image, {brief(str(m))[:80]}, is {_wxh(p)}. Give masks of one size.')
-    return self._to_image(np.mean(planes, axis=0) if len(planes) > 1 else planes[0], name)
+    if name is None: name = name_of_mask(masks[0])
+    check_sizes(planes, masks, name)
+    return self._to_image(np.mean(planes, axis=0), name)
 
-def _annotators_of(o, name: str | None) -> list:
-    "The masks of all annotators; a table's row or an array may hold their paths"
-    what = f'{name}: the mask' if name else 'The mask'
-    if is_missing(o) or isinstance(o, str) and not o: raise SoftLabelError(f'{what} is missing ({o!r}). Leave its image out of the items; what nobody labelled is a code of its own, named in `ignore=`.')
-    if isinstance(o, pd.Series) or (isinstance(o, np.ndarray) and o.ndim == 1 and (o.dtype.kind in 'UO' or not len(o))): o = o.tolist()
-    masks = list(o) if is_list(o) else [o]
-    if not masks: raise SoftLabelError(f'{what} is an empty list. Give at least one annotator\'s mask, or leave its image out of the items.')
-    odd = [m for m in masks if not is_missing(m) and not isinstance(m, (str, PurePath, Image.Image, Tensor, np.ndarray))]
-    if odd: raise SoftLabelError(f'{what} is {brief(odd[0])}; expected a path, an image, an array or a tensor, or a list of those, one for each annotator.')
-    if any(is_missing(m) or isinstance(m, str) and not m for m in masks): raise SoftLabelError(f'{name or brief(masks)}: the mask of one annotator is missing. Leave it out of the list; the others are averaged.')
-    return masks
-
-def _refuse_one_hot(masks: list, exclusive: bool, name):
-    "Refuse a list of planes, which would be read as annotators' index masks"
-    planes = [mask_array(m, name)[0] for m in masks]
-    if not all(p.ndim == 2 and p.dtype.kind in 'biu' and p.shape == planes[0].shape and p.max() <= 1 for p in planes): return
-    if not exclusive or (sum(p.astype(int) for p in planes) == 1).all():
-        raise SoftLabelError(f'{name or "The mask"} is a list of {len(planes)} planes that hold 1 where a code is: a list is read as several annotators\' masks. Stack them into one array, one plane for each code (`np.stack`); of several annotators give a list of such arrays.')
-
-def _wxh(planes): return f'{planes.shape[-1]}×{planes.shape[-2]} pixels'
-
+# %% ../nbs/17_masks.ipynb #60b62318
 @patch
-def _to_image(self: OpenSoftMask, planes: np.ndarray, name: str) -> PILSoftMask:
-    "Without the planes to ignore; for independent classes with one that says how much of a pixel is left"
-    keep, drop = ([i for i, c in enumerate(self.codes) if (c in self.ignore) == ignored] for ignored in (False, True))
-    labelled = [1 - planes[drop].sum(0).clip(0, 1)] if drop and not self.exclusive else []
-    return PILSoftMask([*planes[keep], *labelled], self.vocab, self.exclusive, bool(labelled), name)
+def __call__(self: OpenSoftMask, o, split_idx=None, **kwargs): return self.encode(o)
+
+# %% ../nbs/17_masks.ipynb #e87ea25f
+@patch
+def _is_opened(self: OpenSoftMask, o) -> bool:
+    "Tell whether `o` is a soft mask of these classes already"
+    if not isinstance(o, PILSoftMask): return False
+    return list(o.about['codes']) == list(self.vocab) and o.about['exclusive'] == self.exclusive
 
 @patch
 def _announce(self: OpenSoftMask, message: str):
@@ -150,59 +166,179 @@ def _announce(self: OpenSoftMask, message: str):
     if not self._announced: warnings.warn(message)
     self._announced = True
 
+# %% ../nbs/17_masks.ipynb #896215e4
+def name_of_mask(mask) -> str:
+    "Return how messages name a mask"
+    if isinstance(mask, (str, PurePath)): return str(mask)
+    return getattr(mask, 'filename', None) or 'the mask'
+
+# %% ../nbs/17_masks.ipynb #75e0c812
+def annotators_of(o) -> list:
+    "Return the masks of all annotators"
+    if isinstance(o, pd.Series) or holds_paths(o): o = o.tolist()
+    return list(o) if is_list(o) else [o]
+
+def holds_paths(o) -> bool:
+    "Tell whether `o` is an array of paths rather than of numbers, or an empty one"
+    if not isinstance(o, np.ndarray) or o.ndim != 1: return False
+    return o.dtype.kind in 'UO' or not len(o)
+
+# %% ../nbs/17_masks.ipynb #0e617b98
+_MASK_TYPES = (str, PurePath, Image.Image, Tensor, np.ndarray)
+
+def is_gap(o) -> bool: return is_missing(o) or (isinstance(o, str) and not o)
+
+# %% ../nbs/17_masks.ipynb #41678892
+def check_annotators(o, masks: list, name: str | None):
+    "Refuse a missing mask, an empty list of masks, and what is not a mask"
+    what = f'{name}: the mask' if name else 'The mask'
+    if is_gap(o):
+        refuse(f'{what} is missing ({o!r})',
+               'Leave its image out of the items; what nobody labelled is a code of its own, named in `ignore=`.')
+    if not masks:
+        refuse(f'{what} is an empty list',
+               "Give at least one annotator's mask, or leave its image out of the items.")
+    others = [m for m in masks if not is_missing(m) and not isinstance(m, _MASK_TYPES)]
+    if others:
+        refuse(f'{what} is {brief(others[0])}; expected a path, an image, an array or a tensor, '
+               'or a list of those, one for each annotator.')
+    if any(is_gap(m) for m in masks):
+        refuse(f'{name or brief(masks)}: the mask of one annotator is missing',
+               'Leave it out of the list; the others are averaged.')
+
+# %% ../nbs/17_masks.ipynb #8b13ac6d
+def check_stacked(masks: list, tfm: OpenSoftMask, name: str | None):
+    "Refuse a list of planes, which would be read as annotators' index masks"
+    if not len(masks) == len(tfm.codes) > 1: return
+    planes = [mask_array(m, name)[0] for m in masks]
+    one_size = len({p.shape for p in planes}) == 1
+    if not one_size or not all(holds_bits(p) for p in planes): return
+    is_one_hot = (sum(p.astype(int) for p in planes) == 1).all()
+    if is_one_hot or not tfm.exclusive:
+        refuse(f'{name or "The mask"} is a list of {len(planes)} planes that hold 1 where a code is: '
+               "a list is read as several annotators' masks",
+               'Stack them into one array, one plane for each code (`np.stack`); '
+               'of several annotators give a list of such arrays.')
+
+# %% ../nbs/17_masks.ipynb #eecbda88
+def holds_bits(a: np.ndarray) -> bool:
+    "Tell whether `a` is one plane of integers up to 1"
+    return a.ndim == 2 and a.dtype.kind in 'biu' and a.max() <= 1
+
+# %% ../nbs/17_masks.ipynb #db9020fb
+def check_sizes(planes: list, masks: list, name: str):
+    "Refuse annotators' masks of different sizes"
+    for m, p in zip(masks[1:], planes[1:]):
+        if p.shape != planes[0].shape:
+            refuse(f"{name} is {_say_size(planes[0])}, but another annotator's mask of the same image, "
+                   f'{brief(str(m))[:80]}, is {_say_size(p)}', 'Give masks of one size.')
+
+def _say_size(planes: np.ndarray) -> str:
+    "Say the width and height of planes (K,H,W)"
+    height, width = planes.shape[-2:]
+    return f'{width}×{height} pixels'
+
+# %% ../nbs/17_masks.ipynb #09c28e45
 @patch
-def __call__(self: OpenSoftMask, o, split_idx=None, **kwargs): return self.encode(o)
+def _to_image(self: OpenSoftMask, planes: np.ndarray, name: str) -> PILSoftMask:
+    "Return a mask without the planes to ignore"
+    ignored = np.array([c in self.ignore for c in self.codes])
+    kept = list(planes[~ignored])
+    needs_share = bool(self.ignore) and not self.exclusive
+    if needs_share: kept.append(1 - planes[ignored].sum(0).clip(0, 1))
+    return PILSoftMask(kept, self.vocab, self.exclusive, needs_share, name)
 
 # %% ../nbs/17_masks.ipynb #8d9127ef
 @patch
 def decode(self: OpenSoftMask, o, split_idx=None, **kwargs):
-    "The soft mask (K,H,W) behind a target or a decoded prediction"
+    "Return the soft mask (K,H,W) behind a target or a decoded prediction"
     if isinstance(o, PILSoftMask): return o
     probs = getattr(o, 'probs', None)
-    if probs is None: probs = o if o.is_floating_point() or o.dtype == torch.bool else torch.nn.functional.one_hot(o.as_subclass(Tensor).long(), self.c).movedim(-1, 0)
-    return with_codes(_in_range(probs.float()), self.vocab, self.exclusive)
+    if probs is None: probs = one_hot_of(o, self.c)
+    probs = probs.float()
+    check_probs(probs)
+    return with_codes(probs, self.vocab, self.exclusive)
 
-def _in_range(probs: Tensor) -> Tensor:
-    "`probs`, if they are probabilities"
+# %% ../nbs/17_masks.ipynb #afc768cc
+def one_hot_of(o: Tensor, c: int) -> Tensor:
+    "Return planes (K,H,W) of class indices; what holds planes already stays"
+    if o.is_floating_point() or o.dtype == torch.bool: return o
+    return F.one_hot(o.as_subclass(Tensor).long(), c).movedim(-1, 0)
+
+def check_probs(probs: Tensor):
+    "Refuse values that are not probabilities"
     if ((probs < -TOLERANCE) | (probs > 1 + TOLERANCE)).any():
-        raise SoftLabelError(f'The mask holds values from {probs.min().item():.3g} to {probs.max().item():.3g}, which are not probabilities. Logits? Then the loss has no `activation`: use `SoftDiceLoss`, `SoftDiceBCELoss` or `SoftDiceCELoss`, or pass `act=`.')
-    return probs
+        refuse(f'The mask holds values from {probs.min().item():.3g} to {probs.max().item():.3g}, '
+               'which are not probabilities',
+               'Logits? Then the loss has no `activation`: use `SoftDiceLoss`, `SoftDiceBCELoss` '
+               'or `SoftDiceCELoss`, or pass `act=`.')
 
+# %% ../nbs/17_masks.ipynb #aa825069
 @patch
 def setup(self: OpenSoftMask, items=None, train_setup=False):
-    "See that each item has masks and that all mask files exist (fastai itself reads the first mask)"
-    check_positions(list(getattr(getattr(items, 'tfms', None), 'fs', [])), getattr(items, 'items', None))
+    "Check that each item has masks and that all mask files exist"
+    tfms = getattr(getattr(items, 'tfms', None), 'fs', [])
+    check_positions(list(tfms), getattr(items, 'items', None))
+    if not hasattr(items, 'subset'): return
     any_files = False
-    for s in [items.subset(i) for i in range(items.n_subsets)] if hasattr(items, 'subset') else []:
-        for i in range(len(s)):
-            masks = _annotators_of(s[i], item_name(getattr(s, 'items', s), i))
-            files = [f for f in masks if isinstance(f, (str, PurePath))]
-            for f in files:
-                check_exists(Path(f))
-            any_files = any_files or bool(files)
-            if not any_files: break # masks that `get_y` reads itself are checked when they are read
+    for i in range(items.n_subsets):
+        any_files = check_subset(items.subset(i), any_files)
+
+# %% ../nbs/17_masks.ipynb #54165b33
+def check_subset(subset, any_files: bool) -> bool: # Has any item had files so far?
+    "Check the items of a subset, up to the first without files where no item had any"
+    for i in range(len(subset)):
+        files = checked_files(subset[i], item_name(getattr(subset, 'items', subset), i))
+        any_files = any_files or bool(files)
+        if not any_files: break
+    return any_files
+
+# %% ../nbs/17_masks.ipynb #ffdade8f
+def checked_files(o, name: str) -> list:
+    "Return the mask files of an item, all of which exist"
+    masks = annotators_of(o)
+    check_annotators(o, masks, name)
+    files = [m for m in masks if isinstance(m, (str, PurePath))]
+    for f in files: check_exists(Path(f))
+    return files
 
 # %% ../nbs/17_masks.ipynb #920614c7
 class SameSize(DisplayedTransform):
     "Refuses an item whose mask and image differ in size, before anything is resized"
     order = -1
     def __call__(self, b, split_idx=None, **kwargs):
-        sizes = [o.size for o in b if isinstance(o, Image.Image) and not isinstance(o, PILSoftMask)]
-        for mask in (o for o in b if isinstance(o, PILSoftMask)):
-            if sizes and mask.size != sizes[0]:
-                w, h = sizes[0]
-                raise SoftLabelError(f'{mask.about["name"]} is {mask.size[0]}×{mask.size[1]} pixels, but its image is {w}×{h}. Is it the mask of another image? Else bring both to one size first (in `get_x` or `get_y`).')
+        pictures = [o for o in b if isinstance(o, Image.Image)]
+        masks = [o for o in pictures if isinstance(o, PILSoftMask)]
+        images = [o for o in pictures if not isinstance(o, PILSoftMask)]
+        if images: check_same_size(masks, images[0].size)
         return b
 
+# %% ../nbs/17_masks.ipynb #32bec3bc
+def check_same_size(masks: list, size: tuple):
+    "Refuse masks of another size than their image"
+    for mask in masks:
+        if mask.size != size:
+            width, height = mask.size
+            refuse(f'{mask.about["name"]} is {width}×{height} pixels, but its image is {size[0]}×{size[1]}',
+                   'Is it the mask of another image? Else bring both to one size first (in `get_x` or `get_y`).')
+
+# %% ../nbs/17_masks.ipynb #1bf36a2c
 class NameCodes(DisplayedTransform):
     "Tells batches of masks and predictions that come from elsewhere, as those of `get_preds`, what their planes mean"
-    def __init__(self, codes: Sequence, exclusive: bool): self.codes, self.exclusive = codes, exclusive
+    def __init__(self,
+        codes: Sequence, # The names of the classes
+        exclusive: bool, # Do they exclude each other?
+    ):
+        self.codes = codes
+        self.exclusive = exclusive
 
     def decode(self, b, split_idx=None, **kwargs):
         for o in b if isinstance(b, tuple) else (b,):
             if not isinstance(o, TensorSoftMask) or getattr(o, 'codes', None): continue
             probs = getattr(o, 'probs', o) # of a decided mask its shape lacks the classes
-            if probs.shape[1] == len(self.codes): o.codes, o.exclusive = self.codes, self.exclusive
+            if probs.shape[1] != len(self.codes): continue
+            o.codes = self.codes
+            o.exclusive = self.exclusive
         return b
 
 # %% ../nbs/17_masks.ipynb #c51a7d20
@@ -214,15 +350,79 @@ def SoftMaskBlock(
 ) -> TransformBlock:
     "`TransformBlock` for masks with a probability of each class at each pixel"
     tfm = OpenSoftMask(codes, exclusive=exclusive, ignore=ignore, loss_func=loss_func)
-    block = TransformBlock(item_tfms=SameSize, batch_tfms=[IntToFloatTensor, InferLoss, NameUnreadable, NameCodes(tfm.vocab, tfm.exclusive)])
+    name_codes = NameCodes(tfm.vocab, tfm.exclusive)
+    block = TransformBlock(item_tfms=SameSize,
+                           batch_tfms=[IntToFloatTensor, InferLoss, NameUnreadable, name_codes])
     block.type_tfms = FreshTransforms([tfm])
     return block
 
+# %% ../nbs/17_masks.ipynb #d1d92dad
+@patch
+def affine_coord(self: TensorSoftMask,
+    mat=None,                     # Affine matrices (N,2,3) of the moves
+    coord_tfm=None,               # A function that moves the coordinates
+    sz=None,                      # Size of the result
+    mode='bilinear',              # Ignored: always bilinear
+    pad_mode=PadMode.Reflection,  # How to fill what lies outside the image
+    align_corners=True,           # Are the corners' centres aligned?
+):
+    "Move a batch of masks as images are moved; a pixel is NaN where most of what it comes from is"
+    def move(t):
+        moved = t.as_subclass(TensorImage).affine_coord(mat, coord_tfm, sz, 'bilinear', pad_mode, align_corners)
+        return moved.as_subclass(Tensor).clamp(0, 1)
+    probs = self.as_subclass(Tensor)
+    missing = probs.isnan().to(probs.dtype)
+    moved = move(probs.nan_to_num())
+    codes, exclusive, labelled = meaning_of(self)
+    if labelled: moved = where_labelled(moved, move(1 - missing))
+    elif not exclusive: moved = where_labelled(moved, 1 - move(missing))
+    return with_codes(moved, codes, exclusive, labelled)
+
+# %% ../nbs/17_masks.ipynb #345e47ae
+def meaning_of(mask: TensorSoftMask) -> tuple:
+    "Return what a mask knows of its planes: codes, exclusive, labelled"
+    return tuple(getattr(mask, k, None) for k in ('codes', 'exclusive', 'labelled'))
+
 # %% ../nbs/17_masks.ipynb #1dd33b4d
 def class_colors(n: int) -> list:
-    "A colour (R,G,B) in [0,1] for each of `n` classes"
-    if n > 20: return [tuple(hsv_to_rgb((i*.618 % 1, (.9, .55)[i % 2], (.95, .7, .5)[i % 3]))) for i in range(n)]
-    return [to_rgb(c) for c in plt.get_cmap('tab10' if n <= 10 else 'tab20').colors[:n]]
+    "Return a colour (R,G,B) in [0,1] for each of `n` classes"
+    if n > 20: return [_spread_color(i) for i in range(n)]
+    palette = plt.get_cmap('tab10' if n <= 10 else 'tab20')
+    return [to_rgb(c) for c in palette.colors[:n]]
+
+def _spread_color(i: int) -> tuple:
+    "Return the `i`-th of many colours, far from those before it"
+    hue = i*.618 % 1
+    saturation = (.9, .55)[i % 2]
+    value = (.95, .7, .5)[i % 3]
+    return tuple(hsv_to_rgb((hue, saturation, value)))
+
+# %% ../nbs/17_masks.ipynb #89ee9d99
+def heat_of(p, cmap: str):
+    "Return the colour of a probability, without the darkest ones of the map"
+    return plt.get_cmap(cmap)(.15 + .85*p)
+
+def heat_overlay(p: np.ndarray, alpha: float, cmap: str) -> np.ndarray:
+    "Return the heat (H,W,4) of one class (H,W)"
+    colour = heat_of(p, cmap)[..., :3]
+    return np.concatenate([colour, alpha*np.sqrt(p)[..., None]], -1)
+
+# %% ../nbs/17_masks.ipynb #d981aa40
+def mixed_overlay(p: np.ndarray, exclusive: bool, alpha: float) -> np.ndarray:
+    "Return the mixed colours (H,W,4) of several classes (K,H,W)"
+    total = np.maximum(p.sum(0), 1e-6)
+    colours = np.array(class_colors(len(p)))
+    colour = np.einsum('khw,kc->hwc', p, colours)/total[..., None]
+    opacity = p.max(0)
+    if exclusive: opacity = p.sum(0).clip(0, 1)*(.2 + .8*certainty_of(p))
+    return np.concatenate([colour, alpha*opacity[..., None]], -1)
+
+# %% ../nbs/17_masks.ipynb #2fa3cd88
+def certainty_of(p: np.ndarray) -> np.ndarray:
+    "Return 1 where one class (K,H,W) is certain, 0 where all tie (H,W)"
+    k = len(p)
+    top = p.max(0)/np.maximum(p.sum(0), 1e-6)
+    return (top - 1/k)/(1 - 1/k)
 
 # %% ../nbs/17_masks.ipynb #5e697ce0
 def mask_overlay(
@@ -231,15 +431,31 @@ def mask_overlay(
     alpha: float = .75,    # Opacity of what is certain, in [0,1]
     cmap: str = 'inferno', # Heat of one class
 ) -> np.ndarray:           # Colours and opacity (H,W,4) in [0,1]
-    "One class as heat, several in their colours; opaque where certain, transparent where unlabelled or absent"
-    if probs.ndim != 3: raise SoftLabelError(f'Can show one mask (K,H,W), got shape {tuple(probs.shape)}: pick one item.')
-    p = probs.as_subclass(Tensor).detach().cpu().float().nan_to_num().clamp(0, 1).numpy()
-    k, total = len(p), p.sum(0)
-    if k == 1: return np.concatenate([plt.get_cmap(cmap)(.15 + .85*p[0])[..., :3], alpha*np.sqrt(p[0])[..., None]], -1)
-    colour = np.einsum('khw,kc->hwc', p, np.array(class_colors(k)))/np.maximum(total, 1e-6)[..., None]
-    certainty = (p.max(0)/np.maximum(total, 1e-6) - 1/k)/(1 - 1/k) if exclusive else np.ones_like(total)
-    opacity = total.clip(0, 1)*(.2 + .8*certainty) if exclusive else p.max(0)
-    return np.concatenate([colour, alpha*opacity[..., None]], -1)
+    "Draw one class as heat, several in their colours; opaque where certain, transparent where unlabelled or absent"
+    check_one_mask(probs)
+    p = probs.as_subclass(Tensor).detach().cpu().float()
+    p = p.nan_to_num().clamp(0, 1).numpy()
+    if len(p) == 1: return heat_overlay(p[0], alpha, cmap)
+    return mixed_overlay(p, exclusive, alpha)
+
+# %% ../nbs/17_masks.ipynb #58aa3024
+def check_one_mask(probs: Tensor):
+    "Refuse a batch of masks, and a plane without a class axis"
+    if probs.ndim != 3: refuse(f'Can show one mask (K,H,W), got shape {tuple(probs.shape)}: pick one item.')
+
+# %% ../nbs/17_masks.ipynb #d9a15dd5
+def legend_patches(codes: Sequence, cmap: str) -> list:
+    "Return a patch of colour for each class, or for four probabilities of one"
+    if len(codes) == 1:
+        return [Patch(color=heat_of(p, cmap), label=f'{codes[0]} {format_prob(p)}') for p in (1., .75, .5, .25)]
+    colours = class_colors(len(codes))
+    return [Patch(color=c, label=str(name)) for c, name in zip(colours, codes)]
+
+def legend_place(where) -> dict:
+    "Return where the legend goes: right of an axes, or of a figure's layout"
+    engine = None if isinstance(where, Axes) else where.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine): return dict(loc='outside right center')
+    return dict(loc='center left', bbox_to_anchor=(1, .5))
 
 # %% ../nbs/17_masks.ipynb #d06162a6
 def mask_legend(
@@ -247,75 +463,91 @@ def mask_legend(
     codes: Sequence,       # The classes' names
     cmap: str = 'inferno', # Heat of one class
 ):
-    "The colours of the classes, beside `where`; for one class those of its probability"
-    if len(codes) > 1: handles = [Patch(color=c, label=str(name)) for c, name in zip(class_colors(len(codes)), codes)]
-    else: handles = [Patch(color=plt.get_cmap(cmap)(.15 + .85*p), label=f'{codes[0]} {format_prob(p)}') for p in (1., .75, .5, .25)]
+    "Draw the colours of the classes beside `where`; for one class those of its probability"
     fig = where.figure if isinstance(where, Axes) else where
+    handles = legend_patches(codes, cmap)
     size = text_size(fig)
-    n_cols = -(-len(handles)//max(1, int(45*fig.bbox.height/fig.dpi/size))) # a line takes 1.5 sizes, and an inch has 72
-    is_laid_out = where is fig and isinstance(fig.get_layout_engine(), ConstrainedLayoutEngine)
-    at = dict(loc='outside right center') if is_laid_out else dict(loc='center left', bbox_to_anchor=(1, .5))
-    legend = where.legend(handles=handles, frameon=False, fontsize=size, ncols=n_cols, **at)
+    n_rows = max(1, int(45*fig.bbox.height/fig.dpi/size)) # a line takes 1.5 sizes, and an inch has 72
+    n_cols = math.ceil(len(handles)/n_rows)
+    legend = where.legend(handles=handles, frameon=False, fontsize=size, ncols=n_cols, **legend_place(where))
     room = fig.bbox.width/2/n_cols - 3*size*fig.dpi/72 # half of the width for all, less the patches of colour
     names = cut_names([h.get_label() for h in handles], room, legend.texts[0])
     for t, name in zip(legend.texts, names): t.set(text=name, parse_math=False)
     return legend
 
+# %% ../nbs/17_masks.ipynb #a6ce56f8
 @patch
-def show(self: TensorSoftMask, ctx=None, figsize=None, title=None, alpha=.75, cmap='inferno', legend=False, **kwargs):
+def show(self: TensorSoftMask,
+    ctx=None,       # Axes to draw on; `None`: new ones
+    figsize=None,   # Width and height of the new figure, in inches
+    title=None,     # Written above the mask
+    alpha=.75,      # Opacity of what is certain, in [0,1]
+    cmap='inferno', # Heat of one class
+    legend=False,   # Draw the classes' colours beside it?
+    **kwargs,       # For `imshow`
+):                  # The axes
     "Draw the overlay on `ctx`, with `legend=True` the classes' colours beside it"
     probs = getattr(self, 'probs', None)
-    t = self if probs is None else probs
-    if t.ndim != 3: raise SoftLabelError(f'Can show one mask (K,H,W), got shape {tuple(t.shape)}: pick one item.')
-    codes = getattr(self, 'codes', None) or [f'class {i}' for i in range(len(t))]
+    if probs is None: probs = self
+    check_one_mask(probs)
+    check_probs(probs)
+    codes, exclusive, _ = meaning_of(self)
+    if exclusive is None: exclusive = len(probs) > 1
     if ctx is None: _, ctx = plt.subplots(figsize=figsize)
-    exclusive = getattr(self, 'exclusive', None)
-    ctx.imshow(mask_overlay(_in_range(t), len(t) > 1 if exclusive is None else exclusive, alpha, cmap), **kwargs)
+    ctx.imshow(mask_overlay(probs, exclusive, alpha, cmap), **kwargs)
     if title is not None: write_title(ctx, str(title))
-    if legend: mask_legend(ctx, codes, cmap)
+    if legend: mask_legend(ctx, codes or [f'class {i}' for i in range(len(probs))], cmap)
     ctx.axis('off')
     return ctx
 
 # %% ../nbs/17_masks.ipynb #ad139564
-def _legend_of(mask, ctxs, **kwargs):
-    "One legend for the figure that holds `ctxs`"
-    if len(ctxs) and getattr(mask, 'codes', None): mask_legend(ctxs[0].figure, mask.codes, kwargs.get('cmap', 'inferno'))
+def _show_pair(im, mask, ctx, **kwargs):
+    "Draw an image with its mask over it"
+    im.show(ctx=ctx)
+    mask.show(ctx=ctx, **kwargs)
 
-def _show_pairs(pairs, ctxs, titles=None, **kwargs):
-    "Images with masks over them"
-    for i, ((im, mask), ctx) in enumerate(zip(pairs, ctxs)):
-        im.show(ctx=ctx)
-        mask.show(ctx=ctx, **(dict(kwargs, title=titles[i]) if titles else kwargs))
+def _show_legend(mask, ctxs, cmap='inferno', **kwargs):
+    "Draw one legend for the figure that holds `ctxs`"
+    codes = getattr(mask, 'codes', None)
+    if len(ctxs) and codes: mask_legend(ctxs[0].figure, codes, cmap)
 
+# %% ../nbs/17_masks.ipynb #acbb94e9
 @dispatch
-def show_batch(x: TensorImage, y: TensorSoftMask, samples, ctxs=None, max_n=10, nrows=None, ncols=None, figsize=None, **kwargs):
-    "Images with their soft masks over them, and a legend"
+def show_batch(x: TensorImage, y: TensorSoftMask, samples, ctxs=None, max_n=10,
+               nrows=None, ncols=None, figsize=None, **kwargs):
+    "Show images with their soft masks over them, and a legend"
     n = min(len(samples), max_n)
     if ctxs is None: ctxs = picture_grid(n, nrows, ncols, figsize)
-    _show_pairs([s[:2] for s in samples[:n]], ctxs, **kwargs)
-    _legend_of(samples[0][1], ctxs, **kwargs)
+    for sample, ctx in zip(samples[:n], ctxs): _show_pair(*sample[:2], ctx, **kwargs)
+    _show_legend(samples[0][1], ctxs, **kwargs)
     return ctxs
 
 # %% ../nbs/17_masks.ipynb #4d663f8b
 @dispatch
-def show_results(x: TensorImage, y: TensorSoftMask, samples, outs, ctxs=None, max_n=6, nrows=None, ncols=1, figsize=None, **kwargs):
-    "Images with the target on the left and the prediction on the right, and a legend"
+def show_results(x: TensorImage, y: TensorSoftMask, samples, outs, ctxs=None, max_n=6,
+                 nrows=None, ncols=1, figsize=None, **kwargs):
+    "Show images with the target on the left and the prediction on the right, and a legend"
     n = min(len(samples), max_n)
     if ctxs is None: ctxs = picture_grid(n, nrows, ncols, figsize, double=True, title='Target/Prediction')
-    pairs = [(s[0], mask) for s, o in zip(samples[:n], outs) for mask in (s[1], o[0])]
-    _show_pairs(pairs, ctxs, **kwargs)
-    _legend_of(samples[0][1], ctxs, **kwargs)
+    for sample, out, left, right in zip(samples[:n], outs, ctxs[::2], ctxs[1::2]):
+        _show_pair(sample[0], sample[1], left, **kwargs)
+        _show_pair(sample[0], out[0], right, **kwargs)
+    _show_legend(samples[0][1], ctxs, **kwargs)
     return ctxs
 
+# %% ../nbs/17_masks.ipynb #58887594
 @dispatch
-def plot_top_losses(x: TensorImage, y: TensorSoftMask, samples, outs, raws, losses, nrows=None, ncols=None, figsize=None, **kwargs):
-    "Image, target and prediction with its loss, one row for each item, and a legend"
+def plot_top_losses(x: TensorImage, y: TensorSoftMask, samples, outs, raws, losses,
+                    nrows=None, ncols=None, figsize=None, **kwargs):
+    "Show image, target and prediction with its loss, one row for each item, and a legend"
     n = len(samples)
     axs = picture_grid(3*n, n, 3, figsize or (9, 3*n), title='Input | Target | Prediction')
-    for (im, target), (pred,), l, (left, middle, right) in zip(samples, outs, losses, zip(axs[::3], axs[1::3], axs[2::3])):
+    rows = zip(axs[::3], axs[1::3], axs[2::3])
+    for (im, target), (pred,), loss, (left, middle, right) in zip(samples, outs, losses, rows):
         im.show(ctx=left)
-        _show_pairs([(im, target), (im, pred)], (middle, right), titles=('target', f'loss {l.item():.3f}'), **kwargs)
-    _legend_of(samples[0][1], axs, **kwargs)
+        _show_pair(im, target, middle, **dict(kwargs, title='target'))
+        _show_pair(im, pred, right, **dict(kwargs, title=f'loss {loss.item():.3f}'))
+    _show_legend(samples[0][1], axs, **kwargs)
 
 # %% ../nbs/17_masks.ipynb #486b2376
 class SoftMaskCutMix(CutMix):
@@ -329,10 +561,20 @@ class SoftMaskCutMix(CutMix):
         self.yb1 = () # the last masks do not travel with an exported learner
 
     def before_batch(self):
-        if len(self.learn.yb) != 1: raise SoftLabelError(f'`SoftMaskCutMix` pastes one mask with its image, but there are {len(self.learn.yb)} targets. Mix them in a callback of your own.')
-        if self.y.ndim < 3 or self.y.shape[-2:] != self.x.shape[-2:]: raise SoftLabelError(f'The targets have shape {tuple(self.y.shape)}, which are no masks of the images {tuple(self.x.shape)}. For labels of whole images use fastai\'s `CutMix`.')
+        check_pasted(self.learn.yb, self.x)
         masks = self.y.clone()
         super().before_batch()
         x1, y1, x2, y2 = self.box
         masks[..., y1:y2, x1:x2] = self.yb1[0][..., y1:y2, x1:x2]
         self.learn.yb = (masks,)
+
+# %% ../nbs/17_masks.ipynb #6e79e6f5
+def check_pasted(yb: tuple, x: Tensor):
+    "Refuse several targets, and targets that are not masks of the images"
+    if len(yb) != 1:
+        refuse(f'`SoftMaskCutMix` pastes one mask with its image, but there are {len(yb)} targets',
+               'Mix them in a callback of your own.')
+    shape = tuple(yb[0].shape)
+    if len(shape) < 3 or shape[-2:] != x.shape[-2:]:
+        refuse(f'The targets have shape {shape}, which are no masks of the images {tuple(x.shape)}',
+               "For labels of whole images use fastai's `CutMix`.")
