@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fastcore.all import L, patch
 from fastai.torch_core import show_title, ShowTitle, TensorBase, TensorCategory, TensorMask, to_np
-from .errors import brief, SoftLabelError
+from .errors import brief, refuse, SoftLabelError
 
 # %% auto #0
 __all__ = ['DONT_KNOW', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory', 'TensorSoftMask', 'SoftCategory', 'draw_bars']
@@ -21,50 +21,81 @@ __all__ = ['DONT_KNOW', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategor
 # %% ../nbs/02_core.ipynb #34104649
 TOLERANCE = 1e-3 # what rounding may do to a probability, or to a sum of them
 
-# %% ../nbs/02_core.ipynb #f6db9796
-def _probabilities(probs, where: str) -> Tensor:
-    "`probs` as a plain tensor of floats; raise `SoftLabelError` for what holds none"
-    try: probs = probs if isinstance(probs, Tensor) else torch.from_numpy(np.require(probs, requirements='CW')) # torch takes neither reversed nor read-only arrays
-    except TypeError as e: raise SoftLabelError(f'{brief(probs)} holds no numbers; expected probabilities{where}.') from e
+# %% ../nbs/02_core.ipynb #5cd0faf7
+def _float_tensor(probs, where: str) -> Tensor:
+    "Convert `probs` to a plain tensor of floats"
+    if not isinstance(probs, Tensor): probs = _from_array(probs, where)
     probs = probs.as_subclass(Tensor)
-    if not probs.is_floating_point(): probs = probs.float()
-    if (off := (probs < -TOLERANCE) | (probs > 1 + TOLERANCE)).any(): raise SoftLabelError(f'{probs[off][0].item():.6g} is no probability; expected numbers in [0,1]{where}. Divide votes by their sum.')
-    return probs.clamp(0, 1)
+    return probs if probs.is_floating_point() else probs.float()
 
+def _from_array(probs, where: str) -> Tensor:
+    "Convert an array or a list, also a reversed or a read-only one, which torch does not take"
+    try: return torch.from_numpy(np.require(probs, requirements='CW'))
+    except TypeError as e:
+        raise SoftLabelError(f'{brief(probs)} holds no numbers; expected probabilities{where}.') from e
+
+# %% ../nbs/02_core.ipynb #f6db9796
 def entropy(
     probs: Tensor | np.ndarray | Sequence, # Probabilities, each in [0,1]; zeros count as 0·log 0 = 0
-    axis: int | None = None,               # The class axis; the last one of (K,) and (N,K), to be said for all other shapes (1 for masks)
+    axis: int | None = None,               # The class axis; by default the last of (K,), (N,K); required for masks: 1
     multi: bool = False,                   # Has each class a probability of its own? Then each is a yes or no
 ) -> Tensor:                               # Entropy in nats, `probs`' shape without `axis`; for `multi` `probs`' shape
-    "Entropy of soft labels in nats, between 0 (all agree) and log K (nobody knows); of a yes or no at most log 2"
-    probs = _probabilities(probs, '' if axis is None else f' along axis {axis}')
-    if multi: return torch.special.entr(probs) + torch.special.entr(1 - probs)
-    return torch.special.entr(probs).sum(_class_axis(probs, axis))
+    "Compute the entropy of soft labels in nats: 0 if all agree, log K if nobody knows; of a yes or no at most log 2"
+    where = '' if axis is None else f' along axis {axis}'
+    probs = _float_tensor(probs, where)
+    _check_in_range(probs, where)
+    probs = probs.clamp(0, 1)
+    terms = torch.special.entr(probs)
+    if multi: return terms + torch.special.entr(1 - probs)
+    if axis is None and probs.ndim <= 2: axis = -1
+    _check_class_axis(probs, axis)
+    return terms.sum(axis)
 
-def _class_axis(probs: Tensor, axis: int | None) -> int:
-    "Which axis holds the classes of distributions; raise `SoftLabelError` where none does"
+# %% ../nbs/02_core.ipynb #99589e73
+def _is_outside(probs: Tensor) -> Tensor:
+    "Which of `probs` lie outside [0,1] by more than rounding"
+    return (probs < -TOLERANCE) | (probs > 1 + TOLERANCE)
+
+def _check_in_range(probs: Tensor, where: str):
+    "Refuse numbers that are no probabilities"
+    outside = probs[_is_outside(probs)]
+    if not len(outside): return
+    refuse(f'{outside[0].item():.6g} is no probability; expected numbers in [0,1]{where}',
+           'Divide votes by their sum.')
+
+# %% ../nbs/02_core.ipynb #56a40160
+def _check_class_axis(probs: Tensor, axis: int | None):
+    "Refuse an axis along which `probs` are no distributions"
     shape = f'Probabilities of shape {tuple(probs.shape)}'
-    if axis is None and probs.ndim > 2: raise SoftLabelError(f'{shape}: say which axis holds the classes, `axis=1` for masks (N,K,H,W); if each class has a probability of its own, `multi=True`.')
-    axis = -1 if axis is None else axis
-    if not -probs.ndim <= axis < probs.ndim and probs.ndim: raise SoftLabelError(f'{shape} have no axis {axis}.')
-    if not probs.ndim or probs.shape[axis] == 1: raise SoftLabelError(f'{shape} are of one class: a yes or no, whose other side is missing. Say `multi=True`.')
+    if axis is None:
+        refuse(f'{shape}: say which axis holds the classes, `axis=1` for masks (N,K,H,W); '
+               'if each class has a probability of its own, `multi=True`.')
+    exists = -probs.ndim <= axis < probs.ndim
+    if probs.ndim and not exists: refuse(f'{shape} have no axis {axis}.')
+    if not probs.ndim or probs.shape[axis] == 1:
+        refuse(f'{shape} are of one class: a yes or no, whose other side is missing', 'Say `multi=True`.')
     sums = probs.sum(axis)
-    if (off := (sums != 0) & ((sums - 1).abs() > 1e-2)).any(): raise SoftLabelError(f'{shape} sum to {sums[off][0].item():.4g} along axis {axis}; expected 1. Is that the axis of the classes? If each class has a probability of its own, say `multi=True`.')
-    return axis
+    off = (sums != 0) & ((sums - 1).abs() > 1e-2)
+    if not off.any(): return
+    refuse(f'{shape} sum to {sums[off][0].item():.4g} along axis {axis}; expected 1',
+           'Is that the axis of the classes? If each class has a probability of its own, say `multi=True`.')
 
 # %% ../nbs/02_core.ipynb #3470163b
 class RemembersProbs(TensorBase):
-    "Decoded predictions that keep, item by item, the `probs` they came from, and whether the model was `unsure` and does not answer"
+    "Decoded predictions that keep, item by item, the `probs` they came from, and whether the model was `unsure`"
     def __getitem__(self, i):
         res = super().__getitem__(i)
-        for k in ('probs', 'unsure'):
-            if (kept := getattr(self, k, None)) is not None: setattr(res, k, kept[i] if kept.ndim else kept) # an item's classes share one
+        for name in ('probs', 'unsure'):
+            kept = getattr(self, name, None)
+            if kept is None: continue
+            setattr(res, name, kept[i] if kept.ndim else kept) # an item's classes share one
         return res
 
     def __iter__(self): return (self[i] for i in range(len(self)))
 
-    def __format__(self, spec): return format(self.as_subclass(Tensor), spec) # a number of them, as `probs[idx]` gives it
-
+    def __format__(self, spec):
+        "Format a single number, as `probs[idx]` gives it"
+        return format(self.as_subclass(Tensor), spec)
 
 # %% ../nbs/02_core.ipynb #18c5e7ba
 class TensorSoftCategory(RemembersProbs, TensorCategory):
@@ -76,38 +107,68 @@ class TensorSoftMultiCategory(TensorSoftCategory):
 class TensorSoftMask(RemembersProbs, TensorMask):
     "A probability for each of K classes at each pixel, (K,H,W) or (N,K,H,W); or, decoded, class indices or presence, with their `probs`"
 
-# %% ../nbs/02_core.ipynb #d56c0d27
-def _no_such_index(indices: Tensor, n_classes: int, error: Exception) -> Exception:
-    "What to raise for indices that torch did not take"
-    bad = indices[(indices < 0) | (indices >= n_classes)]
-    return SoftLabelError(f'The targets hold the class index {bad[0].item()}, but {n_classes} classes have the indices 0 to {n_classes - 1} (−100: unlabelled).') if len(bad) else error
+# %% ../nbs/02_core.ipynb #6491cb44
+def _one_hot(indices: Tensor, n_classes: int) -> Tensor:
+    "One-hot rows, the classes along the last axis"
+    try: return F.one_hot(indices, n_classes)
+    except RuntimeError as e: # on a CPU; a GPU stops by itself
+        bad = indices[(indices < 0) | (indices >= n_classes)]
+        if not len(bad): raise
+        raise SoftLabelError(f'The targets hold the class index {bad[0].item()}, but {n_classes} classes '
+                             f'have the indices 0 to {n_classes - 1} (−100: unlabelled).') from e
 
+# %% ../nbs/02_core.ipynb #d56c0d27
 def soft_targets(
     logits: Tensor,    # Predictions with the classes along `axis`
-    targets: Tensor,   # Probabilities of the predictions' shape, or class indices (integers; −100 is unlabelled) without `axis`
+    targets: Tensor,   # Probabilities of the predictions' shape, or class indices without `axis` (−100: unlabelled)
     axis: int,         # The class axis
     unlabelled: float, # What a soft target holds for the unlabelled: 0 for distributions, NaN for independent classes
 ) -> Tensor:           # Probabilities of the predictions' shape and dtype
     "Bring targets to the shape of the predictions; raise `SoftLabelError` when that takes a guess"
-    if not isinstance(targets, Tensor) or targets.is_complex(): raise SoftLabelError(f'The targets are {f"{targets.dtype}" if isinstance(targets, Tensor) else f"a {type(targets).__name__}"}; expected a tensor of probabilities, or of class indices.')
+    _check_type(targets)
     if targets.shape == logits.shape: return targets.to(logits.dtype)
-    index_shape, shapes = list(logits.shape), f'logits of shape {tuple(logits.shape)} and targets of shape {tuple(targets.shape)}, {targets.dtype}'
+    _check_indices(logits, targets, axis)
+    no_label = targets == -100
+    indices = targets.masked_fill(no_label, 0).long()
+    rows = _one_hot(indices, logits.shape[axis])
+    probs = rows.movedim(-1, axis).to(logits.dtype)
+    return probs.masked_fill(no_label.unsqueeze(axis % logits.ndim), unlabelled)
+
+def _check_type(targets):
+    "Refuse targets that are no tensor of real numbers"
+    is_tensor = isinstance(targets, Tensor)
+    if is_tensor and not targets.is_complex(): return
+    found = targets.dtype if is_tensor else f'a {type(targets).__name__}'
+    refuse(f'The targets are {found}; expected a tensor of probabilities, or of class indices.')
+
+# %% ../nbs/02_core.ipynb #353574fc
+def _check_indices(logits: Tensor, targets: Tensor, axis: int):
+    "Refuse targets that are no class indices for `logits`"
+    shape = tuple(logits.shape)
+    index_shape = list(shape)
     n_classes = index_shape.pop(axis)
-    if list(targets.shape) != index_shape or targets.is_floating_point() or targets.dtype == torch.bool:
-        raise SoftLabelError(f'Cannot compare {shapes}: expected probabilities of shape {tuple(logits.shape)} '
-                             f'or integer class indices of shape {tuple(index_shape)}. Nothing is broadcast; reshape one of them.')
-    if n_classes == 1: raise SoftLabelError(f'With one class there is nothing to index: give probabilities of shape {tuple(logits.shape)} for {shapes}.')
-    ignored = targets == -100
-    indices = targets.masked_fill(ignored, 0).long()
-    try: one_hot = F.one_hot(indices, n_classes).movedim(-1, axis).to(logits.dtype)
-    except RuntimeError as e: raise _no_such_index(indices, n_classes, e) from e # on a CPU; a GPU stops by itself
-    return one_hot.masked_fill(ignored.unsqueeze(axis % logits.ndim), unlabelled)
+    are_indices = not targets.is_floating_point() and targets.dtype != torch.bool
+    pair = f'logits of shape {shape} and targets of shape {tuple(targets.shape)}, {targets.dtype}'
+    if list(targets.shape) != index_shape or not are_indices:
+        refuse(f'Cannot compare {pair}: expected probabilities of shape {shape} '
+               f'or integer class indices of shape {tuple(index_shape)}', 'Nothing is broadcast; reshape one of them.')
+    if n_classes == 1:
+        refuse(f'With one class there is nothing to index: give probabilities of shape {shape} for {pair}.')
 
 # %% ../nbs/02_core.ipynb #dd7ec650
 def format_prob(p: float) -> str:
     "`p` as two decimals without the leading zero: `.62`, `1.00`"
     text = f'{p:.2f}'
     return text[1:] if text.startswith('0.') else text
+
+# %% ../nbs/02_core.ipynb #6c9766a5
+def _float_copy(probs) -> Tensor:
+    "Copy `probs` to a plain tensor of floats on the CPU"
+    try:
+        values = to_np(probs) if isinstance(probs, Tensor) else np.array(probs)
+        return torch.as_tensor(values).float()
+    except TypeError as e:
+        raise SoftLabelError(f'{brief(probs)} are no numbers; expected a probability for each class') from e
 
 # %% ../nbs/02_core.ipynb #067da25a
 DONT_KNOW = "don't know" # the `label` of what a model says that abstains
@@ -117,18 +178,27 @@ class SoftCategory(ShowTitle):
     max_shown = 3 # Classes that the text form shows before it ends in `…`
 
     def __init__(self,
-        probs: Tensor | Sequence, # Probabilities (K,), each in [0,1]; NaN or all zeros: unlabelled, or with a `label` decided without known probabilities
+        probs: Tensor | Sequence, # Probabilities (K,) in [0,1]; NaN or zeros: unlabelled, or unknown beside a `label`
         vocab: Sequence,          # The K class names
         multi: bool = False,      # Has each class its own probability, instead of one distribution over all?
-        label=None,               # What was decided: a class, for `multi` a list of classes, or `DONT_KNOW`; by default what `probs` say
+        label=None,               # A class, for `multi` a list of classes, or `DONT_KNOW`; by default what `probs` say
     ):
-        try: given = torch.as_tensor(to_np(probs) if isinstance(probs, Tensor) else np.array(probs)).float()
-        except TypeError as e: raise SoftLabelError(f'{brief(probs)} are no numbers; expected a probability for each class') from e
-        self.vocab, self.multi, self._label, self.probs = [c.item() if isinstance(c, np.generic) else c for c in vocab], multi, label, given.clamp(0, 1)
-        if ((given < -TOLERANCE) | (given > 1 + TOLERANCE)).any():
-            raise SoftLabelError(f'{given.tolist()} are not probabilities in [0,1]. Logits? Then the loss has no `activation`: use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
-        if self.probs.shape != (len(self.vocab),):
-            raise SoftLabelError(f'{tuple(self.probs.shape)} probabilities for {len(self.vocab)} classes: give one each, in vocab order')
+        given = _float_copy(probs)
+        self.vocab = [c.item() if isinstance(c, np.generic) else c for c in vocab]
+        self.multi = multi
+        self._label = label
+        _check_probs(given, self.vocab)
+        self.probs = given.clamp(0, 1)
+
+# %% ../nbs/02_core.ipynb #169ac0ad
+def _check_probs(probs: Tensor, vocab: list):
+    "Refuse numbers outside [0,1], and another number of them than there are classes"
+    if _is_outside(probs).any():
+        refuse(f'{probs.tolist()} are not probabilities in [0,1]',
+               'Logits? Then the loss has no `activation`: use `SoftCrossEntropyLossFlat` '
+               'or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
+    if probs.shape != (len(vocab),):
+        refuse(f'{tuple(probs.shape)} probabilities for {len(vocab)} classes: give one each, in vocab order')
 
 # %% ../nbs/02_core.ipynb #05555b35
 @patch(as_prop=True)
@@ -137,30 +207,34 @@ def is_labelled(self: SoftCategory) -> bool:
     if self.multi: return not bool(self.probs.isnan().all())
     return bool(self.probs.nan_to_num().sum() > 0)
 
+# %% ../nbs/02_core.ipynb #a25126fe
 @patch
 def items(self: SoftCategory) -> list:
-    "Pairs of class and probability, largest first, ties in vocab order"
+    "List pairs of class and probability, largest first, ties in vocab order"
     order = self.probs.nan_to_num(-1).argsort(descending=True, stable=True).tolist()
     return [(self.vocab[i], self.probs[i].item()) for i in order]
-
-@patch(as_prop=True)
-def label(self: SoftCategory):
-    "What was decided; else the most probable class (the first of a tie), for `multi` those above 0.5; `None` when unlabelled"
-    if self._label is not None or not self.is_labelled: return self._label
-    if self.multi: return L(c for c, p in zip(self.vocab, self.probs.tolist()) if p > .5)
-    return self.items()[0][0]
-
-@patch
-def to_dict(self: SoftCategory) -> dict:
-    "Probability by class, in vocab order, as JSON can hold it: plain numbers, None where unlabelled"
-    return {c: None if p != p else p for c, p in zip(self.vocab, self.probs.tolist())}
 
 @patch(as_prop=True)
 def top_classes(self: SoftCategory) -> list:
     "All classes that share the largest probability; none when unlabelled"
     if not self.is_labelled: return []
-    return [c for c, p in zip(self.vocab, self.probs) if p == self.probs.nan_to_num(-1).max()]
+    largest = self.probs.nan_to_num(-1).max()
+    return [c for c, p in zip(self.vocab, self.probs) if p == largest]
 
+# %% ../nbs/02_core.ipynb #7d9b6084
+@patch(as_prop=True)
+def label(self: SoftCategory):
+    "What was decided; else the most probable class (the first of a tie), for `multi` those above 0.5; `None` when unlabelled"
+    if self._label is not None or not self.is_labelled: return self._label
+    if not self.multi: return self.items()[0][0]
+    return L(c for c, p in zip(self.vocab, self.probs.tolist()) if p > .5)
+
+@patch
+def to_dict(self: SoftCategory) -> dict:
+    "Map class to probability, in vocab order, as JSON can hold it: plain numbers, None where unlabelled"
+    return {c: None if p != p else p for c, p in zip(self.vocab, self.probs.tolist())}
+
+# %% ../nbs/02_core.ipynb #35259127
 @patch(as_prop=True)
 def is_none(self: SoftCategory) -> bool:
     "Was it decided that no class is present? A single class is then a \"no\""
@@ -171,22 +245,40 @@ def is_unsure(self: SoftCategory) -> bool:
     "Does the model abstain, as none of its classes is sure enough?"
     return isinstance(self._label, str) and self._label == DONT_KNOW and DONT_KNOW not in self.vocab
 
-# %% ../nbs/02_core.ipynb #d5e39589
-@patch
-def __str__(self: SoftCategory):
-    if not self.is_labelled: return 'unlabelled' if self._label is None else self._verdict() or ' · '.join(map(str, self._label if self.multi else [self._label]))
-    items = self.items()
-    shown = [o for o in items if o[1] >= .005] or ([] if self.multi and len(items) > 1 else items) # of a thousand classes each may have less
-    more = len(shown) > self.max_shown or not self.multi and sum(p for _, p in shown) < .95
-    text = ' · '.join([f'{c} {format_prob(p)}' for c, p in shown[:self.max_shown]] + ['…']*more)
-    verdict = self._verdict() if text else DONT_KNOW if self.is_unsure else 'none of these'
-    return f'{verdict} ({text})' if verdict and text else verdict or text
-
 @patch
 def _verdict(self: SoftCategory) -> str:
     "What was decided, where it is no class"
     if self.is_unsure: return DONT_KNOW
-    return '' if not self.is_none else 'no' if len(self.vocab) == 1 else 'none of these'
+    if not self.is_none: return ''
+    return 'no' if len(self.vocab) == 1 else 'none of these'
+
+# %% ../nbs/02_core.ipynb #999f113d
+@patch
+def _with_numbers(self: SoftCategory) -> str:
+    "The largest probabilities, with their classes"
+    items = self.items()
+    shown = [(c, p) for c, p in items if p >= .005]
+    may_be_none = self.multi and len(items) > 1
+    if not shown and not may_be_none: shown = items # of a thousand classes each may have less
+    remains = not self.multi and sum(p for _, p in shown) < .95
+    texts = [f'{c} {format_prob(p)}' for c, p in shown[:self.max_shown]]
+    if remains or len(shown) > self.max_shown: texts.append('…')
+    return ' · '.join(texts)
+
+# %% ../nbs/02_core.ipynb #d5e39589
+@patch
+def __str__(self: SoftCategory):
+    verdict = self._verdict()
+    if not self.is_labelled: return verdict or self._without_numbers()
+    text = self._with_numbers()
+    if not text: return verdict or 'none of these'
+    return f'{verdict} ({text})' if verdict else text
+
+@patch
+def _without_numbers(self: SoftCategory) -> str:
+    "The classes that were decided without known probabilities"
+    if self._label is None: return 'unlabelled'
+    return ' · '.join(map(str, self._label if self.multi else [self._label]))
 
 @patch
 def __format__(self: SoftCategory, spec): return format(str(self), spec)
@@ -194,50 +286,77 @@ def __format__(self: SoftCategory, spec): return format(str(self), spec)
 @patch
 def __repr__(self: SoftCategory): return f'SoftCategory({str(self)})'
 
+# %% ../nbs/02_core.ipynb #f9cb59a3
 @patch
 def __eq__(self: SoftCategory, other):
-    if isinstance(other, SoftCategory):
-        return self.vocab == other.vocab and torch.equal(self.probs.nan_to_num(-1), other.probs.nan_to_num(-1))
-    if self.multi and not self.is_unsure: return self.label is not None and isinstance(other, (list, tuple, L)) and list(self.label) == list(other)
-    return self.label == other
+    if isinstance(other, SoftCategory): return self._has_probs_of(other)
+    label = self.label
+    if not self.multi or self.is_unsure: return label == other
+    are_lists = label is not None and isinstance(other, (list, tuple, L))
+    return are_lists and list(label) == list(other)
 
-SoftCategory.__hash__ = lambda self: hash(tuple(self.label) if isinstance(self.label, L) else self.label)
+@patch
+def _has_probs_of(self: SoftCategory, other: SoftCategory) -> bool:
+    "Are all classes and probabilities the same? NaN is equal to NaN"
+    if self.vocab != other.vocab: return False
+    return torch.equal(self.probs.nan_to_num(-1), other.probs.nan_to_num(-1))
+
+@patch
+def __hash__(self: SoftCategory):
+    label = self.label
+    return hash(tuple(label) if isinstance(label, L) else label)
+
+# %% ../nbs/02_core.ipynb #9a56ad1b
+def _text_width(text: str, artist) -> float:
+    "Measure `text` in pixels, in the font of a matplotlib text"
+    artist.set(text=text, parse_math=False)
+    return artist.get_window_extent().width
+
+def _keep_letters(name: str, n: int, share: float) -> str:
+    "Keep `n` letters of `name`, a `share` of them from its beginning"
+    n_end = int(n*(1 - share))
+    return f'{name[:n - n_end]}…{name[len(name) - n_end:]}'
 
 # %% ../nbs/02_core.ipynb #f7dd386f
+_NAME_AND_REST = r'(.*?)((?: [\d.]+)?\)?(?: · …\)?| ·)?)' # the rest: its number, and a separator
+
 def cut_text(
     text: str,   # A name, or a name and its probability
     room: float, # Pixels
     artist,      # A matplotlib text in whose font is measured; its own text is overwritten
     share=.5,    # How much of what remains is the name's beginning
 ) -> str:
-    "`text` if it fits, else with `…` in the name"
-    def width(s):
-        artist.set(text=s, parse_math=False)
-        return artist.get_window_extent().width
-    name, rest = re.fullmatch(r'(.*?)((?: [\d.]+)?\)?(?: · …\)?| ·)?)', text, re.S).groups()
-    def short(n):
-        end = int(n*(1 - share))
-        return f'{name[:n - end]}…{name[len(name) - end:]}{rest}'
-    return text if width(text) <= room else short(bisect(range(1, len(name)), room, key=lambda n: width(short(n))))
+    "Return `text` if it fits, else with `…` in the name"
+    if _text_width(text, artist) <= room: return text
+    name, rest = re.fullmatch(_NAME_AND_REST, text, re.S).groups()
+    def cut(n): return _keep_letters(name, n, share) + rest
+    n = bisect(range(1, len(name)), room, key=lambda n: _text_width(cut(n), artist))
+    return cut(n)
 
+# %% ../nbs/02_core.ipynb #84661560
 def cut_names(names: list, room: float, artist) -> list:
-    "Each of `names` so that it fits, with `…` where they remain distinct"
+    "Cut each of `names` so that it fits, with `…` where they remain distinct"
     for share in (.5, .75, 1, .25, 0, .5): # if nowhere, in the middle
         res = [cut_text(n, room, artist, share) for n in names]
         if len(set(res)) == len(set(names)): break
     return res
 
+# %% ../nbs/02_core.ipynb #3f04ec9e
 def wrap_text(text: str, room: float, artist) -> str:
-    "Each line of `text` in as many as fit into `room`, broken after `·` and before brackets; what is too long even alone is cut"
+    "Break each line of `text` after `·` and before brackets where it does not fit; cut what is too long even alone"
     lines = []
-    for line in text.split('\n'):
-        first, *parts = re.split(r'(?<= [·|/]) (?!…)| (?=\()', line)
-        lines.append(cut_text(first, room, artist))
-        for part in parts:
-            joined = f'{lines[-1]} {part}'
-            if cut_text(joined, room, artist) == joined: lines[-1] = joined
-            else: lines.append(cut_text(part, room, artist))
+    for line in text.split('\n'): lines += _wrap_line(line, room, artist)
     return '\n'.join(lines)
+
+def _wrap_line(line: str, room: float, artist) -> list:
+    "Break one line into those that fit"
+    first, *parts = re.split(r'(?<= [·|/]) (?!…)| (?=\()', line)
+    lines = [cut_text(first, room, artist)]
+    for part in parts:
+        joined = f'{lines[-1]} {part}'
+        if _text_width(joined, artist) <= room: lines[-1] = joined
+        else: lines.append(cut_text(part, room, artist))
+    return lines
 
 # %% ../nbs/02_core.ipynb #0d77ef84
 def width_of(ax) -> float:
@@ -250,47 +369,79 @@ def write_title(ax, text: str, **kwargs):
     ax.set_title(wrap_text(text, .96*width_of(ax), ax.title), fontsize=size, **kwargs)
     return ax
 
-# %% ../nbs/02_core.ipynb #48a736a2
-def write_names(ax, names: list):
-    "Names beside the bars of `ax`, cut to a part of its width; without a layout `ax` becomes narrower where they would lie over what is beside"
+# %% ../nbs/02_core.ipynb #19f02d5f
+def _edge_beside(ax) -> float:
+    "Find where the axes to the left of `ax` end, in pixels"
+    def is_beside(box): return box.x1 <= ax.bbox.x0 and box.y0 < ax.bbox.y1 and ax.bbox.y0 < box.y1
+    edges = [o.bbox.x1 for o in ax.figure.axes if is_beside(o.bbox)]
+    return max(edges, default=ax.figure.bbox.x0)
+
+def _make_room_for_names(ax):
+    "Make `ax` narrower if its names lie over what is beside"
     fig = ax.figure
-    room = (.75 if fig.get_layout_engine() else .6)*width_of(ax)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_yticklabels(cut_names(names, room, ax.get_yticklabels()[0]), parse_math=False)
-    box, left = ax.bbox, min(t.get_window_extent().x0 for t in ax.get_yticklabels()) - fig.dpi/24
-    beside = max((o.bbox.x1 for o in fig.axes if o.bbox.x1 <= box.x0 and o.bbox.y0 < box.y1 and box.y0 < o.bbox.y1), default=fig.bbox.x0)
-    if fig.get_layout_engine() is not None or left >= beside: return
+    left = min(t.get_window_extent().x0 for t in ax.get_yticklabels()) - fig.dpi/24
+    overlap = _edge_beside(ax) - left # pixels
+    if overlap <= 0: return
     x, y, w, h = ax.get_position(original=True).bounds
-    more = (beside - left)/fig.bbox.width
+    more = overlap/fig.bbox.width
     ax.set_position((x + more, y, w - more, h))
     ax.set_in_layout(True) # as before: else a tight bounding box would leave it out
 
+# %% ../nbs/02_core.ipynb #48a736a2
+def write_names(ax, names: list):
+    "Write names beside the bars of `ax`, cut to a part of its width"
+    has_layout = ax.figure.get_layout_engine() is not None
+    room = (.75 if has_layout else .6)*width_of(ax)
+    ax.set_yticks(range(len(names)), names)
+    cut = cut_names(names, room, ax.get_yticklabels()[0])
+    ax.set_yticklabels(cut, parse_math=False)
+    if not has_layout: _make_room_for_names(ax)
+
 # %% ../nbs/02_core.ipynb #ecb8571e
 def draw_bars(
-    ax,                      # The matplotlib axes to draw on
-    cats: dict,              # Name shown in the legend → `SoftCategory`, all over one vocab
-    max_classes: int = 10,   # How many classes to show: the ones with the largest probability in any of `cats`
-):                          # `ax`
-    "Horizontal bars for one or several `SoftCategory`s over the same classes"
-    if not cats: raise SoftLabelError('There are no labels to draw: `cats` is empty.')
-    (first, vocab), *others = ((name, c.vocab) for name, c in cats.items())
-    for name, v in others:
-        if v != vocab: raise SoftLabelError(f'{first!r} has the classes {brief(vocab)}, {name!r} has {brief(v)}: draw labels over the same classes, in one order.')
-    cats = {name if c.is_labelled or c.label is None else f'{name}: {c}': c for name, c in cats.items()} # decided, but without numbers to draw
-    heights = np.stack([c.probs.nan_to_num().numpy() for c in cats.values()])
-    keep = np.sort(np.argsort(-heights.max(0), kind='stable')[:max_classes])
-    width = .8/len(cats)
-    for i, (name, h) in enumerate(zip(cats, heights)):
-        ax.barh(np.arange(len(keep)) + (i - (len(cats)-1)/2)*width, h[keep], height=width, label=name)
+    ax,                    # The matplotlib axes to draw on
+    cats: dict,            # Name shown in the legend → `SoftCategory`, all over one vocab
+    max_classes: int = 10, # How many classes to show: the ones with the largest probability in any of `cats`
+):                         # `ax`
+    "Draw horizontal bars for one or several `SoftCategory`s over the same classes"
+    _check_one_vocab(cats)
+    vocab = next(iter(cats.values())).vocab
+    cats = {_name_in_legend(name, c): c for name, c in cats.items()}
+    probs = np.stack([c.probs.nan_to_num().numpy() for c in cats.values()])
+    shown = np.sort(np.argsort(-probs.max(0), kind='stable')[:max_classes])
+    height = .8/len(cats)
+    for i, (name, p) in enumerate(zip(cats, probs)):
+        offset = (i - (len(cats) - 1)/2)*height
+        ax.barh(np.arange(len(shown)) + offset, p[shown], height=height, label=name)
     ax.set_xlim(0, 1)
-    write_names(ax, [str(vocab[k]) for k in keep])
+    write_names(ax, [str(vocab[k]) for k in shown])
     ax.invert_yaxis()
     if len(cats) > 1: ax.legend(fontsize='small', frameon=False)
     return ax
 
+# %% ../nbs/02_core.ipynb #386bf388
+def _name_in_legend(name: str, cat: SoftCategory) -> str:
+    "Add what was decided, where there are no numbers to draw"
+    return name if cat.is_labelled or cat.label is None else f'{name}: {cat}'
+
+def _check_one_vocab(cats: dict):
+    "Refuse labels over different classes, and none at all"
+    if not cats: refuse('There are no labels to draw: `cats` is empty.')
+    (first, cat), *others = cats.items()
+    for name, other in others:
+        if other.vocab == cat.vocab: continue
+        refuse(f'{first!r} has the classes {brief(cat.vocab)}, {name!r} has {brief(other.vocab)}: '
+               'draw labels over the same classes, in one order.')
+
+# %% ../nbs/02_core.ipynb #a4c65e35
 @patch
-def show(self: SoftCategory, ctx=None, bars: bool = False, **kwargs):
+def show(self: SoftCategory,
+    ctx=None,           # The axes, or a row of a table; by default the text is printed
+    bars: bool = False, # Draw a bar chart?
+    **kwargs,           # `color` of the title, and what fastai's `show_title` takes
+):                      # `ctx`
     "Set as title of `ctx` (or print); with `bars=True` draw a bar chart on `ctx`"
     if bars: return draw_bars(plt.gca() if ctx is None else ctx, {'': self})
     if not hasattr(ctx, 'set_title'): return show_title(str(self), ctx=ctx, **{'label': 'category', **kwargs})
-    return write_title(ctx, '\n'.join(filter(None, [ctx.get_title(), str(self)])), color=kwargs.get('color', 'black'))
+    lines = [ctx.get_title(), str(self)]
+    return write_title(ctx, '\n'.join(filter(None, lines)), color=kwargs.get('color', 'black'))

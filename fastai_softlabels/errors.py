@@ -32,11 +32,11 @@ def refuse(
 
 # %% ../nbs/00_errors.ipynb #9c590967
 def repr_of(o) -> str:
-    "`o` on one line, NumPy's numbers as plain ones"
+    "Show `o` on one line, NumPy's numbers as plain ones"
     with np.printoptions(legacy='1.25'): return ' '.join(repr(o).split())
 
 def brief(o) -> str:
-    "`o` on one line of at most 120 characters"
+    "Show `o` on one line of at most 120 characters"
     text = repr_of(o)
     return text if len(text) <= 120 else text[:119] + '…'
 
@@ -51,74 +51,79 @@ def refuse_first(
     "Raise for the first row at fault, if there is any"
     bad = np.asarray(bad)
     if not bad.any(): return
-    i, n = int(bad.argmax()), int(bad.sum())
-    fault, remedy = (o(i) if callable(o) else o for o in (fault, remedy))
-    more = f' ({n} rows have this fault.)' if n > 1 else ''
-    refuse(f'{name(i)}: {fault}', remedy + more, error)
+    row = int(bad.argmax())
+    n_bad = int(bad.sum())
+    if callable(fault): fault = fault(row)
+    if callable(remedy): remedy = remedy(row)
+    if n_bad > 1: remedy += f' ({n_bad} rows have this fault.)'
+    refuse(f'{name(row)}: {fault}', remedy, error)
 
 # %% ../nbs/00_errors.ipynb #3e4d952d
-def check_number(value, name: str, expected: str, fulfils: Callable):
+def check_number(
+    value,             # What was given
+    name: str,         # Of the argument
+    expected: str,     # What it has to be, in words
+    fulfils: Callable, # The condition: value → bool
+):
     "Raise `SoftLabelError` unless `value` is a number that `fulfils` the condition"
-    try: fine = not isinstance(value, (str, bytes)) and bool(fulfils(value))
-    except (TypeError, ValueError, RuntimeError): fine = False # no number, or several
-    if not fine: raise SoftLabelError(f'{name} is {value if isinstance(value, Real) else brief(value)}; expected {expected}')
+    if _is_number(value, fulfils): return
+    shown = value if isinstance(value, Real) else brief(value)
+    refuse(f'{name} is {shown}; expected {expected}')
 
-def check_count(value, name: str, least: int = 1):
+def _is_number(value, fulfils: Callable) -> bool:
+    "Is `value` a single number that `fulfils` the condition?"
+    if isinstance(value, (str, bytes)): return False
+    try: return bool(fulfils(value))
+    except (TypeError, ValueError, RuntimeError): return False # no number, or several
+
+# %% ../nbs/00_errors.ipynb #5c3cd25e
+def check_count(
+    value,          # What was given
+    name: str,      # Of the argument
+    least: int = 1, # The smallest that will do
+):
     "Raise `SoftLabelError` unless `value` is a whole number, `least` or more"
-    check_number(value, name, f'a whole number, {least} or more', lambda v: not isinstance(v, bool) and operator.index(v) >= least)
+    def is_count(v): return not isinstance(v, bool) and operator.index(v) >= least
+    check_number(value, name, f'a whole number, {least} or more', is_count)
 
 # %% ../nbs/00_errors.ipynb #639d69dd
 def in_range(
-    value,                      # What was given
-    name: str,                  # Of the argument
-    expected: str,              # What it has to be, in words
-    least: float = -math.inf,   # The smallest that will do
-    most: float = math.inf,     # The largest
-    above: float = -math.inf,   # What it has to exceed
-    below: float = math.inf,    # What it has to stay below
-):                              # `value`
-    "`value`, if it lies in the range; raise `SoftLabelError` if not"
-    check_number(value, name, expected, lambda v: least <= v <= most and above < v < below)
+    value,                    # What was given
+    name: str,                # Of the argument
+    expected: str,            # What it has to be, in words
+    least: float = -math.inf, # The smallest that will do
+    most: float = math.inf,   # The largest
+    above: float = -math.inf, # What it has to exceed
+    below: float = math.inf,  # What it has to stay below
+):                            # `value`
+    "Return `value` if it lies in the range; raise `SoftLabelError` if not"
+    def lies_within(v): return least <= v <= most and above < v < below
+    check_number(value, name, expected, lies_within)
     return value
 
+# %% ../nbs/00_errors.ipynb #e2bb3c84
 def one_of(
     value,     # What was given
     name: str, # Of the argument
     *choices,  # What it may be
 ):             # `value`
-    "`value`, if it is one of the choices; raise `SoftLabelError` if not"
+    "Return `value` if it is one of the choices; raise `SoftLabelError` if not"
     if value in choices: return value
     *others, last = map(repr, choices)
     refuse(f'{name} is {brief(value)}; expected {", ".join(others)} or {last}')
 
 # %% ../nbs/00_errors.ipynb #094bf2f9
 def fold_name(name) -> str:
-    "`name` without what the eye does not see: case, blanks, invisible characters like a byte order mark"
-    seen = (c for c in unicodedata.normalize('NFKC', str(name)) if unicodedata.category(c) != 'Cf')
-    return ' '.join(''.join(seen).casefold().split())
+    "Fold case, blanks and invisible characters, such as a byte order mark, out of `name`"
+    text = unicodedata.normalize('NFKC', str(name))
+    visible = ''.join(c for c in text if unicodedata.category(c) != 'Cf')
+    return ' '.join(visible.casefold().split())
 
 def nearest(
     name,            # A name that is not among `known`
     known: Sequence, # Those that are
 ) -> str:            # The end of a message, with a blank before it; '' where no name is near
-    "Which known name may have been meant"
+    "Find the known name that may have been meant"
     folded = {fold_name(k): k for k in reversed(list(known))}
     near = difflib.get_close_matches(fold_name(name), list(folded), n=1)
     return f' Did you mean {repr_of(folded[near[0]])}?' if near else ''
-
-# %% ../nbs/00_errors.ipynb #6f9bc8fb
-def refuse_rows(
-    bad: np.ndarray,               # Which rows are at fault (N,)
-    rows: np.ndarray,              # All rows (N,K)
-    name: Callable[[int], str],    # Row number → how the message names that row
-    fault: str,                    # What is wrong; `{v}` stands for the row's values, `{s}` for their sum
-    remedy: str,                   # What the user can do; likewise
-    error: type = SoftLabelError,  # What to raise
-):
-    "Raise for the first row at fault, naming it, its values and the remedy"
-    if not bad.any(): return
-    i = int(bad.argmax())
-    v = [float(f'{x:.4g}') for x in rows[i][:12]]
-    values = dict(v=f'{v}' if rows.shape[1] <= 12 else f'{v[:-1]}… ({rows.shape[1]} values)', s=f'{sum(rows[i].tolist()):.6g}')
-    more = f' ({int(bad.sum())} rows have this fault.)' if bad.sum() > 1 else ''
-    raise error(f'{name(i)}: {fault.format(**values)}. {remedy.format(**values)}{more}')

@@ -14,220 +14,471 @@ import numpy as np, pandas as pd
 from torch import Tensor
 
 from fastcore.all import L
-from .errors import brief, fold_name, refuse_rows, repr_of, SoftLabelError, UnknownNameError
+from .errors import brief, fold_name, refuse, refuse_first, repr_of, SoftLabelError, UnknownNameError
 from .core import TOLERANCE
 
 # %% auto #0
 __all__ = []
 
+# %% ../nbs/03_tables.ipynb #1223188f
+def refuse_rows(
+    bad: np.ndarray,            # Which rows are at fault (N,)
+    rows: np.ndarray,           # All rows (N,K)
+    name: Callable[[int], str], # Row number → how the message names that row
+    fault: str,                 # What is wrong; `{v}` stands for the row's values, `{s}` for their sum
+    remedy: str,                # What the user can do; likewise
+):
+    "Raise for the first row at fault, showing its values"
+    def fill(text, i): return text.format(v=_values_of(rows[i]), s=f'{sum(rows[i].tolist()):.6g}')
+    refuse_first(bad, lambda i: fill(fault, i), lambda i: fill(remedy, i), name)
+
+def _values_of(row: np.ndarray) -> str:
+    "Show the values of a row, of more than twelve the first"
+    values = [float(f'{x:.4g}') for x in row[:12]]
+    if len(row) <= 12: return f'{values}'
+    return f'{values[:-1]}… ({len(row)} values)'
+
+# %% ../nbs/03_tables.ipynb #5b73c90b
+_SAY_IGNORE = 'Remove the item, or say `ignore=True` to treat it as unlabelled.'
+
+def _check_matrix(rows: np.ndarray):
+    "Refuse an array that is not one of numbers (N,K)"
+    if rows.ndim == 2 and rows.dtype.kind in 'biuf': return
+    refuse(f'The labels are an array of {rows.dtype} and shape {rows.shape}; '
+           'expected numbers (N,K), a row for each label.')
+
+def _check_values(rows: np.ndarray, name: Callable, ignore: bool):
+    "Refuse what neither kind of soft label may hold"
+    refuse_rows(np.isinf(rows).any(1), rows, name, 'the label {v} holds an infinite value',
+                'Expected numbers from 0 up; mend the source of this value.')
+    refuse_rows((rows < 0).any(1), rows, name, 'the label {v} holds a negative value',
+                'Expected votes or probabilities, 0 or more; mend the source of this value.')
+    if ignore: return
+    refuse_rows(np.isnan(rows).all(1), rows, name, 'the label is missing (NaN)', _SAY_IGNORE)
+
 # %% ../nbs/03_tables.ipynb #41429864
-_say_ignore = 'Remove the item, or say `ignore=True` to treat it as unlabelled.'
-
-def _matrix(rows) -> np.ndarray:
-    "`rows` as an array of numbers (N,K)"
-    rows = np.asarray(rows)
-    if rows.ndim != 2 or rows.dtype.kind not in 'biuf': raise SoftLabelError(f'The labels are an array of {rows.dtype} and shape {rows.shape}; expected numbers (N,K), a row for each label.')
-    return rows
-
-def _without_rounding(rows: np.ndarray, scale=1.) -> np.ndarray:
-    "`rows` as float64, what is below 0 or above `scale` by no more than rounding set to these bounds"
-    slack = TOLERANCE*np.minimum(scale, 1.)
+def _without_rounding(rows: np.ndarray, highest=1.) -> np.ndarray:
+    "Set what is below 0 or above `highest` by no more than rounding to these bounds"
+    slack = TOLERANCE*np.minimum(highest, 1.)
     rows = np.where((rows < 0) & (rows >= -slack), 0., rows)
-    return np.where((rows > scale) & (rows <= scale + slack), scale, rows)
+    return np.where((rows > highest) & (rows <= highest + slack), highest, rows)
 
-def _check_numbers(rows, name, ignore):
-    "Refuse what neither kind of soft label may hold; return which rows are all NaN"
-    nan = np.isnan(rows)
-    refuse_rows(np.isinf(rows).any(1), rows, name, 'the label {v} holds an infinite value', 'Expected numbers from 0 up; mend the source of this value.')
-    refuse_rows((rows < 0).any(1), rows, name, 'the label {v} holds a negative value', 'Expected votes or probabilities, 0 or more; mend the source of this value.')
-    if not ignore: refuse_rows(nan.all(1), rows, name, 'the label is missing (NaN)', _say_ignore)
-    return nan.all(1)
+def _largest(rows: np.ndarray) -> np.ndarray:
+    "The largest value of each row, or 0 (N,1)"
+    return np.nan_to_num(rows).max(1, keepdims=True, initial=0.)
 
 # %% ../nbs/03_tables.ipynb #b605cde1
 def check_distributions(
-    rows: np.ndarray,                               # Votes or probabilities (N,K); an integer dtype means votes
-    name: Callable[[int], str] = 'row {}'.format,   # Row number → how messages name it
-    normalize: bool = False,                        # Divide each row by its sum, whatever the sum?
-    ignore: bool = False,                           # Are rows without mass, or all NaN, unlabelled rather than a fault?
-) -> np.ndarray:                                    # Distributions (N,K), float32; unlabelled rows are zeros
+    rows: np.ndarray,                             # Votes or probabilities (N,K); an integer dtype means votes
+    name: Callable[[int], str] = 'row {}'.format, # Row number → how messages name it
+    normalize: bool = False,                      # Divide each row by its sum, whatever the sum?
+    ignore: bool = False,                         # Are rows without mass, or all NaN, unlabelled rather than a fault?
+) -> np.ndarray:                                  # Distributions (N,K), float32; unlabelled rows are zeros
     "Check labels that are one distribution over classes each; raise `SoftLabelError` for the first that is not"
-    rows = _matrix(rows)
-    votes, rows = np.issubdtype(rows.dtype, np.integer), rows.astype(np.float64)
-    if not votes: rows = _without_rounding(rows, np.nan_to_num(rows).max(1, keepdims=True, initial=0.) if normalize else 1.)
-    normalize = normalize or votes
-    missing = _check_numbers(rows, name, ignore)
-    refuse_rows(np.isnan(rows).any(1) & ~missing, rows, name, 'the label {v} holds NaN among numbers', 'Fill in 0 where nobody chose the class.')
-    rows = np.where(missing[:, None], 0., rows)
+    rows = np.asarray(rows)
+    _check_matrix(rows)
+    are_votes = np.issubdtype(rows.dtype, np.integer)
+    rows = rows.astype(np.float64)
+    if not are_votes: rows = _without_rounding(rows, _largest(rows) if normalize else 1.)
+    _check_values(rows, name, ignore)
+    _check_gaps(rows, name)
+    rows = np.where(np.isnan(rows), 0., rows)
     with np.errstate(over='ignore'): sums = rows.sum(1)
-    refuse_rows(np.isinf(sums), rows, name, 'the values {v} are too large to add them up', 'Divide them by the largest one, or mend their source.')
-    if not ignore: refuse_rows(sums == 0, rows, name, 'the label {v} is all zeros: no votes, no probability', _say_ignore)
-    if not normalize:
-        off = (sums > 0) & (abs(sums - 1) > TOLERANCE)
-        whole = (rows == rows.round()).all(1)
-        refuse_rows(off & whole, rows, name, 'the values {v} sum to {s}, expected 1',
-                'They look like votes stored as floats: convert them to integers, or say `normalize=True`. Percentages are divided by 100.')
-        refuse_rows(off & (sums > 1) & (rows <= 1).all(1), rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
-                'If each class has a probability of its own, use `SoftMultiCategoryBlock` (a reader needs `multi=True`); if these are weights, say `normalize=True`.')
-        refuse_rows(off & (sums < 1), rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
-                'Is a class missing? The rest belongs to none. To spread it over K classes, add (1 − {s})/K to each; `normalize=True` divides by the sum instead, which makes 1 of a single number.')
-        refuse_rows(off, rows, name, 'the probabilities {v} sum to {s}, expected 1 (± 0.001)',
-                'If these are weights to be divided by their sum, say `normalize=True`.')
+    _check_sums(rows, sums, name, ignore)
+    if not are_votes and not normalize: _check_sums_to_one(rows, sums, name)
     return (rows / np.where(sums == 0, 1., sums)[:, None]).astype(np.float32)
+
+# %% ../nbs/03_tables.ipynb #56850d48
+def _check_gaps(rows: np.ndarray, name: Callable):
+    "Refuse NaN beside numbers"
+    nan = np.isnan(rows)
+    refuse_rows(nan.any(1) & ~nan.all(1), rows, name, 'the label {v} holds NaN among numbers',
+                'Fill in 0 where nobody chose the class.')
+
+def _check_sums(rows: np.ndarray, sums: np.ndarray, name: Callable, ignore: bool):
+    "Refuse rows that cannot be divided by their sum"
+    refuse_rows(np.isinf(sums), rows, name, 'the values {v} are too large to add them up',
+                'Divide them by the largest one, or mend their source.')
+    if ignore: return
+    refuse_rows(sums == 0, rows, name, 'the label {v} is all zeros: no votes, no probability', _SAY_IGNORE)
+
+# %% ../nbs/03_tables.ipynb #2a9a1811
+def _check_sums_to_one(rows: np.ndarray, sums: np.ndarray, name: Callable):
+    "Refuse other sums, with the remedy for what the values seem to be"
+    fault = 'the probabilities {v} sum to {s}, expected 1 (± 0.001)'
+    off = (sums > 0) & (abs(sums - 1) > TOLERANCE)
+    are_counts = (rows == rows.round()).all(1)
+    are_independent = (sums > 1) & (rows <= 1).all(1)
+    refuse_rows(off & are_counts, rows, name, 'the values {v} sum to {s}, expected 1',
+                'They look like votes stored as floats: convert them to integers, or say `normalize=True`. '
+                'Percentages are divided by 100.')
+    refuse_rows(off & are_independent, rows, name, fault,
+                'If each class has a probability of its own, use `SoftMultiCategoryBlock` '
+                '(a reader needs `multi=True`); if these are weights, say `normalize=True`.')
+    refuse_rows(off & (sums < 1), rows, name, fault,
+                'Is a class missing? The rest belongs to none. To spread it over K classes, add (1 − {s})/K to each; '
+                '`normalize=True` divides by the sum instead, which makes 1 of a single number.')
+    refuse_rows(off, rows, name, fault, 'If these are weights to be divided by their sum, say `normalize=True`.')
 
 # %% ../nbs/03_tables.ipynb #08f15f73
 def check_probabilities(
-    rows: np.ndarray,                               # Probabilities (N,K), or counts if `n_votes` is given
-    name: Callable[[int], str] = 'row {}'.format,   # Row number → how messages name it
-    n_votes: int | np.ndarray | None = None,        # Annotators asked, for each row or for all: counts are divided by it (0 leaves a row unlabelled if `ignore`)
-    ignore: bool = False,                           # Is NaN an unlabelled class rather than a fault?
-) -> np.ndarray:                                    # Probabilities (N,K), float32; NaN where unlabelled
-    "Check labels with a probability of its own for each class; raise `SoftLabelError` for the first that is out of [0,1]"
-    rows = _matrix(rows)
-    whole, rows = np.issubdtype(rows.dtype, np.integer), rows.astype(np.float64)
-    if not whole: rows = _without_rounding(rows, 1. if n_votes is None else np.inf) # of counts what is below 0; what is above n_votes, when that is checked
-    _check_numbers(rows, name, ignore)
-    if not ignore: refuse_rows(np.isnan(rows).any(1), rows, name, 'the label {v} holds NaN', 'Fill in 0 where a class is absent, or say `ignore=True` to leave NaN unlabelled.')
-    if n_votes is None:
-        refuse_rows((rows > 1).any(1), rows, name, 'the label {v} holds a value above 1',
+    rows: np.ndarray,                             # Probabilities (N,K), or counts if `n_votes` is given
+    name: Callable[[int], str] = 'row {}'.format, # Row number → how messages name it
+    n_votes: int | np.ndarray | None = None,      # Annotators asked, for each row or all (0: unlabelled if `ignore`)
+    ignore: bool = False,                         # Is NaN an unlabelled class rather than a fault?
+) -> np.ndarray:                                  # Probabilities (N,K), float32; NaN where unlabelled
+    "Check labels with a probability of its own for each class; raise `SoftLabelError` for the first out of [0,1]"
+    rows = np.asarray(rows)
+    _check_matrix(rows)
+    are_whole = np.issubdtype(rows.dtype, np.integer)
+    rows = rows.astype(np.float64)
+    highest = 1. if n_votes is None else np.inf # what is above n_votes: when counts are divided
+    if not are_whole: rows = _without_rounding(rows, highest)
+    _check_values(rows, name, ignore)
+    _check_nan(rows, name, ignore)
+    if n_votes is not None: return _divide_counts(rows, n_votes, name, ignore, are_whole)
+    _check_at_most_one(rows, name)
+    return rows.astype(np.float32)
+
+# %% ../nbs/03_tables.ipynb #4bd67d65
+def _check_nan(rows: np.ndarray, name: Callable, ignore: bool):
+    "Refuse NaN, unless it is an unlabelled class"
+    if ignore: return
+    refuse_rows(np.isnan(rows).any(1), rows, name, 'the label {v} holds NaN',
+                'Fill in 0 where a class is absent, or say `ignore=True` to leave NaN unlabelled.')
+
+def _check_at_most_one(rows: np.ndarray, name: Callable):
+    "Refuse values above 1"
+    refuse_rows((rows > 1).any(1), rows, name, 'the label {v} holds a value above 1',
                 'Expected a probability for each class; if these are counts, say of how many annotators: `n_votes=`.')
-        return rows.astype(np.float32)
-    shares = not whole and (np.nan_to_num(rows) <= 1).all() and (rows % 1 > 0).any()
-    if shares and np.nanmax(n_votes) > 1: raise SoftLabelError(f'The labels, like {brief(rows[0].round(4).tolist())}, are shares already, none above 1: leave `n_votes=` out, which divides counts.')
+
+# %% ../nbs/03_tables.ipynb #1248732e
+def _annotators_asked(n_votes, n_rows: int) -> np.ndarray:
+    "Annotators asked for each row (N,1)"
     n = np.asarray(n_votes, dtype=np.float64)
-    if n.ndim and n.shape != (len(rows),): raise SoftLabelError(f'There are {n.size} values in `n_votes`, but {len(rows)} rows: give one number for all rows, or one for each.')
-    n = np.broadcast_to(n, len(rows))[:, None]
-    if ignore: rows, n = np.where(n == 0, np.nan, rows), np.where(n == 0, 1, n)
-    refuse_rows(~((n > 0) & np.isfinite(n)).any(1), np.concatenate([rows, n], 1), name, 'n_votes is not a finite number above 0 for the label {v} (counts, then n_votes)', 'Give the number of annotators that were asked.')
-    if not whole: rows = _without_rounding(rows, n)
-    refuse_rows((rows > n).any(1), np.concatenate([rows, n], 1), name, 'a count exceeds n_votes: {v} (counts, then n_votes)', 'Give the number of annotators that were asked.')
-    return (rows / n).astype(np.float32)
+    if n.ndim and n.shape != (n_rows,):
+        refuse(f'There are {n.size} values in `n_votes`, but {n_rows} rows: '
+               'give one number for all rows, or one for each.')
+    return np.broadcast_to(n, n_rows)[:, None]
+
+def _divide_counts(counts: np.ndarray, n_votes, name: Callable, ignore: bool, are_whole: bool) -> np.ndarray:
+    "Divide counts by the annotators asked, each row by its own"
+    if not are_whole: _check_no_shares(counts, n_votes)
+    n = _annotators_asked(n_votes, len(counts))
+    if ignore:
+        counts = np.where(n == 0, np.nan, counts)
+        n = np.where(n == 0, 1, n)
+    _check_asked(counts, n, name)
+    if not are_whole: counts = _without_rounding(counts, n)
+    _check_counts(counts, n, name)
+    return (counts / n).astype(np.float32)
+
+# %% ../nbs/03_tables.ipynb #2ea9b82d
+def _check_no_shares(rows: np.ndarray, n_votes):
+    "Refuse `n_votes` for labels that are shares already"
+    are_shares = (np.nan_to_num(rows) <= 1).all() and (rows % 1 > 0).any()
+    if not are_shares or not np.nanmax(n_votes) > 1: return
+    refuse(f'The labels, like {brief(rows[0].round(4).tolist())}, are shares already, none above 1: '
+           'leave `n_votes=` out, which divides counts.')
+
+def _check_asked(counts: np.ndarray, n: np.ndarray, name: Callable):
+    "Refuse numbers of annotators by which nothing can be divided"
+    bad = ~((n > 0) & np.isfinite(n)).any(1)
+    refuse_rows(bad, np.concatenate([counts, n], 1), name,
+                'n_votes is not a finite number above 0 for the label {v} (counts, then n_votes)',
+                'Give the number of annotators that were asked.')
+
+def _check_counts(counts: np.ndarray, n: np.ndarray, name: Callable):
+    "Refuse more votes for a class than annotators were asked"
+    refuse_rows((counts > n).any(1), np.concatenate([counts, n], 1), name,
+                'a count exceeds n_votes: {v} (counts, then n_votes)',
+                'Give the number of annotators that were asked.')
 
 # %% ../nbs/03_tables.ipynb #b224c778
 def as_table(df) -> pd.DataFrame:
-    "`df` as pandas has it; raise `SoftLabelError` for what is no table"
+    "Convert `df` to pandas' table; raise `SoftLabelError` for what is no table"
     if isinstance(df, pd.DataFrame): return df
-    if hasattr(df, 'to_pandas') and hasattr(df, 'columns'):
-        try: df = df.to_pandas()
-        except ImportError as e: raise SoftLabelError(f'The table is a {type(df).__name__}, and its `.to_pandas()` says: {e}. Install what it needs, or give a pandas DataFrame.') from e
-        if isinstance(df, pd.DataFrame): return df
+    if hasattr(df, 'to_pandas') and hasattr(df, 'columns'): df = _to_pandas(df)
+    if isinstance(df, pd.DataFrame): return df
     hint = ' Collect it first: `.collect()`.' if hasattr(df, 'collect') else ''
-    raise SoftLabelError(f'The table is a {type(df).__name__}; expected a pandas DataFrame, or another that has `.to_pandas()`.{hint}')
+    refuse(f'The table is a {type(df).__name__}; expected a pandas DataFrame, '
+           f'or another that has `.to_pandas()`.{hint}')
 
-def check_columns(df: pd.DataFrame, *names, what: str = 'A column'):
-    "See that `df` has each of these columns (None is skipped), and no two of one name"
+def _to_pandas(df) -> pd.DataFrame:
+    "Convert by `df`'s own method, which may need another library"
+    try: return df.to_pandas()
+    except ImportError as e:
+        raise SoftLabelError(f'The table is a {type(df).__name__}, and its `.to_pandas()` says: {e}. '
+                             'Install what it needs, or give a pandas DataFrame.') from e
+
+# %% ../nbs/03_tables.ipynb #01eabacb
+def check_columns(
+    df: pd.DataFrame,       # The table
+    *names,                 # Columns that it needs; None is skipped
+    what: str = 'A column', # How messages name such a column
+):
+    "Refuse a table that lacks one of these columns, or has two of one name"
     for n in names:
-        if n is None: continue
-        if not isinstance(n, Hashable): raise SoftLabelError(f'{what} is {brief(n)}; expected the name of one column.')
-        if n not in df.columns:
-            hint = ' It is the name of the index: say `item=None`.' if n == df.index.name else ''
-            raise UnknownNameError(f'The table has no column {repr_of(n)}; its columns are {repr_of(list(df.columns))}.{hint}')
-        if isinstance(df[n], pd.DataFrame): raise SoftLabelError(f'The table has more than one column {repr_of(n)}. Rename or drop the others.')
+        if n is not None: _check_column(df, n, what)
+
+def _check_column(df: pd.DataFrame, name, what: str):
+    "Refuse a name that is not that of a single column"
+    if not isinstance(name, Hashable): refuse(f'{what} is {brief(name)}; expected the name of one column.')
+    if name not in df.columns:
+        hint = ' It is the name of the index: say `item=None`.' if name == df.index.name else ''
+        refuse(f'The table has no column {repr_of(name)}; its columns are {repr_of(list(df.columns))}.{hint}',
+               error=UnknownNameError)
+    if isinstance(df[name], pd.DataFrame):
+        refuse(f'The table has more than one column {repr_of(name)}', 'Rename or drop the others.')
+
+# %% ../nbs/03_tables.ipynb #9806fe39
+def _without_categories(col: pd.Series) -> pd.Series:
+    "Give a categorical column the type of its categories, which a gap may not fit"
+    return col.astype(object if col.isna().any() else col.cat.categories.dtype)
+
+def _holds_texts(col: pd.Series) -> bool:
+    "Is this a column of texts or of objects?"
+    types = pd.api.types
+    return not types.is_numeric_dtype(col) and (types.is_object_dtype(col) or types.is_string_dtype(col))
+
+def _fits_int64(col: pd.Series) -> bool:
+    "Are all values integers that 64 bits with a sign can hold?"
+    if not pd.api.types.is_integer_dtype(col) or col.isna().any(): return False
+    return col.dtype.itemsize < 8 or col.max() < 2**63
+
+# %% ../nbs/03_tables.ipynb #82fd84fb
+_SAY_VOTES = (' Votes that are names become labels by `votes_to_soft` first: '
+              '`annotators=[…]` for a column of each annotator, `label=` for a row of each vote.')
+_SAY_LISTS = ' A column of lists of votes becomes labels by `votes_to_soft(…, lists=…)` first.'
+
+def _parse_numbers(col: pd.Series, name: Callable) -> pd.Series:
+    "Read texts as numbers; refuse the first that is none"
+    numbers = pd.to_numeric(col.astype(object).where(col.notna(), None), errors='coerce')
+    bad = (numbers.isna() & col.notna()).to_numpy()
+    if not bad.any(): return numbers
+    value = col[bad].iloc[0]
+    refuse(f'{name(int(bad.argmax()))}: {repr_of(value)} in column {repr_of(col.name)} is not a number',
+           f'Expected votes or probabilities.{_say_how_to_read(value)}')
+
+def _say_how_to_read(value) -> str:
+    "The end of a message about what stands where a number should"
+    if isinstance(value, (list, tuple, set)): return _SAY_LISTS
+    if not isinstance(value, str): return ''
+    return how_to_read(value) or _SAY_VOTES
+
+# %% ../nbs/03_tables.ipynb #68ad79e0
+_NAMES_OF_TOTALS = 'all', 'total', 'sum', 'n', 'count'
+
+def refuse_total(
+    rows: np.ndarray,  # Votes or probabilities (N,K)
+    classes: Sequence, # The names of the K columns
+):
+    "Refuse a column that is the sum of all others, which is no class"
+    if len(classes) < 3 or len(rows) < 2: return
+    totals = rows.sum(1)
+    for name, column in zip(classes, rows.T):
+        is_sum = (2*column == totals).all() and column.any()
+        may_be_chance = len(rows) <= 4 and str(name).lower() not in _NAMES_OF_TOTALS
+        if not is_sum or may_be_chance: continue
+        refuse(f'The column {repr_of(name)} is the sum of the others in each of the {len(rows)} rows: '
+               'a total, and no class', 'Leave it out (`pd.crosstab` without `margins=`).')
 
 # %% ../nbs/03_tables.ipynb #08fd99ea
-_SAY_VOTES = ' Votes that are names become labels by `votes_to_soft` first: `annotators=[…]` for a column of each annotator, `label=` for a row of each vote.'
-
-def _say_names(value) -> str:
-    "The end of a message about what stands where a number should"
-    if isinstance(value, (list, tuple, set)): return ' A column of lists of votes becomes labels by `votes_to_soft(…, lists=…)` first.'
-    return how_to_read(value) or (_SAY_VOTES if isinstance(value, str) else '')
-
-def _say_chosen(df: pd.DataFrame, name) -> str:
-    "The end of a message about a column that is missing, if its name is what somebody voted for"
-    column = next((c for c in df.columns if not pd.api.types.is_numeric_dtype(df.dtypes[c]) and (df[c] == name).any()), None) if df.columns.is_unique else None
-    return '' if column is None else f' It stands in the column {repr_of(column)}.{_SAY_VOTES}'
-
-def _numbers_of(col: pd.Series, name: Callable[[int], str]) -> np.ndarray:
-    "A column as numbers: integers as int64, else float64 with NaN for gaps"
-    types = pd.api.types
-    if isinstance(col.dtype, pd.CategoricalDtype): col = col.astype(col.cat.categories.dtype if not col.isna().any() else object)
-    if not types.is_numeric_dtype(col) and (types.is_object_dtype(col) or types.is_string_dtype(col)):
-        numbers = pd.to_numeric(col.astype(object).where(col.notna(), None), errors='coerce')
-        bad = (numbers.isna() & col.notna()).to_numpy()
-        if bad.any(): raise SoftLabelError(f'{name(int(bad.argmax()))}: {repr_of(col[bad].iloc[0])} in column {repr_of(col.name)} is not a number. Expected votes or probabilities.{_say_names(col[bad].iloc[0])}')
-        col = numbers
-    if not types.is_numeric_dtype(col) or types.is_complex_dtype(col): raise SoftLabelError(f'Column {repr_of(col.name)} holds {col.dtype}. Expected votes or probabilities.')
-    whole = types.is_integer_dtype(col) and not col.isna().any() and (col.dtype.itemsize < 8 or col.max() < 2**63)
-    return col.to_numpy(np.int64) if whole else col.to_numpy(float, na_value=np.nan)
-
 def read_numbers(
     df: pd.DataFrame,           # The table
     classes: Sequence,          # Its columns to read
     name: Callable[[int], str], # Row number → how messages name it
 ) -> np.ndarray:                # (N,K): integers if all columns are, else float64 with NaN for gaps
-    "The columns `classes` as numbers; raise `SoftLabelError` for the first that is none"
-    missing = [c for c in classes if c not in df.columns]
-    if missing: raise UnknownNameError(f'The table has no column {repr_of(missing[0])} (of the classes {repr_of(list(classes))}); its columns are {repr_of(list(df.columns))}.{_say_chosen(df, missing[0]) or " Correct `classes`, or the table."}')
-    check_columns(df, *classes)
+    "Read the columns `classes` as numbers; raise `SoftLabelError` for the first that is none"
+    _check_class_columns(df, classes)
     rows = np.stack([_numbers_of(df[c], name) for c in classes], 1)
     refuse_total(rows, classes)
     return rows
 
-def refuse_total(rows: np.ndarray, classes: Sequence):
-    "Refuse a column that is the sum of all others, which is no class"
-    if len(classes) < 3 or len(rows) < 2: return
-    totals = rows.sum(1)
-    for c, column in zip(classes, rows.T):
-        is_total = (2*column == totals).all() and column.any()
-        if is_total and (len(rows) > 4 or str(c).lower() in ('all', 'total', 'sum', 'n', 'count')): raise SoftLabelError(f'The column {repr_of(c)} is the sum of the others in each of the {len(rows)} rows: a total, and no class. Leave it out (`pd.crosstab` without `margins=`).')
+def _numbers_of(col: pd.Series, name: Callable) -> np.ndarray:
+    "Read a column: integers as int64, others as float64 with NaN for gaps"
+    if isinstance(col.dtype, pd.CategoricalDtype): col = _without_categories(col)
+    if _holds_texts(col): col = _parse_numbers(col, name)
+    _check_real(col)
+    if _fits_int64(col): return col.to_numpy(np.int64)
+    return col.to_numpy(float, na_value=np.nan)
+
+def _check_real(col: pd.Series):
+    "Refuse dates, durations and complex numbers"
+    types = pd.api.types
+    if types.is_numeric_dtype(col) and not types.is_complex_dtype(col): return
+    refuse(f'Column {repr_of(col.name)} holds {col.dtype}', 'Expected votes or probabilities.')
+
+# %% ../nbs/03_tables.ipynb #8e72cf43
+def _check_class_columns(df: pd.DataFrame, classes: Sequence):
+    "Refuse classes that are no columns, or two columns of one name"
+    missing = [c for c in classes if c not in df.columns]
+    if missing:
+        remedy = _say_column_of_votes(df, missing[0]) or ' Correct `classes`, or the table.'
+        refuse(f'The table has no column {repr_of(missing[0])} (of the classes {repr_of(list(classes))}); '
+               f'its columns are {repr_of(list(df.columns))}.{remedy}', error=UnknownNameError)
+    check_columns(df, *classes)
+
+def _say_column_of_votes(df: pd.DataFrame, name) -> str:
+    "The end of a message about a missing column, if its name is what somebody voted for"
+    if not df.columns.is_unique: return ''
+    for c in df.columns:
+        if pd.api.types.is_numeric_dtype(df.dtypes[c]): continue
+        if (df[c] == name).any(): return f' It stands in the column {repr_of(c)}.{_SAY_VOTES}'
+    return ''
 
 # %% ../nbs/03_tables.ipynb #b4ae1d15
-def check_classes(classes: Sequence, what: str, of: str = 'class names') -> list:
-    "`classes` as a list; raise `SoftLabelError` when it has no order, is no list, or names a class twice"
-    if isinstance(classes, (str, bytes, set, frozenset, Mapping)) or not hasattr(classes, '__iter__'):
-        raise SoftLabelError(f'{what} is {brief(classes)}; expected a list of {of} (a set has no order, a text is one name, a dict two).')
+def check_classes(
+    classes: Sequence,       # What was given
+    what: str,               # How messages name it
+    of: str = 'class names', # What it is a list of
+) -> list:                   # Plain Python's names
+    "List `classes`; raise `SoftLabelError` when it has no order, is no list, or names a class twice"
+    _check_has_order(classes, what, of)
     classes = [c.item() if isinstance(c, (np.number, np.bool_, np.str_)) else c for c in classes]
-    unfit = [c for c in classes if not isinstance(c, Hashable) or c is None or c is pd.NA or c != c]
-    if unfit: raise SoftLabelError(f'{what} holds {brief(unfit[0])}, which cannot be the name of a class: give texts or numbers.')
-    twice = [c for c, n in Counter(classes).items() if n > 1]
-    if twice: raise SoftLabelError(f'{what} names the class {twice[0]!r} more than once: {brief(classes)}. Name each class once.')
+    _check_distinct(classes, what)
     return classes
 
+def _check_has_order(classes, what: str, of: str):
+    "Refuse what is no list: a set, a text, a dict, a number"
+    is_other = isinstance(classes, (str, bytes, set, frozenset, Mapping))
+    if not is_other and hasattr(classes, '__iter__'): return
+    refuse(f'{what} is {brief(classes)}; expected a list of {of} '
+           '(a set has no order, a text is one name, a dict two).')
+
+# %% ../nbs/03_tables.ipynb #366344b2
+def _check_distinct(classes: list, what: str):
+    "Refuse what cannot be a name, and names that stand twice"
+    unfit = [c for c in classes if not _can_be_name(c)]
+    if unfit: refuse(f'{what} holds {brief(unfit[0])}, which cannot be the name of a class: give texts or numbers.')
+    twice = [c for c, n in Counter(classes).items() if n > 1]
+    if twice: refuse(f'{what} names the class {twice[0]!r} more than once: {brief(classes)}', 'Name each class once.')
+
+def _can_be_name(o) -> bool:
+    "Is `o` hashable, and not missing?"
+    return isinstance(o, Hashable) and o is not None and o is not pd.NA and o == o
+
 # %% ../nbs/03_tables.ipynb #a46a5c0e
-def _parsed(text: str):
+_MAY_BE_LITERAL = re.compile(r'[\[{(\'"]|b[\'"]')
+
+def _find_literal(text: str) -> tuple | None:
+    "Find a text, a list or a dict as Python or JSON writes it"
+    parsed = _parse_literal(text) if _MAY_BE_LITERAL.match(text) else None
+    if not isinstance(parsed, (dict, list, tuple, set, str, bytes)): return None
+    kind = f'a {type(parsed).__name__} written as text'
+    if isinstance(parsed, str): kind = 'a text in quotation marks'
+    is_json = text[0] != '(' and "'" not in text
+    remedy = '`json.loads(text)`' if is_json else '`ast.literal_eval(text)`'
+    return kind, remedy
+
+def _parse_literal(text: str):
     "What a text of Python or JSON stands for; None for other texts"
     for read in (ast.literal_eval, json.loads):
         try: return read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError): pass
 
-_NO_NAME = { # what a whole text may look like → what it seems to be, and how it is read
-    r'\s*|nan|NaN|NaT|<NA>|None|NULL|null|n/a|N/A|NA|#N/A|#NA': ('a missing value', 'leave the item out, or give None'),
-    r'[-–—_?!.…/*#]+': ('a missing or an unsure answer', 'leave the item out, or give None; of votes, name it in `unsure=`'),
-    r'[-+]?\d+(?:[.,]\d+)?\s*%': ('a percentage', "`float(text.rstrip('%'))/100`"),
-    r'[-+]?(?:\d+\.\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\d+e[-+]?\d+': ('a decimal number', '`float(text)`'),
-    r'[-+]?0?,\d+': ('a decimal number', "`float(text.replace(',', '.'))`"),
-    r'[-+]?(?:\d+(?:\.\d*)?|\.\d+)%?(?:(?:\s*[,;|/:]\s*|\s+)[-+]?(?:\d+(?:\.\d*)?|\.\d+)%?)+': ('several numbers', 'give its numbers columns of their own, or `[float(v) for v in text.split(",")]`, with the separator that it has'),
-    r'(?:[\w.]*(?:array|tensor|Tensor\w+)\()?\[[-+\d.,e\s\[\]]*[.\s][-+\d.,e\s\[\]]*\](?:, dtype=[\w.]+)?\)?': ('a printed array', 'give its numbers columns of their own, or `text.strip("[]").split()`'),
-    r'[\[{].*[,:].*[\]}]': ('a list or dict written as text', '`json.loads(text)`, once its names are written in quotes'),
-    r'(?:np|numpy)\.\w+\(.*\)|(?:\w+\.)?(?:Counter|defaultdict|OrderedDict|dict|L|set|frozenset)\(.*\)': ('a printed Python object', 'give the object itself, or write it as JSON'),
-    r'[^()]*[^()\s]\s*\(\s*[\d.]+\s*%?\s*\)(?:\s*[,;|/]?\s*[^()]*[^()\s]\s*\(\s*[\d.]+\s*%?\s*\))+': ('several classes with a number each', 'make it a dict: `re.findall(r"(\\w+) \\(([\\d.]+)", text)`'),
-    r'[^:=,;|]+[:=]\s*[\d.]+%?(?:\s*[,;|\s]\s*[^:=,;|]+[:=]\s*[\d.]+%?)+': ('several classes with a number each', '`dict(part.split(":") for part in text.split(","))`, with the separators that it has'),
-}
+# %% ../nbs/03_tables.ipynb #56d10737
+_GAP = r'(?-i:\s*|nan|NaN|NaT|<NA>|None|NULL|null|n/a|N/A|NA|#N/A|#NA)'
+_DECIMAL = r'[-+]?(?:\d+\.\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\d+e[-+]?\d+'
 
-_NO_NAME = {re.compile(k, re.I if 'nan' not in k else 0): v for k, v in _NO_NAME.items()}
+_FORMS_OF_GAPS = [ # a pattern, what it seems to be, and how it is read
+    (_GAP, 'a missing value', 'leave the item out, or give None'),
+    (r'[-–—_?!.…/*#]+', 'a missing or an unsure answer',
+     'leave the item out, or give None; of votes, name it in `unsure=`'),
+]
+_FORMS_OF_NUMBERS = [
+    (r'[-+]?\d+(?:[.,]\d+)?\s*%', 'a percentage', "`float(text.rstrip('%'))/100`"),
+    (_DECIMAL, 'a decimal number', '`float(text)`'),
+    (r'[-+]?0?,\d+', 'a decimal number', "`float(text.replace(',', '.'))`"),
+]
 
+# %% ../nbs/03_tables.ipynb #1e1ca28a
+_NUMBER = r'[-+]?(?:\d+(?:\.\d*)?|\.\d+)%?'
+_ARRAY = r'\[[-+\d.,e\s\[\]]*[.\s][-+\d.,e\s\[\]]*\]'
+
+_FORMS_OF_ARRAYS = [
+    (rf'{_NUMBER}(?:(?:\s*[,;|/:]\s*|\s+){_NUMBER})+', 'several numbers',
+     'give its numbers columns of their own, or `[float(v) for v in text.split(",")]`, '
+     'with the separator that it has'),
+    (rf'(?:[\w.]*(?:array|tensor|Tensor\w+)\()?{_ARRAY}(?:, dtype=[\w.]+)?\)?', 'a printed array',
+     'give its numbers columns of their own, or `text.strip("[]").split()`'),
+]
+
+# %% ../nbs/03_tables.ipynb #5a3d4a98
+_IN_BRACKETS = r'[^()]*[^()\s]\s*\(\s*[\d.]+\s*%?\s*\)'
+_SEVERAL = 'several classes with a number each'
+
+_FORMS_OF_OBJECTS = [
+    (r'[\[{].*[,:].*[\]}]', 'a list or dict written as text',
+     '`json.loads(text)`, once its names are written in quotes'),
+    (r'(?:np|numpy)\.\w+\(.*\)|(?:\w+\.)?(?:Counter|defaultdict|OrderedDict|dict|L|set|frozenset)\(.*\)',
+     'a printed Python object', 'give the object itself, or write it as JSON'),
+    (rf'{_IN_BRACKETS}(?:\s*[,;|/]?\s*{_IN_BRACKETS})+', _SEVERAL,
+     'make it a dict: `re.findall(r"(\\w+) \\(([\\d.]+)", text)`'),
+    (r'[^:=,;|]+[:=]\s*[\d.]+%?(?:\s*[,;|\s]\s*[^:=,;|]+[:=]\s*[\d.]+%?)+', _SEVERAL,
+     '`dict(part.split(":") for part in text.split(","))`, with the separators that it has'),
+]
+
+# %% ../nbs/03_tables.ipynb #785c952e
+_FORMS = _FORMS_OF_GAPS + _FORMS_OF_NUMBERS + _FORMS_OF_ARRAYS + _FORMS_OF_OBJECTS
+_FORMS = [(re.compile(pattern, re.I), *found) for pattern, *found in _FORMS]
+
+def _find_form(text: str, others: set) -> tuple | None:
+    "Find the first form that the whole text has"
+    if '+' in others: return None # "+" and "-" are a pair of names
+    for pattern, kind, remedy in _FORMS:
+        if pattern.fullmatch(text): return kind, remedy
+
+# %% ../nbs/03_tables.ipynb #e609c23f
 _SEPARATOR = re.compile(r'[,;|/+&\t\n]')
 
-def text_holds(
-    text: str,    # What would be the name of a class
-    others: set,  # The other texts of its column
-) -> tuple | None: # What it seems to be, and how to read it; None for a name
-    "What a text in a column of labels holds, if it is more than the name of one class"
-    parsed = _parsed(text.strip()) if re.match(r'[\[{(\'"]|b[\'"]', text.strip()) else None
-    if isinstance(parsed, (dict, list, tuple, set, str, bytes)):
-        return 'a text in quotation marks' if isinstance(parsed, str) else f'a {type(parsed).__name__} written as text', '`json.loads(text)`' if text.strip()[0] != '(' and "'" not in text else '`ast.literal_eval(text)`'
-    for pattern, found in _NO_NAME.items():
-        if pattern.fullmatch(text.strip()) and '+' not in others: return found # "+" and "-" are a pair of names
+def _find_names(text: str, others: set) -> tuple | None:
+    "Find several names in one text"
+    kind = 'several labels in one text'
     for sep in dict.fromkeys(_SEPARATOR.findall(text)):
-        parts = [p for p in map(str.strip, text.split(sep)) if p]
-        if len(set(parts)) < len(parts) or len(others.intersection(parts)) > 1:
-            return 'several labels in one text', f'`text.split({sep!r})`, in fastai `ColReader(…, label_delim={sep!r})`'
-    if len(words := text.split()) > 1 and others.issuperset(words): return 'several labels in one text', "`text.split()`, in fastai `ColReader(…, label_delim=' ')`"
+        parts = [p.strip() for p in text.split(sep) if p.strip()]
+        stands_twice = len(set(parts)) < len(parts)
+        if stands_twice or len(others.intersection(parts)) > 1:
+            return kind, f'`text.split({sep!r})`, in fastai `ColReader(…, label_delim={sep!r})`'
+    words = text.split()
+    if len(words) > 1 and others.issuperset(words):
+        return kind, "`text.split()`, in fastai `ColReader(…, label_delim=' ')`"
 
-# %% ../nbs/03_tables.ipynb #2983c83d
-def how_to_read(cell, others: set = frozenset()) -> str:
-    "The end of a message about a cell that holds more than one name, with a blank before it; '' for others"
+# %% ../nbs/03_tables.ipynb #58c751d6
+def text_holds(
+    text: str,     # What would be the name of a class
+    others: set,   # The other texts of its column
+) -> tuple | None: # What it seems to be, and how to read it; None for a name
+    "Say what a text in a column of labels holds, if it is more than the name of one class"
+    text = text.strip()
+    return _find_literal(text) or _find_form(text, others) or _find_names(text, others)
+
+def how_to_read(
+    cell,                      # What stands in a table
+    others: set = frozenset(), # The other texts of its column
+) -> str:                      # With a blank before it; '' for a name
+    "The end of a message about a cell that holds more than one name"
     found = text_holds(cell, others) if isinstance(cell, str) else None
     return f' It looks like {found[0]}; read it first: {found[1]}.' if found else ''
+
+# %% ../nbs/03_tables.ipynb #5077ba63
+def _names_alike(names: Sequence) -> list:
+    "Find the first names that are the same once they are folded"
+    same = {}
+    for n in names: same.setdefault(fold_name(n), []).append(n)
+    return next((group for group in same.values() if len(group) > 1), [])
+
+def _say_alike(names: list) -> str:
+    "A warning of names that are nearly the same"
+    texts = {str(n) for n in names}
+    composed = {unicodedata.normalize('NFC', text) for text in texts}
+    show = repr_of if len(texts) == len(composed) else ascii # the others would look the same
+    shown = ' and '.join(map(show, names))
+    kinds = {isinstance(n, str) for n in names}
+    if len(kinds) > 1:
+        return f'The classes {shown} are a text and a number. If they are one class, make all texts: `.astype(str)`.'
+    return (f'The classes {shown} differ in case, blanks or the codes of accents alone. If they are one class, '
+            'write it in one way (`.str.normalize("NFKC").str.strip().str.casefold()`); if not, give `vocab=`.')
 
 # %% ../nbs/03_tables.ipynb #f4bb5766
 def check_inferred(
@@ -237,29 +488,45 @@ def check_inferred(
     "Refuse texts that hold more than the name of one class, and warn of names that are nearly the same"
     texts = {n for n in names if isinstance(n, str)}
     for n in names:
-        found = text_holds(n, texts - {n}) if isinstance(n, str) else None
-        if found: raise SoftLabelError(f'{where(n)}: the text {brief(n)} would be a class of its own, but it looks like {found[0]}. Read it first: {found[1]}. If it is the name of a class, say so in `vocab=`.')
-    share = next((n for n in names if isinstance(n, float) and not n.is_integer()), None)
-    if share is not None: raise SoftLabelError(f'{where(share)}: the number {share} would be a class of its own, but it looks like a share. A label with shares names its classes, like {{"A": {share}, …}}, or has a number for each. If it is the name of a class, say so in `vocab=`.')
-    twins = {}
-    for n in names: twins.setdefault(fold_name(n), []).append(n)
-    alike = next((t for t in twins.values() if len(t) > 1), None)
+        if isinstance(n, str): _check_text(n, texts - {n}, where)
+    for n in names: _check_no_share(n, where)
+    alike = _names_alike(names)
     if alike: warn(_say_alike(alike[:3]))
 
-def _say_alike(names: list) -> str:
-    "A warning of names that are nearly the same"
-    shown = ' and '.join(repr_of(n) if len({*map(str, names)}) == len({unicodedata.normalize('NFC', str(n)) for n in names}) else ascii(n) for n in names)
-    if len({isinstance(n, str) for n in names}) > 1: return f'The classes {shown} are a text and a number. If they are one class, make all texts: `.astype(str)`.'
-    return f'The classes {shown} differ in case, blanks or the codes of accents alone. If they are one class, write it in one way (`.str.normalize("NFKC").str.strip().str.casefold()`); if not, give `vocab=`.'
+# %% ../nbs/03_tables.ipynb #53c4f42c
+def _check_text(text: str, others: set, where: Callable):
+    "Refuse a text that holds more than one name"
+    found = text_holds(text, others)
+    if not found: return
+    kind, remedy = found
+    refuse(f'{where(text)}: the text {brief(text)} would be a class of its own, but it looks like {kind}',
+           f'Read it first: {remedy}. If it is the name of a class, say so in `vocab=`.')
+
+def _check_no_share(value, where: Callable):
+    "Refuse a number between whole ones"
+    if not isinstance(value, float) or value.is_integer(): return
+    refuse(f'{where(value)}: the number {value} would be a class of its own, but it looks like a share',
+           f'A label with shares names its classes, like {{"A": {value}, …}}, or has a number for each. '
+           'If it is the name of a class, say so in `vocab=`.')
 
 # %% ../nbs/03_tables.ipynb #7dc4cac3
-def is_missing(o) -> bool: return o is None or (not isinstance(o, (str, Tensor, np.ndarray)) and np.isscalar(o) and pd.isna(o)) or o is pd.NA or o is pd.NaT
+def is_missing(o) -> bool:
+    "Is `o` None, or a single NaN, NA or NaT?"
+    if o is None or o is pd.NA or o is pd.NaT: return True
+    if isinstance(o, (str, Tensor, np.ndarray)): return False
+    return np.isscalar(o) and pd.isna(o)
 
-def is_list(o) -> bool: return isinstance(o, (list, tuple, L, set, frozenset))
+def is_list(o) -> bool:
+    "Is `o` a list, a tuple or a set?"
+    return isinstance(o, (list, tuple, L, set, frozenset))
 
 # %% ../nbs/03_tables.ipynb #4a4c7024
-def item_name(items, i: int) -> str:
-    "How messages name item `i` of a table or a list"
+def item_name(
+    items,  # A table, or a list
+    i: int, # The number of an item
+) -> str:
+    "How messages name an item"
     if hasattr(items, 'iloc'): return f'row {items.index[i]}'
-    o = items[i]
-    return f'item {brief(str(o[0]) if isinstance(o, tuple) else str(o))}'
+    item = items[i]
+    if isinstance(item, tuple): item = item[0]
+    return f'item {brief(str(item))}'
