@@ -23,7 +23,7 @@ __all__ = ['SoftMetric', 'ItemMetric', 'top1_agreement', 'soft_accuracy', 'soft_
            'total_variation', 'brier_score', 'CollectedMetric', 'EntropyCorrelation', 'entropy_correlation',
            'calibration_error', 'SoftECE', 'bootstrap_interval', 'on_target', 'SoftDice', 'DiceAt']
 
-# %% ../nbs/13_metrics.ipynb #7a78d9be
+# %% ../nbs/13_metrics.ipynb #29b455b1
 def plain_tensor(
     o,         # A tensor, an array or a list
     what: str, # What it holds, for messages
@@ -35,6 +35,7 @@ def plain_tensor(
         except TypeError: pass # an array of texts or objects
     refuse_no_tensor(o, what)
 
+# %% ../nbs/13_metrics.ipynb #fdec05b0
 def refuse_no_tensor(o, what: str):
     "Refuse what cannot become a tensor"
     given = 'None' if o is None else f'a {type(o).__name__}'
@@ -59,13 +60,14 @@ def as_distributions(
 
 def yes_and_no(p: Tensor) -> Tensor: return torch.stack([p, 1-p], -1)
 
+# %% ../nbs/13_metrics.ipynb #a5f622ac
 def check_matrix(probs: Tensor):
     "Refuse predictions of another shape than (N,K)"
     if probs.ndim == 2: return
     remedy = ' For masks use `SoftDice` or `DiceAt`.' if probs.ndim == 4 else ''
     refuse(f'Expected predictions (N,K), got shape {tuple(probs.shape)}.{remedy}')
 
-# %% ../nbs/13_metrics.ipynb #eb63d1ce
+# %% ../nbs/13_metrics.ipynb #d54859a3
 def is_outside(t: Tensor) -> Tensor:
     "Find numbers below 0 or above 1, by more than rounding"
     return (t < -TOLERANCE) | (t > 1 + TOLERANCE)
@@ -78,6 +80,7 @@ def clip(t: Tensor) -> Tensor:
     "Take back what rounding did to probabilities"
     return t.clamp(0, 1) if t.is_floating_point() else t
 
+# %% ../nbs/13_metrics.ipynb #9a51d8bf
 def classes_last(t: Tensor) -> Tensor:
     "Move the class axis of masks to the end"
     return t.movedim(1, -1) if t.ndim > 2 else t
@@ -85,6 +88,29 @@ def classes_last(t: Tensor) -> Tensor:
 def are_independent(t: Tensor, multi: bool) -> bool:
     "Has each class a probability of its own? In masks of one class it always has"
     return multi or (t.ndim > 2 and t.shape[1] == 1)
+
+# %% ../nbs/13_metrics.ipynb #b6dc9a56
+def refuse_row(
+    rows: Tensor, # Numbers, the classes along the last axis
+    bad: Tensor,  # Which of them are at fault
+    what: str,    # What they are
+    multi: bool,  # A probability of its own for each class?
+    remedy: str,  # What to do
+):
+    "Raise for the first row that holds a number at fault"
+    if not bad.any(): return
+    position = tuple(bad.any(-1).nonzero()[0].tolist())
+    where = f'Row {position[0]}'
+    if len(position) > 1: where = f'Item {position[0]}, at row {position[-2]}, column {position[-1]},'
+    expected = 'probabilities' if multi else 'a distribution'
+    values = [round(v, 4) for v in rows[position].tolist()[:8]]
+    refuse(f'{where} of the {what} is not {expected}: {values}', remedy)
+
+# %% ../nbs/13_metrics.ipynb #76d40d12
+def refuse_pixel(rows: Tensor, bad: Tensor):
+    "Raise for the first number of masks that is at fault"
+    if bad.any(): refuse(f'The predictions hold {rows[bad][0].item():.4g}, which is no probability',
+                         'Give what `learn.get_preds()` returns.')
 
 # %% ../nbs/13_metrics.ipynb #328c89b3
 def check_preds(
@@ -102,6 +128,7 @@ def check_preds(
     refuse_row(rows, bad, 'predictions', multi, f'Give what `learn.get_preds()` returns{independent}.')
     return clip(probs)
 
+# %% ../nbs/13_metrics.ipynb #7f0adc94
 def check_targets(
     targets,             # Probabilities (N,K), or of masks (N,K,H,W); class indices pass
     multi: bool = False, # A probability of its own for each class?
@@ -117,28 +144,6 @@ def check_targets(
     divisor = 'the number of annotators' if multi else 'their sum; for independent classes say `multi=True`'
     refuse_row(rows, bad, 'targets', multi, f'Divide votes by {divisor}.')
     return clip(targets)
-
-# %% ../nbs/13_metrics.ipynb #c82120d5
-def refuse_row(
-    rows: Tensor, # Numbers, the classes along the last axis
-    bad: Tensor,  # Which of them are at fault
-    what: str,    # What they are
-    multi: bool,  # A probability of its own for each class?
-    remedy: str,  # What to do
-):
-    "Raise for the first row that holds a number at fault"
-    if not bad.any(): return
-    position = tuple(bad.any(-1).nonzero()[0].tolist())
-    where = f'Row {position[0]}'
-    if len(position) > 1: where = f'Item {position[0]}, at row {position[-2]}, column {position[-1]},'
-    expected = 'probabilities' if multi else 'a distribution'
-    values = [round(v, 4) for v in rows[position].tolist()[:8]]
-    refuse(f'{where} of the {what} is not {expected}: {values}', remedy)
-
-def refuse_pixel(rows: Tensor, bad: Tensor):
-    "Raise for the first number of masks that is at fault"
-    if bad.any(): refuse(f'The predictions hold {rows[bad][0].item():.4g}, which is no probability',
-                         'Give what `learn.get_preds()` returns.')
 
 # %% ../nbs/13_metrics.ipynb #90786422
 def items_at_fault(
@@ -175,7 +180,7 @@ class SoftMetric(Metric):
     @property
     def name(self): return self.func.__name__
 
-# %% ../nbs/13_metrics.ipynb #f116af1e
+# %% ../nbs/13_metrics.ipynb #bbbbf6f0
 @patch
 def learner_probs(self: SoftMetric,
     learn, # A `Learner` with a batch
@@ -188,6 +193,7 @@ def learner_probs(self: SoftMetric,
     meaning = labels_of(learn, probs.shape[1], getattr(learn, 'target', None))
     return probs, targets, not meaning.exclusive
 
+# %% ../nbs/13_metrics.ipynb #1ceb27a3
 def check_batch(name: str, learn):
     "Refuse a batch of several targets, and a loss without `activation`"
     if len(learn.yb) != 1: refuse(
@@ -199,7 +205,7 @@ def check_batch(name: str, learn):
         'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceLoss`, or one of those '
         'with `axis=1`; a loss of your own needs a method `activation` that makes probabilities of what the model gives.')
 
-# %% ../nbs/13_metrics.ipynb #ec5ec5e2
+# %% ../nbs/13_metrics.ipynb #12aff515
 @patch
 def gather_batch(self: SoftMetric,
     learn,           # A `Learner`
@@ -215,6 +221,7 @@ def gather_batch(self: SoftMetric,
     if bad_labels.any(): refuse_labels(self.name)
     return computed
 
+# %% ../nbs/13_metrics.ipynb #105d99af
 def refuse_activation(name: str, loss, multi: bool):
     "Refuse a loss whose `activation` does not give probabilities"
     expected = 'probability of each class' if multi else 'distribution over the classes'
@@ -302,6 +309,7 @@ def soft_cross_entropy(probs, targets):
     "Compute the cross-entropy −Σ y·log p in nats; for independent classes that of yes and no, then the mean over labelled classes"
     return -(targets*_finite_log(probs)).sum(-1)
 
+# %% ../nbs/13_metrics.ipynb #26aa4e14
 @ItemMetric
 def kl_divergence(probs, targets):
     "Compute the KL divergence Σ y·log(y/p) of labels y and predictions p, in nats; for independent classes the two-sided one of yes and no, then the mean over labelled classes"
@@ -316,12 +324,13 @@ def js_divergence(probs, targets):
 
 def _entropy(p: Tensor) -> Tensor: return torch.special.entr(p).sum(-1) # without checks, which would make a GPU wait
 
-# %% ../nbs/13_metrics.ipynb #eb97a783
+# %% ../nbs/13_metrics.ipynb #85df3dd6
 @ItemMetric
 def total_variation(probs, targets):
     "Compute ½·Σ|p − y|, in [0,1]; for independent classes |p − y| of each, then the mean over labelled classes"
     return (probs - targets).abs().sum(-1)/2
 
+# %% ../nbs/13_metrics.ipynb #7d329ca4
 @ItemMetric
 def brier_score(probs, targets):
     "Compute the Brier score Σ(p − y)² over classes (Brier 1950), in [0,2]; for independent classes over yes and no, then the mean over labelled classes"
@@ -365,6 +374,7 @@ class EntropyCorrelation(CollectedMetric):
     "Pearson correlation, over items, of the label's entropy with the prediction's"
     def collect(self, p, y): return _entropy(p), _entropy(y)
 
+# %% ../nbs/13_metrics.ipynb #2f6439a9
 @EntropyCorrelation
 def entropy_correlation(predicted, labelled):
     "Compute the correlation of entropies over items, in [−1,1]; for independent classes over labelled classes; NaN where either does not vary"
@@ -372,6 +382,7 @@ def entropy_correlation(predicted, labelled):
     if not _both_vary(pairs): return torch.tensor(torch.nan)
     return torch.corrcoef(pairs)[0, 1].float()
 
+# %% ../nbs/13_metrics.ipynb #533bc683
 def _both_vary(pairs: Tensor) -> bool:
     "Do both rows vary by more than rounding?"
     if pairs.shape[1] < 2: return False
@@ -450,6 +461,7 @@ def collect(self: SoftECE, p: Tensor, y: Tensor) -> tuple: # Confidences and cor
     top = p.argmax(-1, keepdim=True)
     return p.gather(-1, top).squeeze(-1), y.gather(-1, top).squeeze(-1)
 
+# %% ../nbs/13_metrics.ipynb #60c06785
 @patch
 def func(self: SoftECE, conf: Tensor, correct: Tensor) -> Tensor:
     "Compute the error over all that was collected"
@@ -477,7 +489,7 @@ def bootstrap_interval(
     bounds = torch.tensor([tail, 1 - tail])
     return tuple(values.float().nanquantile(bounds).tolist())
 
-# %% ../nbs/13_metrics.ipynb #3aca907e
+# %% ../nbs/13_metrics.ipynb #47e5bbda
 def resampled(metric, probs: Tensor, targets: Tensor, multi: bool, n: int, seed: int):
     "Yield the metric of `n` resamples of the items"
     size = len(probs)
@@ -489,6 +501,7 @@ def resampled(metric, probs: Tensor, targets: Tensor, multi: bool, n: int, seed:
     else:
         for i in draws: yield metric(probs[i], targets[i], multi)
 
+# %% ../nbs/13_metrics.ipynb #5b33c448
 def check_bootstrap(metric, level, n, seed):
     "Refuse settings that a bootstrap cannot use"
     in_range(level, 'level', 'a number between 0 and 1', above=0, below=1)
@@ -497,7 +510,7 @@ def check_bootstrap(metric, level, n, seed):
     if not isinstance(metric, SoftMetric):
         refuse(f'{brief(metric)} is no metric of this module, like `kl_divergence` or `SoftECE()`.')
 
-# %% ../nbs/13_metrics.ipynb #297ab097
+# %% ../nbs/13_metrics.ipynb #8ded8665
 class _LearnerOfTarget(GetAttr):
     "A learner as the metric of one of its targets sees it"
     _default = 'learn'
@@ -511,6 +524,7 @@ class _LearnerOfTarget(GetAttr):
         self.y = learn.yb[target]
         self.yb = (self.y,)
 
+# %% ../nbs/13_metrics.ipynb #cff7eb98
 def check_target(learn, loss, target: int):
     "Refuse a loss that knows no targets, and a target that does not exist"
     if not hasattr(loss, 'losses'): refuse(f'The loss {brief(loss)} does not know its targets apart',
@@ -536,6 +550,7 @@ class _MetricOfTarget(Metric):
     @property
     def name(self): return f'{self.metric.name}_{self.target}'
 
+# %% ../nbs/13_metrics.ipynb #e66c0270
 def on_target(
     metric,      # A metric of this module or of fastai
     target: int, # Which target, from 0
@@ -569,12 +584,14 @@ class SoftDice(MeanMetric):
         values, labelled = self.items(probs, targets, multi)
         return values.sum()/labelled.sum()
 
-    def image_values(self, p: Tensor, y: Tensor, exclusive: bool) -> tuple: # Values (N,K), and labelled pixels (N,K)
-        "Compute the overlap of each class of each image"
-        distance, _, size = dice_values(p, y, exclusive, 1, (0, 1), self.smooth)
-        return 1 - distance, size
+# %% ../nbs/13_metrics.ipynb #b108fac9
+@patch
+def image_values(self: SoftDice, p: Tensor, y: Tensor, exclusive: bool) -> tuple: # Values (N,K), and labelled pixels (N,K)
+    "Compute the overlap of each class of each image"
+    distance, _, size = dice_values(p, y, exclusive, 1, (0, 1), self.smooth)
+    return 1 - distance, size
 
-# %% ../nbs/13_metrics.ipynb #35679ec2
+# %% ../nbs/13_metrics.ipynb #ceeae092
 @patch
 def items(self: SoftDice,
     probs: Tensor,       # Probabilities (N,K,H,W)
@@ -591,6 +608,7 @@ def items(self: SoftDice,
     values, size = self.image_values(probs, y, exclusive)
     return torch.where(size > 0, values, 0.), size > 0
 
+# %% ../nbs/13_metrics.ipynb #51ce2d71
 @patch(as_prop=True)
 def by_class(self: SoftDice) -> Tensor: # (K,), NaN for a class without labelled pixels
     "The value of each class, after a validation"
