@@ -5,6 +5,7 @@
 # %% ../nbs/22_interpret.ipynb #5eb6df54
 from __future__ import annotations
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Sequence
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
@@ -13,71 +14,131 @@ from torch import Tensor
 from fastcore.all import patch
 from fastai.data.transforms import ColReader
 from fastai.interpret import Interpretation
-from .errors import brief, check_count, check_number, SoftLabelError
+from .errors import brief, check_count, check_number, in_range, refuse
 from .core import entropy, soft_targets, SoftCategory
 from .reader import SoftLabelReader
-from .blocks import check_learner, check_reads_items, labels_of, prediction_of, refuse_distributed, target_of, ungathered
-from .metrics import bootstrap_interval, brier_score, calibration_bins, check_preds, entropy_correlation, js_divergence, kl_divergence, soft_accuracy, soft_cross_entropy, SoftECE, SoftMetric, top1_agreement, total_variation
+from .blocks import check_learner, check_reads_items, labels_of, prediction_of
+from .blocks import refuse_distributed, target_of, ungathered
+from .metrics import as_distributions, bootstrap_interval, calibration_bins, check_preds
+from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
+from .metrics import soft_cross_entropy, SoftECE, SoftMetric, top1_agreement, total_variation
 
 # %% auto #0
 __all__ = ['SoftInterpretation']
 
+# %% ../nbs/22_interpret.ipynb #1821fe8a
+def labelled_preds(
+    learn,              # A trained `Learner`
+    dl,                 # A loader of items with labels
+    act=None,           # Activation instead of the loss's own
+    target: int = None, # Which target, where there are several
+) -> tuple:             # Probabilities (N,K), and labels as they come from the loader
+    "Predict all items of a loader"
+    found = target_of(learn, target)
+    with ungathered(learn): probs, labels = learn.get_preds(dl=dl, act=act)
+    check_has_labels(probs, labels, target)
+    probs = prediction_of(probs, found)
+    labels = prediction_of(labels, found)
+    check_has_probs(probs, labels)
+    return probs, labels
+
+# %% ../nbs/22_interpret.ipynb #d3ac8311
+def check_has_labels(probs, labels, target):
+    "Refuse items without labels, and several targets where none is named"
+    if labels is None: refuse('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
+    if isinstance(probs, tuple) and target is None:
+        refuse(f'There are {len(probs)} targets, so say which: `target=0` to `target={len(probs) - 1}`.')
+
+def check_has_probs(probs: Tensor, labels: Tensor):
+    "Refuse predictions of another shape than (N,K), and NaN"
+    if probs.ndim != 2:
+        refuse(f'Predictions of shape {tuple(probs.shape)} and labels of shape {tuple(labels.shape)}: '
+               'expected soft labels, (N,K) both.')
+    n = int(probs.isnan().any(-1).sum())
+    if n: refuse(f'The model gives NaN for {n} of {len(probs)} items. Did the training diverge?')
+
 # %% ../nbs/22_interpret.ipynb #6a5e7603
 class SoftInterpretation(Interpretation):
     "fastai's `Interpretation` with all predictions and soft labels at hand; the losses are KL divergences, above the floor"
-    @classmethod
-    def from_learner(cls,
+    def __init__(self,
         learn,       # A trained `Learner`, outside of `distrib_ctx`
-        ds_idx=1,    # Which of its data sets
-        dl=None,     # Another loader instead
+        dl,          # A loader of items with labels, not shuffled
+        losses,      # Not used: the losses are KL divergences
         act=None,    # Activation instead of the loss's own
         target=None, # Which target, where there are several
         vocab=None,  # Class names in order, where no block says them; by default 0 to K − 1
     ):
-        "Of the validation set, or of `dl`"
-        check_learner(learn)
-        refuse_distributed(learn, '`SoftInterpretation`')
-        if act is None and not hasattr(learn.loss_func, 'activation'): raise SoftLabelError(f'The loss {learn.loss_func} has no `activation`, so its logits cannot become probabilities. A loss of your own needs a method `activation`; for PyTorch\'s, give it to the block, `SoftCategoryBlock(loss_func=…)`, use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
-        if dl is None:
-            dl = learn.dls[ds_idx]
-            if hasattr(dl, 'new'): dl = dl.new(shuffle=False, drop_last=False)
-        return cls(learn, dl, None, act, target, vocab)
-
-    def __init__(self, learn, dl, losses, act=None, target=None, vocab=None):
         refuse_distributed(learn, '`SoftInterpretation`')
         super().__init__(learn, dl, losses, act)
-        found = target_of(learn, target)
-        with ungathered(learn): self.probs, targets = learn.get_preds(dl=dl, act=act)
-        if targets is None: raise SoftLabelError('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
-        if isinstance(self.probs, tuple) and target is None: raise SoftLabelError(f'There are {len(self.probs)} targets, so say which: `target=0` to `target={len(self.probs) - 1}`.')
-        self.probs, targets = prediction_of(self.probs, found), prediction_of(targets, found)
-        if self.probs.ndim != 2: raise SoftLabelError(f'Predictions of shape {tuple(self.probs.shape)} and labels of shape {tuple(targets.shape)}: expected soft labels, (N,K) both.')
-        if n := int(self.probs.isnan().any(-1).sum()): raise SoftLabelError(f'The model gives NaN for {n} of {len(self.probs)} items. Did the training diverge?')
-        self.meaning = labels_of(learn, self.probs.shape[1], target, vocab)
-        self.vocab, self.multi = self.meaning.vocab, not self.meaning.exclusive
-        self.probs = check_preds(self.probs, self.multi)
-        self.targets = soft_targets(self.probs, targets, -1, torch.nan)
-        values, self.labelled = kl_divergence.items(self.probs, self.targets, self.multi)
-        if self.multi: # the mean over an item's labelled classes
-            counts = self.labelled.sum(-1)
-            values, self.labelled = values.sum(-1)/counts.clamp_min(1), counts > 0
-        self.losses = values
+        probs, labels = labelled_preds(learn, dl, act, target)
+        self.meaning = labels_of(learn, probs.shape[1], target, vocab)
+        self.vocab = self.meaning.vocab
+        self.multi = not self.meaning.exclusive
+        self.probs = check_preds(probs, self.multi)
+        self.targets = soft_targets(self.probs, labels, -1, torch.nan)
+        self.losses, self.labelled = self._values_by_item(kl_divergence)
+
+# %% ../nbs/22_interpret.ipynb #e1226ec2
+@patch
+def _values_by_item(self: SoftInterpretation, metric) -> tuple: # Values (N,), and which items are labelled
+    "Compute a metric of each item; for independent classes the mean over its labelled classes"
+    values, labelled = metric.items(self.probs, self.targets, self.multi)
+    if not self.multi: return values, labelled
+    counts = labelled.sum(-1)
+    return values.sum(-1)/counts.clamp_min(1), counts > 0
+
+# %% ../nbs/22_interpret.ipynb #c19f9c15
+@patch(cls_method=True)
+def from_learner(cls: SoftInterpretation,
+    learn,       # A trained `Learner`, outside of `distrib_ctx`
+    ds_idx=1,    # Which of its data sets
+    dl=None,     # Another loader instead
+    act=None,    # Activation instead of the loss's own
+    target=None, # Which target, where there are several
+    vocab=None,  # Class names in order, where no block says them; by default 0 to K − 1
+):
+    "Interpret the validation set, or `dl`"
+    check_learner(learn)
+    refuse_distributed(learn, '`SoftInterpretation`')
+    check_activation(learn.loss_func, act)
+    if dl is None: dl = _in_order(learn.dls[ds_idx])
+    return cls(learn, dl, None, act, target, vocab)
+
+# %% ../nbs/22_interpret.ipynb #44da497c
+def _in_order(dl):
+    "Make a loader of all items in their order; one that cannot be made anew stays as it is"
+    return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl
+
+def check_activation(loss, act):
+    "Refuse a loss that does not turn logits into probabilities"
+    if act is None and not hasattr(loss, 'activation'): refuse(
+        f'The loss {loss} has no `activation`, so its logits cannot become probabilities',
+        "A loss of your own needs a method `activation`; for PyTorch's, give it to the block, `SoftCategoryBlock(loss_func=…)`, "
+        'use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
 
 # %% ../nbs/22_interpret.ipynb #1d497ad4
 @patch
 def __getitem__(self: SoftInterpretation, idxs):
-    "Inputs, predictions, targets, decoded predictions and losses of some items"
+    "Read inputs, predictions, targets, decoded predictions and losses of some items"
     refuse_distributed(self.learn, '`SoftInterpretation`')
     with ungathered(self.learn): return Interpretation.__getitem__(self, idxs)
 
 # %% ../nbs/22_interpret.ipynb #78ae147d
 @patch
 def confusion_matrix(self: SoftInterpretation) -> np.ndarray: # (K,K), rows are label classes, columns predicted ones
-    "Expected confusion matrix: the labels' mass on each class, by predicted class; row i sums to the mass on class i"
-    if self.multi: raise SoftLabelError('A confusion matrix needs one class for each item; here each class has a probability of its own.')
-    chosen = torch.nn.functional.one_hot(self.probs[self.labelled].argmax(-1), len(self.vocab)).double()
-    return (self.targets[self.labelled].double().T @ chosen).as_subclass(Tensor).numpy()
+    "Compute the expected confusion matrix: the labels' mass on each class, by predicted class"
+    check_exclusive(self.multi, 'A confusion matrix needs one class for each item')
+    predicted = self.probs[self.labelled].argmax(-1)
+    chosen = torch.nn.functional.one_hot(predicted, len(self.vocab)).double()
+    mass = self.targets[self.labelled].double().T @ chosen
+    return mass.as_subclass(Tensor).numpy()
 
+# %% ../nbs/22_interpret.ipynb #71ce8222
+def check_exclusive(multi: bool, needs: str):
+    "Refuse independent classes"
+    if multi: refuse(f'{needs}; here each class has a probability of its own.')
+
+# %% ../nbs/22_interpret.ipynb #c5296475
 @patch
 def plot_confusion_matrix(self: SoftInterpretation,
     normalize: bool = False, # Divide each row by its sum?
@@ -87,23 +148,46 @@ def plot_confusion_matrix(self: SoftInterpretation,
     "Draw the expected confusion matrix"
     cm = self.confusion_matrix()
     if normalize: cm = cm/np.maximum(cm.sum(1, keepdims=True), 1e-12)
-    most = 30 # classes with names and numbers; of more than that only some have their names written
-    ax = plt.subplots(figsize=(1.5 + .5*min(len(cm), most),)*2, layout='constrained')[1] if ax is None else ax
+    if ax is None: ax = _square_axes(1.5 + .5*min(len(cm), _MOST_NAMES))
     ax.imshow(cm, cmap=cmap)
-    for i, j in np.argwhere(cm > .005*cm.max()) if len(cm) <= most else ():
-        ax.text(j, i, f'{cm[i, j]:.2f}' if normalize else f'{cm[i, j]:.1f}', ha='center', va='center', fontsize='small', color='white' if cm[i, j] > cm.max()/2 else 'black')
-    at = range(0, len(cm), -(-len(cm)//most))
-    ax.set(xticks=at, yticks=at, xlabel='Predicted', ylabel='Label (mass)', title='Expected confusion')
-    ax.set_xticklabels([self.vocab[i] for i in at], rotation=90); ax.set_yticklabels([self.vocab[i] for i in at])
+    if len(cm) <= _MOST_NAMES: _write_mass(ax, cm, '.2f' if normalize else '.1f')
+    _write_vocab(ax, self.vocab, len(cm))
+    ax.set(xlabel='Predicted', ylabel='Label (mass)', title='Expected confusion')
     return ax
 
+# %% ../nbs/22_interpret.ipynb #55d307e4
+_MOST_NAMES = 30 # classes with names and numbers; of more than that only some have their names written
+
+def _square_axes(side: float): # In inches
+    return plt.subplots(figsize=(side, side), layout='constrained')[1]
+
+def _write_mass(ax, cm: np.ndarray, spec: str):
+    "Write numbers into the cells that hold mass"
+    for i, j in np.argwhere(cm > .005*cm.max()):
+        color = 'white' if cm[i, j] > cm.max()/2 else 'black'
+        ax.text(j, i, format(cm[i, j], spec), ha='center', va='center', fontsize='small', color=color)
+
+def _write_vocab(ax, vocab, n: int):
+    "Name the classes on both axes, every so many where there are too many"
+    step = -(-n//_MOST_NAMES)
+    ticks = range(0, n, step)
+    names = [vocab[i] for i in ticks]
+    ax.set(xticks=ticks, yticks=ticks)
+    ax.set_xticklabels(names, rotation=90)
+    ax.set_yticklabels(names)
+
+# %% ../nbs/22_interpret.ipynb #4d2725ed
 @patch
-def most_confused(self: SoftInterpretation, min_val: float = 1.) -> list: # (label class, predicted class, mass), largest first
-    "Where most mass is off the diagonal"
-    check_number(min_val, 'min_val', 'a number: the mass from which on a pair is listed', lambda v: v == v + 0)
+def most_confused(self: SoftInterpretation,
+    min_val: float = 1., # The mass from which on a pair is listed
+) -> list: # (label class, predicted class, mass), largest first
+    "List where most mass is off the diagonal"
+    check_number(min_val, 'min_val', 'a number: the mass from which on a pair is listed', lambda v: v == v + 0) # no NaN
     cm = self.confusion_matrix()
-    pairs = [(self.vocab[i], self.vocab[j], float(cm[i, j])) for i, j in np.ndindex(*cm.shape) if i != j and cm[i, j] >= min_val]
-    return sorted(pairs, key=lambda o: -o[2])
+    np.fill_diagonal(cm, np.nan)
+    pairs = np.argwhere(cm >= min_val).tolist()
+    confused = [(self.vocab[i], self.vocab[j], float(cm[i, j])) for i, j in pairs]
+    return sorted(confused, key=itemgetter(2), reverse=True)
 
 # %% ../nbs/22_interpret.ipynb #622246fe
 @patch
@@ -111,40 +195,47 @@ def plot_reliability(self: SoftInterpretation,
     n_bins: int = 10,         # Number of bins
     equal_mass: bool = False, # Bins with equally many items, instead of equal width?
 ) -> pd.DataFrame:            # By bin: `confidence`, `votes` (mean share), `n`
-    "Reliability against the share of votes, with the number of items in each bin; for independent classes over all of them"
+    "Draw confidence against the share of votes, with the number of items by bin; for independent classes over all of them"
     check_count(n_bins, 'n_bins')
-    if self.multi: conf, right = (t[~self.targets.isnan()] for t in (self.probs, self.targets))
-    else:
-        top = self.probs[self.labelled].argmax(-1, keepdim=True)
-        conf, right = (t[self.labelled].gather(-1, top)[:, 0] for t in (self.probs, self.targets))
-    bins = pd.DataFrame(dict(bin=calibration_bins(conf, n_bins, equal_mass), confidence=conf.as_subclass(Tensor), votes=right.as_subclass(Tensor)))
-    res = bins.groupby('bin').agg(confidence=('confidence', 'mean'), votes=('votes', 'mean'), n=('votes', 'size'))
+    confidence, votes = self._confidences()
+    bins = calibration_bins(confidence, n_bins, equal_mass)
+    items = pd.DataFrame(dict(bin=bins, confidence=confidence, votes=votes))
+    res = items.groupby('bin').agg(confidence=('confidence', 'mean'), votes=('votes', 'mean'), n=('votes', 'size'))
+    _draw_reliability(res, n_bins)
+    return res
+
+# %% ../nbs/22_interpret.ipynb #8b4e352a
+@patch
+def _confidences(self: SoftInterpretation) -> list: # Two tensors
+    "Collect confidences and shares of votes, those that `SoftECE` compares"
+    probs, targets, labelled = as_distributions(self.probs, self.targets, self.multi)
+    return [o[labelled].as_subclass(Tensor) for o in SoftECE().collect(probs, targets)]
+
+def _draw_reliability(res: pd.DataFrame, n_bins: int):
+    "Draw shares of votes by confidence, and bars of the items underneath"
     fig, (top, below) = plt.subplots(2, 1, figsize=(4, 4.6), sharex=True, height_ratios=[3, 1], layout='constrained')
     top.plot([0, 1], [0, 1], color='grey', ls=':')
     top.plot(res.confidence, res.votes, marker='o')
     top.set(ylabel='share of votes', xlim=(0, 1), ylim=(0, 1), title='Reliability')
     below.bar(res.confidence, res.n, width=.6/n_bins)
     below.set(xlabel='confidence', ylabel='items')
-    return res
 
 # %% ../nbs/22_interpret.ipynb #0be84083
 @patch
-def plot_ambiguity(self: SoftInterpretation, ax=None):
-    "The annotators' entropy of each item against the model's"
-    if self.multi: raise SoftLabelError('The entropy of a label needs one distribution over classes; here each class has a probability of its own.')
-    people, model = entropy(self.targets[self.labelled]), entropy(self.probs[self.labelled])
-    ax = plt.subplots(figsize=(4, 4), layout='constrained')[1] if ax is None else ax
-    top = float(max(people.max(), model.max()))
-    ax.plot([0, top], [0, top], color='grey', ls=':')
+def plot_ambiguity(self: SoftInterpretation,
+    ax=None, # The axes to draw on
+): # The axes
+    "Draw the annotators' entropy of each item against the model's"
+    check_exclusive(self.multi, 'The entropy of a label needs one distribution over classes')
+    people = entropy(self.targets[self.labelled])
+    model = entropy(self.probs[self.labelled])
+    if ax is None: ax = _square_axes(4)
+    largest = float(max(people.max(), model.max()))
+    ax.plot([0, largest], [0, largest], color='grey', ls=':')
     ax.scatter(people, model, s=8, alpha=.5)
-    ax.set(xlabel="annotators' entropy (nats)", ylabel="model's entropy (nats)", title=f'Ambiguity, r = {entropy_correlation(self.probs, self.targets):.2f}')
+    r = entropy_correlation(self.probs, self.targets)
+    ax.set(xlabel="annotators' entropy (nats)", ylabel="model's entropy (nats)", title=f'Ambiguity, r = {r:.2f}')
     return ax
-
-# %% ../nbs/22_interpret.ipynb #8489426f
-def _called(item, readers: list) -> str:
-    "What an item of a list is called: of a row what the labels' reader looks up, of a tuple its first part"
-    named = next((f.item for f in readers if isinstance(f, SoftLabelReader) and isinstance(item, Mapping) and f.item in item), None)
-    return str(item[named] if named is not None else item[0] if isinstance(item, tuple) else item)
 
 # %% ../nbs/22_interpret.ipynb #799ec91d
 @patch
@@ -152,65 +243,113 @@ def show_disagreements(self: SoftInterpretation,
     k: int = 6, # How many items
     **kwargs,   # For `show_results`, like `figsize`
 ):
-    "The images with the largest KL divergence, with the annotators' and the model's distribution as bars"
+    "Show the images with the largest KL divergence, with the annotators' and the model's distribution as bars"
     check_count(k, 'k')
-    check_reads_items(self.learn, '`show_disagreements` reads items anew', '`suspicious_labels` names their numbers.')
-    if self.meaning.n_targets > 1: raise SoftLabelError(f'fastai shows items with one target, and these have {self.meaning.n_targets}. `suspicious_labels` names the items instead.')
-    self.show_results(self.losses.topk(min(k, len(self.losses))).indices.tolist(), **{'bars': True, **kwargs})
+    check_shown(self.learn, self.meaning.n_targets)
+    worst = self.losses.topk(min(k, len(self.losses))).indices
+    self.show_results(worst.tolist(), **{'bars': True, **kwargs})
 
+# %% ../nbs/22_interpret.ipynb #6620867f
+def check_shown(learn, n_targets: int):
+    "Refuse items that fastai cannot show"
+    check_reads_items(learn, '`show_disagreements` reads items anew', '`suspicious_labels` names their numbers.')
+    if n_targets > 1: refuse(f'fastai shows items with one target, and these have {n_targets}',
+                             '`suspicious_labels` names the items instead.')
+
+# %% ../nbs/22_interpret.ipynb #8489426f
 @patch
 def names(self: SoftInterpretation,
     idx: Sequence, # Numbers of items
 ) -> list:
-    "What items are called: of files their path; of a table's rows what the labels' reader looks up, else what the inputs' reader reads"
+    "Name items: files by their path, rows by what the labels' reader looks up, or else by what the inputs' reader reads"
     items = getattr(self.dl, 'items', None)
     if items is None: return list(idx)
-    readers = [f for tl in reversed(getattr(self.dl.dataset, 'tls', [])) for f in tl.tfms.fs]
-    if not hasattr(items, 'iloc'): return [_called(items[i], readers) for i in idx]
-    rows = items.iloc[list(idx)]
-    for f in readers:
-        if isinstance(f, SoftLabelReader) and (f.item is None or f.item in rows): return (rows.index if f.item is None else rows[f.item]).tolist()
-        if isinstance(f, ColReader) and f is readers[-len(self.dl.dataset.tls[0].tfms.fs)] and len(f.cols) == 1: return [f(row) for _, row in rows.iterrows()]
+    tls = getattr(self.dl.dataset, 'tls', [])
+    if hasattr(items, 'iloc'): return _names_of_rows(items.iloc[list(idx)], tls)
+    return [_name_of_item(items[i], _label_readers(tls)) for i in idx]
+
+# %% ../nbs/22_interpret.ipynb #11d34be7
+def _label_readers(tls) -> list:
+    "List the readers of labels, of the last target first"
+    return [f for tl in reversed(tls) for f in tl.tfms.fs if isinstance(f, SoftLabelReader)]
+
+def _name_of_item(item, readers: list) -> str:
+    "Name an item of a list: a row by what the labels' reader looks up, a tuple by its first part"
+    if isinstance(item, Mapping):
+        for f in readers:
+            if f.item in item: return str(item[f.item])
+    return str(item[0] if isinstance(item, tuple) else item)
+
+def _names_of_rows(rows, tls) -> list:
+    "Name rows of a table"
+    for f in _label_readers(tls):
+        if f.item is None: return rows.index.tolist()
+        if f.item in rows: return rows[f.item].tolist()
+    read = tls[0].tfms.fs[0] if len(tls) and len(tls[0].tfms.fs) else None # the inputs' reader
+    if isinstance(read, ColReader) and len(read.cols) == 1: return [read(row) for _, row in rows.iterrows()]
     return rows.index.tolist()
 
+# %% ../nbs/22_interpret.ipynb #d4a5a321
 @patch
 def suspicious_labels(self: SoftInterpretation,
     k: int = 10, # How many items
 ) -> pd.DataFrame: # item, label, prediction, `js` (nats), largest first
-    "Label quality: the items whose votes the model contradicts most"
+    "List the items whose votes the model contradicts most"
     check_count(k, 'k')
-    values, labelled = js_divergence.items(self.probs, self.targets, self.multi)
-    if self.multi: values = values.sum(-1)/labelled.sum(-1).clamp_min(1)
-    idx = values.topk(min(k, len(values))).indices.tolist()
-    show = lambda t, i: str(SoftCategory(t[i], self.vocab, multi=self.multi))
-    return pd.DataFrame(dict(item=self.names(idx), label=[show(self.targets, i) for i in idx], prediction=[show(self.probs, i) for i in idx], js=values[idx].tolist()))
+    values, _ = self._values_by_item(js_divergence)
+    worst = values.topk(min(k, len(values))).indices.tolist()
+    def texts(t): return [str(SoftCategory(t[i], self.vocab, multi=self.multi)) for i in worst]
+    return pd.DataFrame(dict(item=self.names(worst), label=texts(self.targets),
+                             prediction=texts(self.probs), js=values[worst].tolist()))
 
 # %% ../nbs/22_interpret.ipynb #d7bac7c6
 @patch
 def classification_report(self: SoftInterpretation) -> pd.DataFrame: # By class: precision, recall, f1, support
-    "Expected precision, recall and F1 of each class, from the expected confusion matrix; 0 where nothing was predicted or labelled"
+    "Compute expected precision, recall and F1 of each class, from the expected confusion matrix; 0 where nothing was predicted or labelled"
     cm = self.confusion_matrix()
-    hit, predicted, support = cm.diagonal(), cm.sum(0), cm.sum(1)
-    div = lambda a, b: np.divide(a, b, out=np.zeros_like(a), where=b > 0)
-    precision, recall = div(hit, predicted), div(hit, support)
-    return pd.DataFrame(dict(precision=precision, recall=recall, f1=div(2*precision*recall, precision+recall), support=support), index=self.vocab)
+    hit = cm.diagonal()
+    support = cm.sum(1)
+    precision = _ratio(hit, cm.sum(0))
+    recall = _ratio(hit, support)
+    f1 = _ratio(2*precision*recall, precision + recall)
+    return pd.DataFrame(dict(precision=precision, recall=recall, f1=f1, support=support), index=self.vocab)
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray: # 0 where `b` is
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 # %% ../nbs/22_interpret.ipynb #f12c2aa5
+_METRICS = (top1_agreement, soft_accuracy, soft_cross_entropy, kl_divergence, js_divergence,
+            total_variation, brier_score, entropy_correlation, SoftECE())
+
+# %% ../nbs/22_interpret.ipynb #5be4cfbb
 @patch
 def scores(self: SoftInterpretation,
-    metrics: Sequence = (top1_agreement, soft_accuracy, soft_cross_entropy, kl_divergence, js_divergence, total_variation, brier_score, entropy_correlation, SoftECE()), # Of the `metrics` module
+    metrics: Sequence = _METRICS, # Of the `metrics` module
     level: float = .95, # Share of the bootstrap distribution between `low` and `high`
     n: int = 1000,      # Resamples of the items; 0 for no interval
     seed: int = 0,      # Seed of the resampling
 ) -> pd.DataFrame:      # By metric: `value`, `low`, `high`
-    "All metrics with bootstrap intervals over items"
+    "Compute metrics with bootstrap intervals over items"
     if not isinstance(metrics, (list, tuple)): metrics = [metrics]
-    if not metrics: raise SoftLabelError('There are no metrics: give those of the `metrics` module, like `kl_divergence` or `SoftECE()`.')
-    check_count(n, 'n', 0)
-    check_number(level, 'level', 'a number between 0 and 1', lambda v: 0 < v < 1)
-    rows = {}
-    for m in metrics:
-        if not isinstance(m, SoftMetric): raise SoftLabelError(f'{brief(m)} is no metric for soft labels: give those of the `metrics` module, like `kl_divergence` or `SoftECE()`.')
-        low, high = bootstrap_interval(m, self.probs, self.targets, self.multi, level=level, n=n, seed=seed) if n else (np.nan,)*2
-        rows[m.name] = dict(value=float(m(self.probs, self.targets, self.multi)), low=low, high=high)
+    check_scores(metrics, level, n)
+    rows = {m.name: self._score(m, level, n, seed) for m in metrics}
     return pd.DataFrame(rows).T
+
+# %% ../nbs/22_interpret.ipynb #c8be0c85
+@patch
+def _score(self: SoftInterpretation, metric: SoftMetric, level: float, n: int, seed: int) -> dict:
+    "Compute a metric, and its interval if there are resamples"
+    data = self.probs, self.targets, self.multi
+    low = high = np.nan
+    if n: low, high = bootstrap_interval(metric, *data, level=level, n=n, seed=seed)
+    return dict(value=float(metric(*data)), low=low, high=high)
+
+# %% ../nbs/22_interpret.ipynb #9796d523
+def check_scores(metrics: Sequence, level: float, n: int):
+    "Refuse what is no metric of soft labels, and settings that a bootstrap cannot use"
+    remedy = 'give those of the `metrics` module, like `kl_divergence` or `SoftECE()`.'
+    if not metrics: refuse(f'There are no metrics: {remedy}')
+    check_count(n, 'n', 0)
+    in_range(level, 'level', 'a number between 0 and 1', above=0, below=1)
+    for m in metrics:
+        if not isinstance(m, SoftMetric): refuse(f'{brief(m)} is no metric for soft labels: {remedy}')

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fastcore.all import GetAttr, patch
 from fastai.learner import Metric, mk_metric
-from .errors import brief, check_count, check_number, SoftLabelError
+from .errors import brief, check_count, in_range, refuse
 from .core import soft_targets, TOLERANCE
 from .formulas import dice_values
 from .losses import innermost
@@ -23,213 +23,371 @@ __all__ = ['SoftMetric', 'ItemMetric', 'top1_agreement', 'soft_accuracy', 'soft_
            'total_variation', 'brier_score', 'CollectedMetric', 'EntropyCorrelation', 'entropy_correlation',
            'calibration_error', 'SoftECE', 'bootstrap_interval', 'on_target', 'SoftDice', 'DiceAt']
 
-# %% ../nbs/13_metrics.ipynb #4690775d
-def _comparable(
-    probs: Tensor,   # Probabilities (N,K)
-    targets: Tensor, # Probabilities (N,K), or class indices (N,)
-    multi: bool,     # A probability of its own for each class?
-) -> tuple:          # Both as distributions (N,K), for `multi` (N,K,2); and which are labelled (N,), for `multi` (N,K)
-    "Predictions and targets as distributions along the last axis; raise `SoftLabelError` for other shapes"
-    probs, targets = plain_tensor(probs, 'predictions'), plain_tensor(targets, 'targets')
-    if probs.ndim != 2: raise SoftLabelError(f'Expected predictions (N,K), got shape {tuple(probs.shape)}.{" For masks use `SoftDice` or `DiceAt`." if probs.ndim == 4 else ""}')
-    probs = probs.float()
-    y = soft_targets(probs, targets, -1, torch.nan)
-    if multi: return torch.stack([probs, 1-probs], -1), torch.stack([y, 1-y], -1), ~y.isnan()
-    return probs, y, ~y.isnan().any(-1) & (y.sum(-1) > 0)
-
-def plain_tensor(o, what: str) -> Tensor:
-    "A plain tensor, also from an array or a list"
+# %% ../nbs/13_metrics.ipynb #29b455b1
+def plain_tensor(
+    o,         # A tensor, an array or a list
+    what: str, # What it holds, for messages
+) -> Tensor:
+    "Take a tensor, an array or a list as a plain tensor"
     if isinstance(o, Tensor): return o.as_subclass(Tensor)
     if isinstance(o, (np.ndarray, list)):
         try: return torch.as_tensor(np.asarray(o))
-        except TypeError: pass
-    raise SoftLabelError(f'The {what} are {"None" if o is None else f"a {type(o).__name__}"}; expected a tensor or an array (N,K), as `learn.get_preds()` gives them'
-                         f'{" (of items that have labels: `test_dl(…, with_labels=True)`)" if o is None else ""}.')
+        except TypeError: pass # an array of texts or objects
+    refuse_no_tensor(o, what)
 
-def _off_range(probs: Tensor, targets: Tensor, multi: bool) -> tuple: # By item (N,)
-    "Which items have predictions that are no probabilities, and which have labels that are none"
-    def outside(t): return ((t < -TOLERANCE) | (t > 1 + TOLERANCE)).flatten(1).any(1)
-    probs, targets = plain_tensor(probs, 'predictions'), plain_tensor(targets, 'targets')
-    no_probs = outside(probs)
-    if not multi and probs.shape[1] > 1: no_probs = no_probs | ((probs.float().sum(1) - 1).abs() > 2e-2).reshape(len(probs), -1).any(1)
-    return no_probs, outside(targets) if targets.is_floating_point() else torch.zeros_like(no_probs)
+# %% ../nbs/13_metrics.ipynb #fdec05b0
+def refuse_no_tensor(o, what: str):
+    "Refuse what cannot become a tensor"
+    given = 'None' if o is None else f'a {type(o).__name__}'
+    remedy = ' (of items that have labels: `test_dl(…, with_labels=True)`)' if o is None else ''
+    refuse(f'The {what} are {given}; expected a tensor or an array (N,K), '
+           f'as `learn.get_preds()` gives them{remedy}.')
 
-def _entropy(p: Tensor) -> Tensor: return torch.special.entr(p).sum(-1) # of what is checked, or of a batch on its device
+# %% ../nbs/13_metrics.ipynb #4690775d
+def as_distributions(
+    probs: Tensor,   # Probabilities (N,K)
+    targets: Tensor, # Probabilities (N,K), or class indices (N,)
+    multi: bool,     # A probability of its own for each class?
+) -> tuple:          # Both (N,K), for `multi` (N,K,2); and which are labelled (N,), for `multi` (N,K)
+    "Bring predictions and targets to distributions along the last axis"
+    probs = plain_tensor(probs, 'predictions')
+    targets = plain_tensor(targets, 'targets')
+    check_matrix(probs)
+    probs = probs.float()
+    y = soft_targets(probs, targets, -1, torch.nan)
+    if multi: return yes_and_no(probs), yes_and_no(y), ~y.isnan()
+    return probs, y, ~y.isnan().any(-1) & (y.sum(-1) > 0)
+
+def yes_and_no(p: Tensor) -> Tensor: return torch.stack([p, 1-p], -1)
+
+# %% ../nbs/13_metrics.ipynb #a5f622ac
+def check_matrix(probs: Tensor):
+    "Refuse predictions of another shape than (N,K)"
+    if probs.ndim == 2: return
+    remedy = ' For masks use `SoftDice` or `DiceAt`.' if probs.ndim == 4 else ''
+    refuse(f'Expected predictions (N,K), got shape {tuple(probs.shape)}.{remedy}')
+
+# %% ../nbs/13_metrics.ipynb #d54859a3
+def is_outside(t: Tensor) -> Tensor:
+    "Find numbers below 0 or above 1, by more than rounding"
+    return (t < -TOLERANCE) | (t > 1 + TOLERANCE)
+
+def misses_one(sums: Tensor, tolerance: float = 1e-2) -> Tensor:
+    "Find sums of probabilities that are not 1"
+    return (sums - 1).abs() > tolerance
+
+def clip(t: Tensor) -> Tensor:
+    "Take back what rounding did to probabilities"
+    return t.clamp(0, 1) if t.is_floating_point() else t
+
+# %% ../nbs/13_metrics.ipynb #9a51d8bf
+def classes_last(t: Tensor) -> Tensor:
+    "Move the class axis of masks to the end"
+    return t.movedim(1, -1) if t.ndim > 2 else t
+
+def are_independent(t: Tensor, multi: bool) -> bool:
+    "Has each class a probability of its own? In masks of one class it always has"
+    return multi or (t.ndim > 2 and t.shape[1] == 1)
+
+# %% ../nbs/13_metrics.ipynb #b6dc9a56
+def refuse_row(
+    rows: Tensor, # Numbers, the classes along the last axis
+    bad: Tensor,  # Which of them are at fault
+    what: str,    # What they are
+    multi: bool,  # A probability of its own for each class?
+    remedy: str,  # What to do
+):
+    "Raise for the first row that holds a number at fault"
+    if not bad.any(): return
+    position = tuple(bad.any(-1).nonzero()[0].tolist())
+    where = f'Row {position[0]}'
+    if len(position) > 1: where = f'Item {position[0]}, at row {position[-2]}, column {position[-1]},'
+    expected = 'probabilities' if multi else 'a distribution'
+    values = [round(v, 4) for v in rows[position].tolist()[:8]]
+    refuse(f'{where} of the {what} is not {expected}: {values}', remedy)
+
+# %% ../nbs/13_metrics.ipynb #76d40d12
+def refuse_pixel(rows: Tensor, bad: Tensor):
+    "Raise for the first number of masks that is at fault"
+    if bad.any(): refuse(f'The predictions hold {rows[bad][0].item():.4g}, which is no probability',
+                         'Give what `learn.get_preds()` returns.')
 
 # %% ../nbs/13_metrics.ipynb #328c89b3
-def _refuse_row(rows: Tensor, off: Tensor, what: str, multi: bool, remedy: str):
-    "Raise for the first of `rows` where anything is `off`; classes are along the last axis"
-    if not off.any(): return
-    at = tuple(off.any(-1).nonzero()[0].tolist())
-    where = f'Row {at[0]}' if len(at) == 1 else f'Item {at[0]}, at row {at[-2]}, column {at[-1]},'
-    raise SoftLabelError(f'{where} of the {what} is not {"probabilities" if multi else "a distribution"}: {[round(v, 4) for v in rows[at].tolist()[:8]]}. {remedy}')
-
 def check_preds(
     probs,               # Probabilities (N,K), or of masks (N,K,H,W)
     multi: bool = False, # A probability of its own for each class?
-) -> Tensor: # With what rounding did to them taken back
-    "Refuse predictions that are no probabilities"
+) -> Tensor:             # Clipped to [0,1]
+    "Refuse predictions that are not probabilities"
     probs = plain_tensor(probs, 'predictions')
-    rows = probs.movedim(1, -1) if probs.ndim > 2 else probs
-    multi = multi or (probs.ndim > 2 and probs.shape[1] == 1)
-    off = (rows < -TOLERANCE) | (rows > 1 + TOLERANCE) | rows.isnan()
-    if probs.ndim > 2 and off.any(): raise SoftLabelError(f'The predictions hold {rows[off][0].item():.4g}, which is no probability. Give what `learn.get_preds()` returns.')
-    if not multi: off = off | ((rows.sum(-1, keepdim=True) - 1).abs() > 1e-2)
-    _refuse_row(rows, off, 'predictions', multi, f'Give what `learn.get_preds()` returns{"" if multi else "; for independent classes say `multi=True`"}.')
-    return probs.clamp(0, 1) if probs.is_floating_point() else probs
+    multi = are_independent(probs, multi)
+    rows = classes_last(probs)
+    bad = is_outside(rows) | rows.isnan()
+    if probs.ndim > 2: refuse_pixel(rows, bad)
+    if not multi: bad = bad | misses_one(rows.sum(-1, keepdim=True))
+    independent = '' if multi else '; for independent classes say `multi=True`'
+    refuse_row(rows, bad, 'predictions', multi, f'Give what `learn.get_preds()` returns{independent}.')
+    return clip(probs)
 
+# %% ../nbs/13_metrics.ipynb #7f0adc94
 def check_targets(
     targets,             # Probabilities (N,K), or of masks (N,K,H,W); class indices pass
     multi: bool = False, # A probability of its own for each class?
-) -> Tensor: # With what rounding did to them taken back
-    "Refuse labels that are no probabilities where they are labelled"
+) -> Tensor:             # Clipped to [0,1]
+    "Refuse labels that are not probabilities where they are labelled"
     targets = plain_tensor(targets, 'targets')
     if targets.ndim not in (2, 4): return targets # indices
-    rows = targets.movedim(1, -1) if targets.ndim > 2 else targets
-    multi = multi or (targets.ndim > 2 and targets.shape[1] == 1)
-    off, sums = (rows < -TOLERANCE) | (rows > 1 + TOLERANCE), rows.sum(-1, keepdim=True)
-    if not multi: off = off | ((sums != 0) & ((sums - 1).abs() > 1e-2))
-    _refuse_row(rows, off, 'targets', multi, f'Divide votes by {"the number of annotators" if multi else "their sum; for independent classes say `multi=True`"}.')
-    return targets.clamp(0, 1) if targets.is_floating_point() else targets
+    multi = are_independent(targets, multi)
+    rows = classes_last(targets)
+    bad = is_outside(rows)
+    sums = rows.sum(-1, keepdim=True)
+    if not multi: bad = bad | ((sums != 0) & misses_one(sums))
+    divisor = 'the number of annotators' if multi else 'their sum; for independent classes say `multi=True`'
+    refuse_row(rows, bad, 'targets', multi, f'Divide votes by {divisor}.')
+    return clip(targets)
+
+# %% ../nbs/13_metrics.ipynb #90786422
+def items_at_fault(
+    probs: Tensor,   # Probabilities, (N,K) or (N,K,H,W)
+    targets: Tensor, # Probabilities of the same shape, or class indices
+    multi: bool,     # A probability of its own for each class?
+) -> tuple:          # Two masks of items (N,)
+    "Find items whose predictions, and items whose labels, are not probabilities"
+    probs = plain_tensor(probs, 'predictions')
+    targets = plain_tensor(targets, 'targets')
+    bad_probs = any_in_item(is_outside(probs))
+    bad_labels = torch.zeros_like(bad_probs)
+    if targets.is_floating_point(): bad_labels = any_in_item(is_outside(targets))
+    if not multi and probs.shape[1] > 1:
+        off = misses_one(probs.float().sum(1), tolerance=2e-2)
+        bad_probs = bad_probs | any_in_item(off)
+    return bad_probs, bad_labels
+
+def any_in_item(t: Tensor) -> Tensor: return t.reshape(len(t), -1).any(1)
 
 # %% ../nbs/13_metrics.ipynb #30387bf6
 class SoftMetric(Metric):
-    "A metric for soft targets, usable in `metrics=[…]` on logits, and as a function on probabilities"
-    def __init__(self, func: Callable):
-        self.func, self.__doc__, self.__module__ = func, func.__doc__, func.__module__
+    "A metric for soft targets, in `metrics=[…]` on logits, or called with probabilities"
+    def __init__(self,
+        func: Callable, # What it computes; its name and docstring become the metric's
+    ):
+        self.func = func
+        self.__name__ = func.__name__
+        self.__doc__ = func.__doc__
+        self.__module__ = func.__module__
         self.reset()
 
     def __reduce__(self): return self.func.__name__ # pickled by name, as a function is
     @property
     def name(self): return self.func.__name__
 
-    def learner_probs(self, learn) -> tuple: # Probabilities, targets, and whether classes are independent
-        "What the learner predicts for its batch, as probabilities by the loss's `activation`; what they mean, its target says"
-        if len(learn.yb) != 1: raise SoftLabelError(f'`{self.name}` compares one prediction with one target, but this batch has {len(learn.yb)} targets: say which, `on_target({self.name}, 0)`.')
-        loss = learn.loss_func
-        if not hasattr(loss, 'activation'): raise SoftLabelError(f'The loss {loss} has no `activation`, so `{self.name}` cannot know what its logits mean. Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceLoss`, or one of those with `axis=1`; a loss of your own needs a method `activation` that makes probabilities of what the model gives.')
-        probs = loss.activation(learn.pred)
-        return probs, learn.yb[0], probs.ndim > 1 and not labels_of(learn, probs.shape[1], getattr(learn, 'target', None)).exclusive
+# %% ../nbs/13_metrics.ipynb #bbbbf6f0
+@patch
+def learner_probs(self: SoftMetric,
+    learn, # A `Learner` with a batch
+) -> tuple: # Probabilities, targets, and whether classes are independent
+    "Turn the predictions of a batch into probabilities, by the loss's `activation`"
+    check_batch(self.name, learn)
+    probs = learn.loss_func.activation(learn.pred)
+    targets = learn.yb[0]
+    if probs.ndim < 2: return probs, targets, False
+    meaning = labels_of(learn, probs.shape[1], getattr(learn, 'target', None))
+    return probs, targets, not meaning.exclusive
 
-    def gathered(self, learn, computed: tuple, probs: Tensor, targets: Tensor, multi: bool) -> tuple:
-        "What was computed of a batch, on the CPU; refuse a batch without probabilities, once it is there"
-        *computed, no_probs, no_label = gathered(learn, (*computed, *_off_range(probs, targets, multi)))
-        if no_probs.any(): raise SoftLabelError(f'What the `activation` of the loss {learn.loss_func} gives is no {"probability of each class" if multi else "distribution over the classes"}, so `{self.name}` would be no number of that name. Is it the class axis that it sums to 1 along? For logits as they are, compute a metric of your own.')
-        if no_label.any(): raise SoftLabelError(f'The targets of a batch hold numbers outside [0,1], so `{self.name}` would be no number of that name. Divide masks of bytes by 255, percentages by 100, votes by their number.')
-        return computed
+# %% ../nbs/13_metrics.ipynb #1ceb27a3
+def check_batch(name: str, learn):
+    "Refuse a batch of several targets, and a loss without `activation`"
+    if len(learn.yb) != 1: refuse(
+        f'`{name}` compares one prediction with one target, but this batch has {len(learn.yb)} targets: '
+        f'say which, `on_target({name}, 0)`.')
+    loss = learn.loss_func
+    if not hasattr(loss, 'activation'): refuse(
+        f'The loss {loss} has no `activation`, so `{name}` cannot know what its logits mean',
+        'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceLoss`, or one of those '
+        'with `axis=1`; a loss of your own needs a method `activation` that makes probabilities of what the model gives.')
+
+# %% ../nbs/13_metrics.ipynb #12aff515
+@patch
+def gather_batch(self: SoftMetric,
+    learn,           # A `Learner`
+    computed: tuple, # What was computed of its batch, tensors (N,…)
+    probs: Tensor,   # From these probabilities,
+    targets: Tensor, # these targets,
+    multi: bool,     # and whether classes are independent
+) -> list:           # What was computed, of all processes, on the CPU
+    "Gather what was computed of a batch, then refuse a batch without probabilities"
+    faults = items_at_fault(probs, targets, multi)
+    *computed, bad_probs, bad_labels = gathered(learn, (*computed, *faults))
+    if bad_probs.any(): refuse_activation(self.name, learn.loss_func, multi)
+    if bad_labels.any(): refuse_labels(self.name)
+    return computed
+
+# %% ../nbs/13_metrics.ipynb #105d99af
+def refuse_activation(name: str, loss, multi: bool):
+    "Refuse a loss whose `activation` does not give probabilities"
+    expected = 'probability of each class' if multi else 'distribution over the classes'
+    refuse(f'What the `activation` of the loss {loss} gives is no {expected}, so `{name}` would be no number of that name',
+           'Is it the class axis that it sums to 1 along? For logits as they are, compute a metric of your own.')
+
+def refuse_labels(name: str):
+    "Refuse targets that are not probabilities"
+    refuse(f'The targets of a batch hold numbers outside [0,1], so `{name}` would be no number of that name',
+           'Divide masks of bytes by 255, percentages by 100, votes by their number.')
+
+# %% ../nbs/13_metrics.ipynb #d2eb06e4
+class MeanMetric(SoftMetric):
+    "The mean of the values that `items` gives, over those that are labelled"
+    def reset(self):
+        self.total = 0.
+        self.count = 0
+
+    def accumulate(self, learn):
+        "Add one batch"
+        batch = self.learner_probs(learn)
+        values, labelled = self.gather_batch(learn, self.items(*batch), *batch)
+        self.total = self.total + values.double().sum(0)
+        self.count = self.count + labelled.sum(0)
+
+    @property
+    def value(self):
+        "The mean so far; `None` where nothing is labelled"
+        count = torch.as_tensor(self.count).sum()
+        return (self.total.sum()/count).float() if count else None
 
 # %% ../nbs/13_metrics.ipynb #d1e9d6e3
-class ItemMetric(SoftMetric):
+class ItemMetric(MeanMetric):
     "The mean, over what is labelled, of a function of a predicted and a target distribution along the last axis"
     def __init__(self,
-        func: Callable,              # (predictions, targets) (…,C) → values (…); the function's name is the metric's
+        func: Callable,               # (predictions, targets) (…,C) → values (…); the function's name is the metric's
         across_classes: bool = False, # Compare classes with each other, even where each has its own probability?
     ):
         super().__init__(func)
         self.across_classes = across_classes
 
-    def items(self,
+    def __call__(self,
         probs: Tensor,       # Probabilities (N,K)
-        targets: Tensor,     # Probabilities (N,K), or class indices (N,)
-        multi: bool = False, # A probability of its own for each class?
-    ) -> tuple:              # Values (N,), for `multi` (N,K); and which of them are labelled
-        "The metric for each item (for `multi` each class of each item), 0 where unlabelled, and what is labelled: not zero mass, not NaN"
-        probs = plain_tensor(probs, 'predictions')
-        p, y, labelled = _comparable(probs, targets, multi and not (self.across_classes and probs.shape[-1] > 1)) # of one class its yes and no
-        return torch.where(labelled, self.func(p, y), 0.), labelled
-
-    def __call__(self, probs: Tensor, targets: Tensor, multi: bool = False) -> Tensor:
-        _comparable(probs, targets, multi) # shapes first
-        values, labelled = self.items(check_preds(probs, multi), check_targets(targets, multi), multi)
+        targets: Tensor,     # Probabilities (N,K), or class indices (N,) with −100 for unlabelled
+        multi: bool = False, # A probability of its own for each class? Then the mean is over all labelled classes
+    ) -> Tensor:             # A scalar; NaN where nothing is labelled
+        "Compute the mean over labelled items; for `multi`, over the labelled classes of all items"
+        as_distributions(probs, targets, multi) # shapes first
+        probs = check_preds(probs, multi)
+        targets = check_targets(targets, multi)
+        values, labelled = self.items(probs, targets, multi)
         return values.sum() / labelled.sum()
 
-    def reset(self): self.total, self.count = 0., 0
-
-    def accumulate(self, learn):
-        "Add one batch"
-        batch = self.learner_probs(learn)
-        values, labelled = self.gathered(learn, self.items(*batch), *batch)
-        self.total, self.count = self.total + values.double().sum(), self.count + labelled.sum()
-
-    @property
-    def value(self): return (self.total/self.count).float() if self.count else None
+# %% ../nbs/13_metrics.ipynb #f9920120
+@patch
+def items(self: ItemMetric,
+    probs: Tensor,       # Probabilities (N,K)
+    targets: Tensor,     # Probabilities (N,K), or class indices (N,)
+    multi: bool = False, # A probability of its own for each class?
+) -> tuple:              # Values (N,), for `multi` (N,K); and which of them are labelled
+    "Compute the metric of each item (for `multi` of each class of each item), 0 where unlabelled"
+    probs = plain_tensor(probs, 'predictions')
+    if self.across_classes and probs.shape[-1] > 1: multi = False # a single class is compared as yes and no
+    p, y, labelled = as_distributions(probs, targets, multi)
+    return torch.where(labelled, self.func(p, y), 0.), labelled
 
 # %% ../nbs/13_metrics.ipynb #79765f76
 @partial(ItemMetric, across_classes=True)
 def top1_agreement(probs, targets):
-    "Share of items whose predicted class is among the most probable classes of the target, for hard and soft targets; of a single class, of its yes and no"
+    "Compute the share of items whose predicted class is among the target's most probable; for independent classes across them, of a single class its yes and no"
     chosen = targets.gather(-1, probs.argmax(-1, keepdim=True))
     return (chosen == targets.amax(-1, keepdim=True)).squeeze(-1).float()
 
 # %% ../nbs/13_metrics.ipynb #62a18b8d
 @ItemMetric
 def soft_accuracy(probs, targets):
-    "Expected agreement with a random annotator: the label's mass on the predicted class, in [0,1]"
+    "Compute the label's mass on the predicted class, in [0,1]; for independent classes on its yes or no, then the mean over labelled classes"
     return targets.gather(-1, probs.argmax(-1, keepdim=True)).squeeze(-1)
 
 # %% ../nbs/13_metrics.ipynb #2351d665
-def _log(p): return p.clamp_min(torch.finfo(p.dtype).tiny).log()
+def _finite_log(p): return p.clamp_min(torch.finfo(p.dtype).tiny).log()
 
 @ItemMetric
 def soft_cross_entropy(probs, targets):
-    "Cross-entropy −Σ y·log p in nats; its floor is the labels' entropy"
-    return -(targets*_log(probs)).sum(-1)
+    "Compute the cross-entropy −Σ y·log p in nats; for independent classes that of yes and no, then the mean over labelled classes"
+    return -(targets*_finite_log(probs)).sum(-1)
 
+# %% ../nbs/13_metrics.ipynb #26aa4e14
 @ItemMetric
 def kl_divergence(probs, targets):
-    "Kullback-Leibler divergence from labels to predictions, Σ y·log(y/p), in nats; 0 for equal distributions"
-    return (targets*(_log(targets) - _log(probs))).sum(-1)
+    "Compute the KL divergence Σ y·log(y/p) of labels y and predictions p, in nats; for independent classes the two-sided one of yes and no, then the mean over labelled classes"
+    return (targets*(_finite_log(targets) - _finite_log(probs))).sum(-1)
 
+# %% ../nbs/13_metrics.ipynb #28cf2a09
 @ItemMetric
 def js_divergence(probs, targets):
-    "Jensen-Shannon divergence in nats (no square root), between 0 and log 2"
+    "Compute the Jensen-Shannon divergence in nats, in [0, log 2]; for independent classes that of yes and no, then the mean over labelled classes"
     mean = (probs + targets)/2
     return _entropy(mean) - (_entropy(probs) + _entropy(targets))/2
 
+def _entropy(p: Tensor) -> Tensor: return torch.special.entr(p).sum(-1) # without checks, which would make a GPU wait
+
+# %% ../nbs/13_metrics.ipynb #85df3dd6
 @ItemMetric
 def total_variation(probs, targets):
-    "Total variation distance ½·Σ|p − y|, in [0,1]"
+    "Compute ½·Σ|p − y|, in [0,1]; for independent classes |p − y| of each, then the mean over labelled classes"
     return (probs - targets).abs().sum(-1)/2
 
+# %% ../nbs/13_metrics.ipynb #7d329ca4
 @ItemMetric
 def brier_score(probs, targets):
-    "Brier score Σ(p − y)² summed over classes, in [0,2]"
+    "Compute the Brier score Σ(p − y)² over classes (Brier 1950), in [0,2]; for independent classes over yes and no, then the mean over labelled classes"
     return (probs - targets).square().sum(-1)
 
 # %% ../nbs/13_metrics.ipynb #190b8414
 class CollectedMetric(SoftMetric):
     "A function of all labelled items at once; keeps what `collect` gives for each of them"
-    collect: Callable = None # (probabilities, targets) as `_comparable` gives them → tensor (N,…)
+    collect: Callable = None # (probabilities, targets) as `as_distributions` gives them → tensors (N,…)
 
-    def __call__(self, probs: Tensor, targets: Tensor, multi: bool = False) -> Tensor:
-        _comparable(probs, targets, multi) # shapes first
-        p, y, labelled = _comparable(check_preds(probs, multi), check_targets(targets, multi), multi)
+    def __call__(self,
+        probs: Tensor,       # Probabilities (N,K)
+        targets: Tensor,     # Probabilities (N,K), or class indices (N,) with −100 for unlabelled
+        multi: bool = False, # A probability of its own for each class? Then labelled classes are collected
+    ) -> Tensor:             # A scalar
+        "Compute the function of all labelled items; for `multi`, of the labelled classes of all items"
+        as_distributions(probs, targets, multi) # shapes first
+        probs = check_preds(probs, multi)
+        targets = check_targets(targets, multi)
+        p, y, labelled = as_distributions(probs, targets, multi)
         return self.func(*(o[labelled] for o in self.collect(p, y)))
 
     def reset(self): self.kept = []
     def __getstate__(self): return {**vars(self), 'kept': []} # labels do not travel with an exported learner
 
     def accumulate(self, learn):
-        "Add one batch"
+        "Keep what is collected of one batch"
         batch = self.learner_probs(learn)
-        p, y, labelled = _comparable(*batch)
-        *kept, labelled = self.gathered(learn, (*self.collect(p, y), labelled), *batch)
-        self.kept.append(tuple(o[labelled] for o in kept))
+        p, y, labelled = as_distributions(*batch)
+        *collected, labelled = self.gather_batch(learn, (*self.collect(p, y), labelled), *batch)
+        self.kept.append(tuple(o[labelled] for o in collected))
 
     @property
-    def value(self): return self.func(*(torch.cat(o) for o in zip(*self.kept))) if self.kept else None
+    def value(self):
+        "The function of all that was kept"
+        if not self.kept: return None
+        return self.func(*(torch.cat(o) for o in zip(*self.kept)))
 
 # %% ../nbs/13_metrics.ipynb #08b02cff
 class EntropyCorrelation(CollectedMetric):
     "Pearson correlation, over items, of the label's entropy with the prediction's"
     def collect(self, p, y): return _entropy(p), _entropy(y)
 
+# %% ../nbs/13_metrics.ipynb #2f6439a9
 @EntropyCorrelation
 def entropy_correlation(predicted, labelled):
-    "Pearson correlation, over items, of the label's entropy with the prediction's, in [−1,1]; NaN where either does not vary"
+    "Compute the correlation of entropies over items, in [−1,1]; for independent classes over labelled classes; NaN where either does not vary"
     pairs = torch.stack([predicted, labelled]).double()
-    if pairs.shape[1] < 2 or (pairs.amax(1) - pairs.amin(1) <= 1e-6*pairs.amax(1)).any(): return torch.tensor(torch.nan) # what is left is rounding
+    if not _both_vary(pairs): return torch.tensor(torch.nan)
     return torch.corrcoef(pairs)[0, 1].float()
+
+# %% ../nbs/13_metrics.ipynb #533bc683
+def _both_vary(pairs: Tensor) -> bool:
+    "Do both rows vary by more than rounding?"
+    if pairs.shape[1] < 2: return False
+    largest = pairs.amax(1)
+    return not (largest - pairs.amin(1) <= 1e-6*largest).any()
 
 # %% ../nbs/13_metrics.ipynb #a28a5e64
 def calibration_bins(
@@ -245,50 +403,71 @@ def calibration_bins(
 
 # %% ../nbs/13_metrics.ipynb #c53f8d57
 def calibration_error(
-    conf: Tensor,          # Confidences (N,) in [0,1]
-    correct: Tensor,       # How right each was (N,), in [0,1]
-    n_bins: int = 15,      # Number of bins
+    conf: Tensor,             # Confidences (N,) in [0,1]
+    correct: Tensor,          # How right each was (N,), in [0,1]
+    n_bins: int = 15,         # Number of bins
     equal_mass: bool = False, # Bins with equally many items, instead of equal width?
-) -> Tensor:               # Σ_b n_b/N · |mean confidence − mean correctness|, in [0,1]
-    "Expected calibration error over bins of confidence"
+) -> Tensor:                  # Σ_b n_b/N · |mean confidence − mean correctness|, in [0,1]
+    "Compute the expected calibration error over bins of confidence (Naeini et al. 2015; Guo et al. 2017)"
     check_count(n_bins, 'n_bins')
-    if conf.ndim != 1 or conf.shape != correct.shape: raise SoftLabelError(f'The confidences have shape {tuple(conf.shape)}, what is correct {tuple(correct.shape)}; expected one number for each item, (N,) both.')
-    if (off := ~((conf >= -TOLERANCE) & (conf <= 1 + TOLERANCE))).any(): raise SoftLabelError(f'The confidence of item {int(off.int().argmax())} is {conf[off][0].item()}; expected numbers in [0,1].')
+    check_confidences(conf, correct)
     conf = conf.clamp(0, 1)
     bins = calibration_bins(conf, n_bins, equal_mass)
-    gaps = torch.zeros(n_bins, dtype=torch.float64).index_add_(0, bins, (conf - correct).double())
-    return (gaps.abs().sum()/len(conf)).float()
+    sums = torch.zeros(n_bins, dtype=torch.float64)
+    sums.index_add_(0, bins, (conf - correct).double())
+    return (sums.abs().sum()/len(conf)).float()
 
+# %% ../nbs/13_metrics.ipynb #21da81d7
+def check_confidences(conf: Tensor, correct: Tensor):
+    "Refuse other shapes than (N,), and confidences outside [0,1]"
+    if conf.ndim != 1 or conf.shape != correct.shape:
+        refuse(f'The confidences have shape {tuple(conf.shape)}, what is correct {tuple(correct.shape)}; '
+               'expected one number for each item, (N,) both.')
+    bad = is_outside(conf) | conf.isnan()
+    if bad.any():
+        i = int(bad.int().argmax())
+        refuse(f'The confidence of item {i} is {conf[i].item()}; expected numbers in [0,1].')
+
+# %% ../nbs/13_metrics.ipynb #c43a77d9
 class SoftECE(CollectedMetric):
-    "Expected calibration error for soft labels; in `metrics=[SoftECE()]`, or called with probabilities and labels"
+    "Expected calibration error of soft labels (Naeini et al. 2015; Guo et al. 2017), in `metrics=[SoftECE()]` or called with probabilities and labels"
     def __init__(self,
         n_bins: int = 15,         # Number of bins
         equal_mass: bool = False, # Bins with equally many items, instead of equal width?
         classwise: bool = False,  # The mean over classes of each class's own error, instead of the error of the top class?
     ):
         check_count(n_bins, 'n_bins')
-        self.n_bins, self.equal_mass, self.classwise = n_bins, equal_mass, classwise
+        self.n_bins = n_bins
+        self.equal_mass = equal_mass
+        self.classwise = classwise
         self.reset()
 
     __reduce__ = object.__reduce__
     @property
-    def name(self): # different metrics have different names, for tables
-        return 'soft_ece' + '_equal_mass'*self.equal_mass + '_classwise'*self.classwise + (f'_{self.n_bins}' if self.n_bins != 15 else '')
+    def name(self):
+        "A name by settings, to tell metrics apart in tables"
+        name = 'soft_ece'
+        if self.equal_mass: name += '_equal_mass'
+        if self.classwise: name += '_classwise'
+        if self.n_bins != 15: name += f'_{self.n_bins}'
+        return name
 
 # %% ../nbs/13_metrics.ipynb #da3301d6
 @patch
-def collect(self: SoftECE, p, y):
-    "Confidence and correctness of the top class; class-wise of each class; for independent classes of their presence"
+def collect(self: SoftECE, p: Tensor, y: Tensor) -> tuple: # Confidences and correctness, (N,) or (N,K)
+    "Take the top class's; class-wise each class's; for independent classes their presence"
     if p.ndim == 3: return p[..., 0], y[..., 0]
     if self.classwise: return p, y
     top = p.argmax(-1, keepdim=True)
     return p.gather(-1, top).squeeze(-1), y.gather(-1, top).squeeze(-1)
 
+# %% ../nbs/13_metrics.ipynb #60c06785
 @patch
-def func(self: SoftECE, conf, correct):
-    "The error over all that was collected"
-    if conf.ndim == 1: return calibration_error(conf, correct, self.n_bins, self.equal_mass)
-    return torch.stack([calibration_error(c, y, self.n_bins, self.equal_mass) for c, y in zip(conf.T, correct.T)]).mean()
+def func(self: SoftECE, conf: Tensor, correct: Tensor) -> Tensor:
+    "Compute the error over all that was collected"
+    def error(c, y): return calibration_error(c, y, self.n_bins, self.equal_mass)
+    if conf.ndim == 1: return error(conf, correct)
+    return torch.stack([error(c, y) for c, y in zip(conf.T, correct.T)]).mean()
 
 # %% ../nbs/13_metrics.ipynb #94d32690
 def bootstrap_interval(
@@ -300,106 +479,140 @@ def bootstrap_interval(
     n: int = 1000,        # Resamples
     seed: int = 0,        # Seed of the resampling
 ) -> tuple:               # (lower, upper), without resamples in which the metric is NaN, like a correlation where nothing varies
-    "Percentile bootstrap interval of a metric over items"
-    check_number(level, 'level', 'a number between 0 and 1', lambda v: 0 < v < 1)
+    "Compute the percentile bootstrap interval of a metric over items"
+    check_bootstrap(metric, level, n, seed)
+    probs = check_preds(probs, multi)
+    targets = check_targets(targets, multi)
+    if not len(probs): refuse('There are no items to resample.')
+    values = torch.stack(list(resampled(metric, probs, targets, multi, n, seed)))
+    tail = (1 - level)/2
+    bounds = torch.tensor([tail, 1 - tail])
+    return tuple(values.float().nanquantile(bounds).tolist())
+
+# %% ../nbs/13_metrics.ipynb #47e5bbda
+def resampled(metric, probs: Tensor, targets: Tensor, multi: bool, n: int, seed: int):
+    "Yield the metric of `n` resamples of the items"
+    size = len(probs)
+    generator = torch.Generator().manual_seed(seed)
+    draws = (torch.randint(size, (size,), generator=generator) for _ in range(n))
+    if hasattr(metric, 'items'): # a mean: compute its values once
+        values, labelled = metric.items(probs, targets, multi)
+        for i in draws: yield values[i].sum()/labelled[i].sum()
+    else:
+        for i in draws: yield metric(probs[i], targets[i], multi)
+
+# %% ../nbs/13_metrics.ipynb #5b33c448
+def check_bootstrap(metric, level, n, seed):
+    "Refuse settings that a bootstrap cannot use"
+    in_range(level, 'level', 'a number between 0 and 1', above=0, below=1)
     check_count(n, 'n')
     check_count(seed, 'seed', 0)
-    if not isinstance(metric, SoftMetric): raise SoftLabelError(f'{brief(metric)} is no metric of this module, like `kl_divergence` or `SoftECE()`.')
-    probs, targets = check_preds(probs, multi), check_targets(targets, multi)
-    rng, size = torch.Generator().manual_seed(seed), len(probs)
-    if not size: raise SoftLabelError('There are no items to resample.')
-    values, labelled = metric.items(probs, targets, multi) if hasattr(metric, 'items') else (None, None)
-    draws = []
-    for _ in range(n):
-        i = torch.randint(size, (size,), generator=rng)
-        draws.append(metric(probs[i], targets[i], multi) if values is None else values[i].sum()/labelled[i].sum())
-    tail = (1 - level)/2
-    return tuple(torch.stack(draws).float().nanquantile(torch.tensor([tail, 1 - tail])).tolist())
+    if not isinstance(metric, SoftMetric):
+        refuse(f'{brief(metric)} is no metric of this module, like `kl_divergence` or `SoftECE()`.')
 
-# %% ../nbs/13_metrics.ipynb #f6714f11
-class _OneTarget(GetAttr):
-    "A learner as a metric sees it that is about one of several targets"
+# %% ../nbs/13_metrics.ipynb #8ded8665
+class _LearnerOfTarget(GetAttr):
+    "A learner as the metric of one of its targets sees it"
     _default = 'learn'
     def __init__(self, learn, target: int):
         loss = innermost(learn.loss_func)
-        if not hasattr(loss, 'losses'): raise SoftLabelError(f'The loss {brief(loss)} does not know its targets apart. Leave `loss_func=` out, or use `SumOfLosses`.')
-        if target >= len(learn.yb): raise SoftLabelError(f'target is {target}, but there are the targets 0 to {len(learn.yb) - 1}.')
-        self.learn, self.target, self.yb = learn, target, (learn.yb[target],)
-        self.pred, self.loss_func, self.y = loss.split(learn.pred)[target], loss.losses[target], learn.yb[target]
+        check_target(learn, loss, target)
+        self.learn = learn
+        self.target = target
+        self.pred = loss.split(learn.pred)[target]
+        self.loss_func = loss.losses[target]
+        self.y = learn.yb[target]
+        self.yb = (self.y,)
 
-class _OnTarget(Metric):
-    "A metric of one target, with numbers of its own"
+# %% ../nbs/13_metrics.ipynb #cff7eb98
+def check_target(learn, loss, target: int):
+    "Refuse a loss that knows no targets, and a target that does not exist"
+    if not hasattr(loss, 'losses'): refuse(f'The loss {brief(loss)} does not know its targets apart',
+                                           'Leave `loss_func=` out, or use `SumOfLosses`.')
+    last = len(learn.yb) - 1
+    if target > last: refuse(f'target is {target}, but there are the targets 0 to {last}.')
+
+# %% ../nbs/13_metrics.ipynb #f6714f11
+class _MetricOfTarget(Metric):
+    "A metric of one of several targets, with numbers of its own"
     def __init__(self, metric, target: int):
-        self.given, self.target, metric = metric, target, mk_metric(metric)
-        self.metric = object.__new__(type(metric)) # `copy` would hand out ours again, as they are pickled by name
+        self.given = metric
+        self.target = target
+        metric = mk_metric(metric)
+        self.metric = object.__new__(type(metric)) # `copy` would return the same one, as they are pickled by name
         vars(self.metric).update(vars(metric))
 
     def __reduce__(self): return on_target, (self.given, self.target)
     def reset(self): self.metric.reset()
-    def accumulate(self, learn): self.metric.accumulate(_OneTarget(learn, self.target))
+    def accumulate(self, learn): self.metric.accumulate(_LearnerOfTarget(learn, self.target))
     @property
     def value(self): return self.metric.value
     @property
     def name(self): return f'{self.metric.name}_{self.target}'
 
+# %% ../nbs/13_metrics.ipynb #e66c0270
 def on_target(
     metric,      # A metric of this module or of fastai
     target: int, # Which target, from 0
 ) -> Metric:     # For `metrics=[…]`, named like 'kl_divergence_1'
-    "`metric` of one of several targets"
+    "Compute `metric` of one of several targets"
     check_count(target, 'target', 0)
-    return _OnTarget(metric, target)
+    return _MetricOfTarget(metric, target)
 
 # %% ../nbs/13_metrics.ipynb #bcbc89c9
-class SoftDice(SoftMetric):
-    "Mean, over images and classes, of 1 − Σ|p − y|/(Σp + Σy + smooth); in `metrics=[SoftDice()]`, or called with probabilities (N,K,H,W) and masks"
+class SoftDice(MeanMetric):
+    "Mean, over images and classes, of 1 − Σ|p − y|/(Σp + Σy + smooth), in `metrics=[SoftDice()]` or called with probabilities and masks (N,K,H,W)"
     def __init__(self,
         smooth: float = 1., # In pixels, as in `SoftDiceLoss`
     ):
-        check_number(smooth, 'smooth', 'a finite number of pixels, 0 or more', lambda s: 0 <= s < float('inf'))
-        self.smooth = smooth
+        self.smooth = in_range(smooth, 'smooth', 'a finite number of pixels, 0 or more', least=0, below=float('inf'))
         self.reset()
 
     __reduce__ = object.__reduce__
-    name = property(lambda self: 'soft_dice')
+    @property
+    def name(self): return 'soft_dice'
 
-    def items(self,
+    def __call__(self,
         probs: Tensor,       # Probabilities (N,K,H,W)
-        targets: Tensor,     # Soft masks of the same shape, or class indices (N,H,W)
+        targets: Tensor,     # Soft masks of the same shape, or class indices (N,H,W) with −100 for unlabelled
         multi: bool = False, # A probability of its own for each class? (One class always has.)
-    ) -> tuple:              # Values (N,K), and which of them have labelled pixels
-        "The metric for each class of each image, 0 where unlabelled"
-        probs, targets = plain_tensor(probs, 'predictions'), plain_tensor(targets, 'targets')
-        if probs.ndim < 3: raise SoftLabelError(f'Expected probabilities of masks (N,K,H,W), got shape {tuple(probs.shape)}.')
-        probs, exclusive = probs.float(), not multi and probs.shape[1] > 1
-        y = soft_targets(probs, targets, 1, 0. if exclusive else torch.nan)
-        values, size = self.of(probs, y, exclusive)
-        return torch.where(size > 0, values, 0.), size > 0
-
-    def of(self, p, y, exclusive):
-        values, _, size = dice_values(p, y, exclusive, 1, (0, 1), self.smooth)
-        return 1 - values, size
-
-    def __call__(self, probs: Tensor, targets: Tensor, multi: bool = False) -> Tensor:
+    ) -> Tensor:             # A scalar; NaN where nothing is labelled
+        "Compute the mean over the classes of all images that have labelled pixels"
         self.items(probs, targets, multi) # shapes first
-        values, labelled = self.items(check_preds(probs, multi), check_targets(targets, multi), multi)
+        probs = check_preds(probs, multi)
+        targets = check_targets(targets, multi)
+        values, labelled = self.items(probs, targets, multi)
         return values.sum()/labelled.sum()
 
-    def reset(self): self.total, self.count = 0., 0
+# %% ../nbs/13_metrics.ipynb #b108fac9
+@patch
+def image_values(self: SoftDice, p: Tensor, y: Tensor, exclusive: bool) -> tuple: # Values (N,K), and labelled pixels (N,K)
+    "Compute the overlap of each class of each image"
+    distance, _, size = dice_values(p, y, exclusive, 1, (0, 1), self.smooth)
+    return 1 - distance, size
 
-    def accumulate(self, learn):
-        "Add one batch"
-        batch = self.learner_probs(learn)
-        values, labelled = self.gathered(learn, self.items(*batch), *batch)
-        self.total, self.count = self.total + values.double().sum(0), self.count + labelled.sum(0)
+# %% ../nbs/13_metrics.ipynb #ceeae092
+@patch
+def items(self: SoftDice,
+    probs: Tensor,       # Probabilities (N,K,H,W)
+    targets: Tensor,     # Soft masks of the same shape, or class indices (N,H,W)
+    multi: bool = False, # A probability of its own for each class? (One class always has.)
+) -> tuple:              # Values (N,K), and which of them have labelled pixels
+    "Compute the metric of each class of each image, 0 where unlabelled"
+    probs = plain_tensor(probs, 'predictions')
+    targets = plain_tensor(targets, 'targets')
+    if probs.ndim < 3: refuse(f'Expected probabilities of masks (N,K,H,W), got shape {tuple(probs.shape)}.')
+    probs = probs.float()
+    exclusive = not multi and probs.shape[1] > 1
+    y = soft_targets(probs, targets, 1, 0. if exclusive else torch.nan)
+    values, size = self.image_values(probs, y, exclusive)
+    return torch.where(size > 0, values, 0.), size > 0
 
-    @property
-    def by_class(self) -> Tensor: # (K,), NaN for a class without labelled pixels
-        "The value of each class, after a validation"
-        return (self.total/self.count).float()
-
-    @property
-    def value(self): return (self.total.sum()/self.count.sum()).float() if torch.is_tensor(self.count) and self.count.sum() else None
+# %% ../nbs/13_metrics.ipynb #51ce2d71
+@patch(as_prop=True)
+def by_class(self: SoftDice) -> Tensor: # (K,), NaN for a class without labelled pixels
+    "The value of each class, after a validation"
+    return (self.total/self.count).float()
 
 # %% ../nbs/13_metrics.ipynb #19a65349
 class DiceAt(SoftDice):
@@ -407,15 +620,18 @@ class DiceAt(SoftDice):
     def __init__(self,
         thresh: float = .5, # In [0,1)
     ):
-        check_number(thresh, 'thresh', 'a probability in [0,1)', lambda t: 0 <= t < 1)
-        self.thresh = thresh
+        self.thresh = in_range(thresh, 'thresh', 'a probability in [0,1)', least=0, below=1)
         super().__init__()
 
-    name = property(lambda self: f'dice_at_{self.thresh}')
+    @property
+    def name(self): return f'dice_at_{self.thresh}'
 
-    def of(self, p, y, exclusive):
+    def image_values(self, p: Tensor, y: Tensor, exclusive: bool) -> tuple: # Values (N,K), and labelled pixels (N,K)
+        "Compute the hard Dice of each class of each image"
         labelled = y.sum(1, keepdim=True).expand_as(y) > 0 if exclusive else ~y.isnan()
-        a, b = (p > self.thresh) & labelled, (y > self.thresh) & labelled
-        over = list(range(2, p.ndim))
-        total = a.sum(over) + b.sum(over)
-        return torch.where(total > 0, 2*(a & b).sum(over)/total.clamp_min(1), 1.), labelled.sum(over)
+        predicted = (p > self.thresh) & labelled
+        present = (y > self.thresh) & labelled
+        pixels = list(range(2, p.ndim))
+        total = predicted.sum(pixels) + present.sum(pixels)
+        shared = (predicted & present).sum(pixels)
+        return torch.where(total > 0, 2*shared/total.clamp_min(1), 1.), labelled.sum(pixels)
