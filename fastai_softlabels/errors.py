@@ -4,7 +4,7 @@
 
 # %% ../nbs/00_errors.ipynb #50d6d115
 from __future__ import annotations
-import difflib, math, operator, unicodedata
+import difflib, math, operator, re, unicodedata
 from numbers import Real
 from typing import Callable, Sequence
 
@@ -114,10 +114,11 @@ def one_of(
 
 # %% ../nbs/00_errors.ipynb #094bf2f9
 def fold_name(name) -> str:
-    "Fold case, blanks and invisible characters, such as a byte order mark, out of `name`"
+    "Fold case, blanks, hyphens, underscores and invisible characters, such as a byte order mark, out of `name`"
     text = unicodedata.normalize('NFKC', str(name))
     visible = ''.join(c for c in text if unicodedata.category(c) != 'Cf')
-    return ' '.join(visible.casefold().split())
+    words = re.sub(r'(?<=\w)-(?=\w)', ' ', visible.replace('_', ' ')) # the sign of −1 stays
+    return ' '.join(words.casefold().split())
 
 def nearest(
     name,            # A name that is not among `known`

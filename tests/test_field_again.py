@@ -220,3 +220,12 @@ def test_an_ood_set_of_tensors(files):
 
 def test_the_temperature_of_a_learner_is_that_of_its_loss(files):
     refused(lambda: temperature_of(learner(files)), '`learn.loss_func`')
+
+
+@pytest.mark.parametrize('pair', [('polar bear', 'polar_bear'), ('polar-bear', 'polar bear')])
+def test_names_that_differ_in_a_hyphen_are_doubted(pair):
+    with pytest.warns(UserWarning, match='differ in case, blanks, hyphens'): labels(lambda f: dict(a=pair[0], b=pair[1], c='fox')[f], SoftCategoryBlock)
+
+
+def test_the_sign_of_a_grade_is_no_hyphen():
+    assert labels(lambda f: dict(a='-1', b='1', c='1')[f], SoftCategoryBlock)[0] == ['-1', '1']
