@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from array import array as c_array
 from collections.abc import Mapping
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing.context import get_spawning_popen
 from pathlib import PurePath
 from typing import Callable, Sequence
@@ -18,7 +18,7 @@ import numpy as np, pandas as pd, torch
 
 from fastcore.all import patch
 from fasttransform import DisplayedTransform
-from .errors import brief, repr_of, SoftLabelError, UnknownNameError
+from .errors import brief, refuse, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE
 from .tables import as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name, read_numbers
 
@@ -26,50 +26,73 @@ from .tables import as_table, check_classes, check_columns, check_distributions,
 __all__ = ['BESIDE', 'SoftLabelReader']
 
 # %% ../nbs/10_reader.ipynb #afa812e1
-def _text(o) -> str:
+def _key_of(o) -> str:
     "The key of item `o`: a path with forward slashes, or an id (pandas makes `7.0` of a 7 in a row of floats)"
-    if type(o) is not str: o = str(int(o) if isinstance(o, (float, np.floating)) and o.is_integer() else o)
+    if type(o) is not str:
+        is_whole = isinstance(o, (float, np.floating)) and o.is_integer()
+        o = str(int(o) if is_whole else o)
     return o.replace('\\', '/').removeprefix('./')
 
-def _blocks(items, size: int = 1 << 14):
+# %% ../nbs/10_reader.ipynb #e1cccc1a
+def _chunks(items, size: int = 1 << 14):
     "`items` in lists of at most `size`, so that never all of a column are Python objects at once"
-    at = getattr(items, 'iloc', items)
-    for i in range(0, len(items), size): yield at[i:i + size].tolist() if isinstance(items, (pd.Series, pd.Index)) else at[i:i + size]
+    is_pandas = isinstance(items, (pd.Series, pd.Index))
+    rows = getattr(items, 'iloc', items)
+    for i in range(0, len(items), size):
+        chunk = rows[i:i + size]
+        yield chunk.tolist() if is_pandas else chunk
+
+# %% ../nbs/10_reader.ipynb #91369fac
+def _as_bytes(items: list) -> list:
+    "The keys of `items`, encoded; file names may hold what is no text"
+    return [_key_of(o).encode('utf-8', 'surrogatepass') for o in items]
+
+def _compact(a: np.ndarray) -> c_array:
+    "`a` as a C array, of 4 bytes an element where they fit; reading an element takes a third of NumPy's time"
+    res = c_array('i' if a.max() < 2**31 else 'q')
+    res.frombytes(a.astype(res.typecode).data.cast('B'))
+    return res
+
+# %% ../nbs/10_reader.ipynb #b25eed6c
+def _read_keys(items, hash) -> tuple:
+    "All keys one after another; the sizes of the keys, after a 0; and their hashes"
+    n, row, text = len(items), 0, bytearray()
+    sizes = np.zeros(n + 1, np.int64)
+    hashes = np.zeros(n, np.uint32)
+    for keys in map(_as_bytes, _chunks(items)):
+        end = row + len(keys)
+        text += b''.join(keys)
+        sizes[row + 1:end + 1] = [*map(len, keys)]
+        hashes[row:end] = [*map(hash, keys)]
+        row = end
+    return bytes(text), sizes, hashes
 
 # %% ../nbs/10_reader.ipynb #00da6e54
 class _RowsByKey(Mapping):
-    "Row number by key, not to be changed; `repeat` has the first row with the key of an earlier one: `(earlier, row)`"
+    "Row number by key, immutable; `repeat` has the first row with the key of an earlier one: `(earlier, row)`"
     hash = staticmethod(crc32)
 
     def __init__(self,
         items, # A column, an index or a list: what names the rows
     ):
-        n, row, text = len(items), 0, bytearray()
-        bounds, hashes, bits = np.zeros(n + 1, np.int64), np.zeros(n, np.uint32), max(n - 1, 1).bit_length()
-        for keys in map(_as_bytes, _blocks(items)):
-            text += b''.join(keys)
-            bounds[row + 1:row + 1 + len(keys)] = [*map(len, keys)]
-            hashes[row:row + len(keys)] = [*map(self.hash, keys)]
-            row += len(keys)
-        order, self.shift = hashes.argsort(), 32 - bits
-        self.text, self.bounds = bytes(text), _compact(bounds.cumsum()) # row i's key begins at `bounds[i]`
-        self.order = _compact(order)                                     # rows by hash; bucket b begins at `starts[b]`
-        self.starts = _compact(np.append(0, np.bincount(hashes >> self.shift, minlength=1 << bits).cumsum()))
+        n = len(items)
+        n_bits = max(n - 1, 1).bit_length()
+        self.text, sizes, hashes = _read_keys(items, self.hash)
+        self.bounds = _compact(sizes.cumsum()) # row i's key begins at `bounds[i]`
+        order = hashes.argsort()
+        self.order = _compact(order)           # rows by hash
+        self.shift = 32 - n_bits               # a hash without its last `shift` bits is its bucket
+        sizes = np.bincount(hashes >> self.shift, minlength=1 << n_bits)
+        self.starts = _compact(np.append(0, sizes.cumsum())) # bucket b begins at `starts[b]` of `order`
         self.repeat = self._repeat(order, hashes)
 
     def __len__(self): return len(self.order)
     def __iter__(self): return map(self.key, range(len(self)))
 
     def __getitem__(self, key):
-        if (row := self.get(key)) is None: raise KeyError(key)
+        row = self.get(key)
+        if row is None: raise KeyError(key)
         return row
-
-def _as_bytes(items: list) -> list: return [_text(o).encode('utf-8', 'surrogatepass') for o in items] # file names may hold what is no text
-
-def _compact(a: np.ndarray) -> c_array: # its elements are Python's integers at once; to take them out of NumPy's takes three times as long
-    res = c_array('i' if a.max() < 2**31 else 'q')
-    res.frombytes(a.astype(res.typecode).data.cast('B'))
-    return res
 
 # %% ../nbs/10_reader.ipynb #28fe7725
 @patch
@@ -87,130 +110,226 @@ def get(self: _RowsByKey, key: str, default=None):
         if self.text[bounds[row]:bounds[row + 1]] == key: return row
     return default
 
+# %% ../nbs/10_reader.ipynb #087a6144
 @patch
 def _repeat(self: _RowsByKey, order, hashes):
-    "Rows `(earlier, later)` with one key, if there are any; only rows with one hash can be"
-    seen, twins = {}, np.flatnonzero(np.diff(hashes[order]) == 0)
-    for row in np.unique(order[np.append(twins, twins + 1)]).tolist():
-        if (earlier := seen.setdefault(self.key(row), row)) != row: return earlier, row
+    "Rows `(earlier, later)` with one key, if there are any; only rows with one hash can have one key"
+    row_of = {}
+    same_hash = np.flatnonzero(np.diff(hashes[order]) == 0)
+    candidates = np.unique(order[np.append(same_hash, same_hash + 1)])
+    for row in candidates.tolist():
+        earlier = row_of.setdefault(self.key(row), row)
+        if earlier != row: return earlier, row
 
 # %% ../nbs/10_reader.ipynb #98b805d3
 @patch
 def depths(self: _RowsByKey) -> list:
-    "Of how many parts keys are, longest first"
+    "The numbers of parts that keys have, largest first"
     slashes = np.flatnonzero(np.frombuffer(self.text, np.uint8) == ord('/'))
-    return (np.unique(np.diff(np.searchsorted(slashes, self.bounds))) + 1)[::-1].tolist()
+    n_slashes = np.diff(np.searchsorted(slashes, self.bounds))
+    return (np.unique(n_slashes) + 1)[::-1].tolist()
 
 @patch
 def are(self: _RowsByKey, items) -> bool:
     "Do `items` have these keys, in this order?"
     if len(items) != len(self): return False
-    row = at = 0
-    for keys in map(_as_bytes, _blocks(items)):
+    row = begin = 0
+    for keys in map(_as_bytes, _chunks(items)):
         text = b''.join(keys)
-        if text != self.text[at:at + len(text)] or [*map(len, keys)] != np.diff(self.bounds[row:row + len(keys) + 1]).tolist(): return False
-        row, at = row + len(keys), at + len(text)
+        end = begin + len(text)
+        sizes = np.diff(self.bounds[row:row + len(keys) + 1])
+        if text != self.text[begin:end] or [*map(len, keys)] != sizes.tolist(): return False
+        row += len(keys)
+        begin = end
     return True
 
 # %% ../nbs/10_reader.ipynb #f67fb1be
+_PEOPLE = re.compile('(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader)'
+                     r'[ _-]?\d*', re.I)
+
 def warn_of_annotators(columns: list):
     "Warn of class columns that are named as people are, since those hold answers rather than counts"
-    people = [c for c in columns if re.fullmatch(r'(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader)[ _-]?\d*', str(c), re.I)]
-    if people: warn(f'The columns {repr_of(people)} are taken for classes, but they are named as annotators are. Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')
+    people = [c for c in columns if _PEOPLE.fullmatch(str(c))]
+    if not people: return
+    warn(f'The columns {repr_of(people)} are taken for classes, but they are named as annotators are. '
+         f'Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')
 
-def _text_beside(df: pd.DataFrame, classes: list) -> tuple | None:
-    "A column of texts beside the classes that names each row, as a hash for each"
-    if not isinstance(df.index, pd.RangeIndex): return None
-    texts = (c for c in df if c not in classes and pd.api.types.is_string_dtype(df[c]) and df[c].is_unique)
-    column = next(texts, None) if df.columns.is_unique else None
-    return None if column is None else (column, pd.util.hash_array(df[column].astype(str).to_numpy(dtype=object)))
-
-# %% ../nbs/10_reader.ipynb #d799cf62
+# %% ../nbs/10_reader.ipynb #a492bf1a
 BESIDE = frozenset(['n_votes', 'entropy', 'agreement']) # the columns of `votes_to_soft` that are no classes
 
+# %% ../nbs/10_reader.ipynb #3c0a2706
+def _class_columns(df, classes) -> list:
+    "The columns of the classes: those that are named, or that the table knows"
+    if classes is None: classes = df.attrs.get('classes')
+    if classes is None:
+        refuse('Name the class columns in `classes=`: this table does not know them',
+               'One of `votes_to_soft` does, as `df.attrs["classes"]`; keep them before it is joined with another, '
+               'or written as CSV. A table of votes becomes one by `votes_to_soft` first.')
+    return check_classes(classes, '`classes`')
+
+# %% ../nbs/10_reader.ipynb #842e535d
+def _hash_texts(column: pd.Series) -> np.ndarray:
+    "A hash of each text in a column (N,)"
+    return pd.util.hash_array(column.astype(str).to_numpy(dtype=object))
+
+def _naming_texts(df: pd.DataFrame, classes: list) -> tuple | None:
+    "The first column of texts that names each row, and the hashes of its texts; None where the index does"
+    if not isinstance(df.index, pd.RangeIndex) or not df.columns.is_unique: return None
+    for column in df:
+        if column in classes or not pd.api.types.is_string_dtype(df[column]): continue
+        if df[column].is_unique: return column, _hash_texts(df[column])
+
+# %% ../nbs/10_reader.ipynb #d799cf62
 class SoftLabelReader(DisplayedTransform):
     """A `get_y` that reads soft labels from a table: checks all rows once, then answers by path or by row
 
     An item is looked up by its whole path, else by as many trailing parts as the table's items have. Its own `ignore=True`
-    decides about unlabelled rows, also for a block without it. Raises `SoftLabelError` for a table, `KeyError` for an item."""
+    decides about unlabelled rows, also for a block without it. A table of `votes_to_soft` knows its `classes`. Raises
+    `SoftLabelError` for a table, `KeyError` for an item."""
     train_setup = False # nothing to set up, so fastai need not pick out the training items
     def __init__(self,
-        df: pd.DataFrame,               # A row for each item, a numeric column for each class (integers are votes)
-        item: str | None,               # Column that names the item, a path or an id; `None` for the index
-        classes: Sequence | None = None, # The class columns, in any order; their order is the vocab's unless the block gives one. A table of `votes_to_soft` knows them
-        multi: bool = False,            # A probability of its own for each class (`SoftMultiCategoryBlock`), rather than one distribution?
+        df: pd.DataFrame,                 # A row for each item, a numeric column for each class (integers are votes)
+        item: str | None,                 # Column that names the item, a path or an id; `None` for the index
+        classes: Sequence | None = None,  # The class columns, in the vocab's order unless the block gives one
+        multi: bool = False,              # A probability for each class (`SoftMultiCategoryBlock`), not one distribution?
         n_votes: str | int | None = None, # With `multi` and counts: the annotators asked, as a number or a column
-        normalize: bool = False,        # Divide each row by its sum, whatever the sum? (Integer votes are always.)
-        ignore: bool = False,           # Are rows without votes, or NaN, unlabelled rather than a fault?
-        key: Callable | None = None,    # What to look up for an item; by default its path or id as text
+        normalize: bool = False,          # Divide each row by its sum, whatever the sum? (Integer votes are always.)
+        ignore: bool = False,             # Are rows without votes, or NaN, unlabelled rather than a fault?
+        key: Callable | None = None,      # What to look up for an item; by default its path or id as text
     ):
         df = as_table(df)
-        if classes is None and (classes := df.attrs.get('classes')) is None: raise SoftLabelError('Name the class columns in `classes=`: this table does not know them. One of `votes_to_soft` does, as `df.attrs["classes"]`; keep them before it is joined with another, or written as CSV. A table of votes becomes one by `votes_to_soft` first.')
-        self.item, self.classes, self.multi, self.key = item, check_classes(classes, '`classes`'), multi, key
-        if item is not None and item in self.classes: raise SoftLabelError(f'`classes` names {repr_of(item)}, which is the column of the item: leave it out.')
-        if (beside := [c for c in self.classes if c in BESIDE]) and BESIDE.issubset(df): raise SoftLabelError(f'`classes` names {repr_of(beside)}, which `votes_to_soft` puts beside the classes. Leave them out: `df.attrs["classes"]` has the classes, until the table is joined with another.')
-        if key is not None and not callable(key): raise SoftLabelError(f'`key` is {brief(key)}; expected a function from an item to what stands in the table.')
-        name = lambda i: f'row {df.index[i]} (item {self.rows.key(i)!r})'
-        self.rows = _RowsByKey(self._items(df, n_votes))
-        probs = read_numbers(df, self.classes, name)
-        if n_votes is not None and not multi: raise SoftLabelError('`n_votes` is for `multi=True`: the votes of one distribution are divided by their sum.')
-        if normalize and multi: raise SoftLabelError('`normalize` is for one distribution; with `multi=True` counts are divided by `n_votes=`.')
-        if multi: self.probs = check_probabilities(probs, name, n_votes=read_numbers(df, [n_votes], name)[:, 0] if isinstance(n_votes, str) else n_votes, ignore=ignore)
-        else: self.probs = check_distributions(probs, name, normalize=normalize, ignore=ignore)
-        self.divided = not multi and np.issubdtype(probs.dtype, np.integer) and bool((probs.sum(1) > 1).any())
+        self.item = item
+        self.classes = _class_columns(df, classes)
+        self.multi = multi
+        self.key = key
+        self._check_options(df, n_votes, normalize)
+        self.rows = _RowsByKey(self._name_rows(df, n_votes))
+        self.depths = self.rows.depths()
+        self.beside = _naming_texts(df, self.classes) if item is None else None
+        self.tensor_type = TensorSoftMultiCategory if multi else TensorSoftCategory
+        def name(i): return f'row {df.index[i]} (item {self.rows.key(i)!r})'
+        numbers = read_numbers(df, self.classes, name)
+        if isinstance(n_votes, str): n_votes = read_numbers(df, [n_votes], name)[:, 0]
+        if multi: self.probs = check_probabilities(numbers, name, n_votes, ignore)
+        else: self.probs = check_distributions(numbers, name, normalize, ignore)
+        are_votes = np.issubdtype(numbers.dtype, np.integer) and (numbers.sum(1) > 1).any()
+        self.divided = not multi and bool(are_votes)
         warn_of_annotators(self.classes)
-        self.beside = _text_beside(df, self.classes) if item is None else None
-        if self.rows.repeat: raise SoftLabelError('{1} repeats {0}: expected each item once. Drop one, or add up their votes (`df.groupby(item).sum()`); a table with a row for each vote is read by `votes_to_soft(…, label=…)` first.'.format(*map(name, self.rows.repeat)))
-        self.depths, self.tensor_type = self.rows.depths(), TensorSoftMultiCategory if multi else TensorSoftCategory
+        self._check_repeat(name)
 
 # %% ../nbs/10_reader.ipynb #41a0eb0f
 @patch
-def _items(self: SoftLabelReader, df, n_votes):
-    "The column, or the index, that names the rows; raise when the table cannot name its items"
-    if not len(df) or not self.classes: raise SoftLabelError(f'The table has {len(df)} rows, and `classes` names {len(self.classes)} columns: nothing to read.')
+def _name_rows(self: SoftLabelReader, df, n_votes):
+    "The column, or the index, that names the rows"
+    self._check_not_empty(df)
     check_columns(df, self.item, n_votes if isinstance(n_votes, str) else None, what='`item`')
     items = df.index if self.item is None else df[self.item]
-    if items.ndim > 1 or isinstance(items, pd.MultiIndex): raise SoftLabelError(f'The index has {items.nlevels} levels, but an item has one name: `df.reset_index()`, then name its column in `item=`.')
-    if (no := np.asarray(items.isna() | (items == ''), dtype=bool)).any(): raise SoftLabelError(f'Row {df.index[no.argmax()]} has no item name ({self.item!r} is missing). Fill it in, or drop the row.')
+    self._check_names(df, items)
     return items
 
+# %% ../nbs/10_reader.ipynb #84f9dc8c
 @patch(as_prop=True)
 def table(self: SoftLabelReader) -> TensorSoftCategory: # (N,K)
     "The checked labels, in the rows' order"
     return torch.from_numpy(self.probs).as_subclass(self.tensor_type)
+
+# %% ../nbs/10_reader.ipynb #60461c86
+@patch
+def _check_options(self: SoftLabelReader, df, n_votes, normalize):
+    "Refuse columns that are no classes among them, a key that is no function, and options of the other kind of label"
+    if self.item is not None and self.item in self.classes:
+        refuse(f'`classes` names {repr_of(self.item)}, which is the column of the item: leave it out.')
+    beside = [c for c in self.classes if c in BESIDE]
+    if beside and BESIDE.issubset(df):
+        refuse(f'`classes` names {repr_of(beside)}, which `votes_to_soft` puts beside the classes',
+               'Leave them out: `df.attrs["classes"]` has the classes, until the table is joined with another.')
+    if self.key is not None and not callable(self.key):
+        refuse(f'`key` is {brief(self.key)}; expected a function from an item to what stands in the table.')
+    if n_votes is not None and not self.multi:
+        refuse('`n_votes` is for `multi=True`: the votes of one distribution are divided by their sum.')
+    if normalize and self.multi:
+        refuse('`normalize` is for one distribution; with `multi=True` counts are divided by `n_votes=`.')
+
+# %% ../nbs/10_reader.ipynb #3ef8ad59
+@patch
+def _check_not_empty(self: SoftLabelReader, df):
+    "Refuse a table without rows, and no classes"
+    if not len(df) or not self.classes:
+        refuse(f'The table has {len(df)} rows, and `classes` names {len(self.classes)} columns: nothing to read.')
+
+@patch
+def _check_names(self: SoftLabelReader, df, items):
+    "Refuse an index of several levels, and a row without a name"
+    if items.ndim > 1 or isinstance(items, pd.MultiIndex):
+        refuse(f'The index has {items.nlevels} levels, but an item has one name: '
+               '`df.reset_index()`, then name its column in `item=`.')
+    unnamed = np.asarray(items.isna() | (items == ''), dtype=bool)
+    if unnamed.any():
+        refuse(f'Row {df.index[unnamed.argmax()]} has no item name ({self.item!r} is missing)',
+               'Fill it in, or drop the row.')
+
+# %% ../nbs/10_reader.ipynb #c36a5641
+@patch
+def _check_repeat(self: SoftLabelReader, name):
+    "Refuse an item that has two rows"
+    if self.rows.repeat is None: return
+    earlier, row = map(name, self.rows.repeat)
+    refuse(f'{row} repeats {earlier}: expected each item once',
+           'Drop one, or add up their votes (`df.groupby(item).sum()`); '
+           'a table with a row for each vote is read by `votes_to_soft(…, label=…)` first.')
 
 # %% ../nbs/10_reader.ipynb #8f108691
 @patch
 def find(self: SoftLabelReader,
     o, # A path, an id, or a row of a table that has the item column
 ) -> int: # Row number
-    "Which row belongs to `o`; raise `UnknownNameError` if none does"
-    if not isinstance(o, (str, PurePath)) and (isinstance(o, (pd.Series, Mapping)) or hasattr(o, '_fields')): o = self._item_of(o)
-    if self.rows is None: raise SoftLabelError(f'The table of labels was left out when this reader was pickled, as `learn.export()` does, so that no item names and votes travel with a model; it cannot look up {brief(str(o))}. Predictions need no labels (`test_dl(items)`); for labels build DataLoaders with a new reader.')
-    text = _text(o if self.key is None else self.key(o))
-    parts = text.split('/')
-    for d in self.depths:
-        if d <= len(parts) and (i := self.rows.get('/'.join(parts[-d:]))) is not None: return i
-    raise UnknownNameError(f'No row for the item {text!r} among {len(self.rows)} rows like {list(islice(self.rows, 3))}. Add it to the table, leave it out of the items, or say with `key=` what to look up.')
+    "Find the row that belongs to `o`; raise `UnknownNameError` if none does"
+    if not isinstance(o, (str, PurePath)) and _is_row(o): o = self._item_in_row(o)
+    if self.rows is None: self._refuse_without_rows(o)
+    key = _key_of(o if self.key is None else self.key(o))
+    parts = key.split('/')
+    for depth in self.depths:
+        if depth > len(parts): continue
+        row = self.rows.get('/'.join(parts[-depth:]))
+        if row is not None: return row
+    refuse(f'No row for the item {key!r} among {len(self.rows)} rows like {list(islice(self.rows, 3))}',
+           'Add it to the table, leave it out of the items, or say with `key=` what to look up.', UnknownNameError)
+
+# %% ../nbs/10_reader.ipynb #ea42344a
+def _is_row(o) -> bool: return isinstance(o, (pd.Series, Mapping)) or hasattr(o, '_fields')
 
 @patch
-def _item_of(self: SoftLabelReader, row):
+def _item_in_row(self: SoftLabelReader, row):
     "The item that a row of a table, a dict or a named tuple is about"
     try:
-        if isinstance(row, tuple): return row.Index if self.item is None else getattr(row, self.item)
-        return row.name if self.item is None else row[self.item]
-    except (KeyError, AttributeError) as e: raise UnknownNameError(f'The row {brief(dict(row) if isinstance(row, pd.Series) else row)} has no {self.item or "index"!r} to look up.') from e
+        if not isinstance(row, tuple): return row.name if self.item is None else row[self.item]
+        return row.Index if self.item is None else getattr(row, self.item)
+    except (KeyError, AttributeError) as e:
+        shown = brief(dict(row) if isinstance(row, pd.Series) else row)
+        raise UnknownNameError(f'The row {shown} has no {self.item or "index"!r} to look up.') from e
 
 @patch
+def _refuse_without_rows(self: SoftLabelReader, o):
+    "Refuse to look up an item in a reader that was pickled without its table"
+    refuse('The table of labels was left out when this reader was pickled, as `learn.export()` does, '
+           f'so that no item names and votes travel with a model; it cannot look up {brief(str(o))}',
+           'Predictions need no labels (`test_dl(items)`); for labels build DataLoaders with a new reader.')
+
+# %% ../nbs/10_reader.ipynb #f39545c5
+@patch
 def __call__(self: SoftLabelReader, o, split_idx=None, **kwargs):
-    res = torch.as_subclass(torch.from_numpy(self.probs[self.find(o)].copy()), self.tensor_type)
-    res.classes, res.divided = self.classes, self.divided
+    label = torch.from_numpy(self.probs[self.find(o)].copy())
+    res = torch.as_subclass(label, self.tensor_type)
+    res.classes = self.classes
+    res.divided = self.divided
     return res
 
+# %% ../nbs/10_reader.ipynb #cdd130a1
 @patch
 def __getstate__(self: SoftLabelReader) -> dict:
     "What is pickled: with an exported learner no item's name and no vote, with a worker process all"
-    return vars(self) if get_spawning_popen() else {**vars(self), 'rows': None, 'probs': None, 'beside': None}
+    if get_spawning_popen(): return vars(self)
+    return {**vars(self), 'rows': None, 'probs': None, 'beside': None}
 
 @patch
 def __copy__(self: SoftLabelReader):
@@ -226,28 +345,57 @@ def __deepcopy__(self: SoftLabelReader, memo): return self.__copy__() # the tabl
 def check_items(self: SoftLabelReader,
     items, # Paths, ids, or a table with the item column
 ):
-    "See that each of `items` has a row, and that different items have different rows; raise `SoftLabelError` if not"
+    "Check that each of `items` has a row, and that different items have different rows; raise `SoftLabelError` if not"
     if hasattr(items, 'iloc'):
-        if self.item is not None and self.item not in items: raise UnknownNameError(f'The table of items has no column {self.item!r} to look up; its columns are {list(items.columns)}.')
         self._check_own_rows(items)
         items = items.index if self.item is None else items[self.item]
     if self.key is None and self.rows.are(items): return # the table's own, each in its row
-    found, items = {}, [o for block in _blocks(items) for o in block]
+    items = list(chain.from_iterable(_chunks(items)))
     rows = [self.find(o) for o in items]
-    if self.key is not None or len(set(rows)) == len(rows): return
-    for i, o in zip(rows, items):
-        if (other := found.setdefault(i, o)) != o:
-            raise SoftLabelError(f'The items {brief(str(other))} and {brief(str(o))} have the same row {self.rows.key(i)!r} in the table. Name them there by a longer part of their path, or say with `key=` what to look up.')
+    if self.key is None: self._check_different(items, rows)
 
+# %% ../nbs/10_reader.ipynb #a61d12b4
+@patch
+def _check_different(self: SoftLabelReader, items, rows):
+    "Refuse two items that have one row"
+    if len(set(rows)) == len(rows): return
+    item_of = {}
+    for row, o in zip(rows, items):
+        other = item_of.setdefault(row, o)
+        if other == o: continue
+        refuse(f'The items {brief(str(other))} and {brief(str(o))} have the same row {self.rows.key(row)!r} in the table',
+               'Name them there by a longer part of their path, or say with `key=` what to look up.')
+
+# %% ../nbs/10_reader.ipynb #dcd5cfce
 @patch
 def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
-    "See that rows which hold the classes' columns themselves, or another column of the table, say what is looked up for them; a new index may have moved them"
-    if self.beside and self.beside[0] in df:
-        column, hashes = self.beside
-        for i, h in enumerate(pd.util.hash_array(df[column].astype(str).to_numpy(dtype=object))):
-            if h != hashes[self.find(df.index[i])]: raise SoftLabelError(f'{item_name(df, i)} of the items has {brief(df[column].iloc[i])} in the column {repr_of(column)}, the row of that name in the table of labels has another. Was the index made anew in between? Name items by a column: `item={column!r}`.')
-    if self.item is not None or self.multi or not set(self.classes) <= set(df.columns): return
+    "Check that a table of items says the same as the rows that are looked up for it; a new index may have moved them"
+    if self.item is not None and self.item not in df:
+        refuse(f'The table of items has no column {self.item!r} to look up; '
+               f'its columns are {list(df.columns)}.', error=UnknownNameError)
+    if self.beside and self.beside[0] in df: self._check_texts(df, *self.beside)
+    has_labels = self.item is None and not self.multi and set(self.classes) <= set(df.columns)
+    if has_labels: self._check_labels(df)
+
+# %% ../nbs/10_reader.ipynb #ff68d394
+@patch
+def _check_texts(self: SoftLabelReader, df, column, hashes):
+    "Refuse an item whose text is another in the table of labels"
+    for i, hashed in enumerate(_hash_texts(df[column])):
+        if hashed == hashes[self.find(df.index[i])]: continue
+        refuse(f'{item_name(df, i)} of the items has {brief(df[column].iloc[i])} in the column {repr_of(column)}, '
+               'the row of that name in the table of labels has another',
+               f'Was the index made anew in between? Name items by a column: `item={column!r}`.')
+
+# %% ../nbs/10_reader.ipynb #e6846acc
+@patch
+def _check_labels(self: SoftLabelReader, df):
+    "Refuse an item whose label is another in the table of labels"
     rows = read_numbers(df, self.classes, lambda i: item_name(df, i)).astype(float)
-    for i, row in enumerate(rows/np.maximum(rows.sum(1, keepdims=True), 1e-12)):
+    sums = np.maximum(rows.sum(1, keepdims=True), 1e-12)
+    for i, label in enumerate(rows/sums):
         found = self.probs[self.find(df.index[i])]
-        if not np.allclose(row, found, atol=2*TOLERANCE, equal_nan=True): raise SoftLabelError(f'{item_name(df, i)} of the items holds the label {brief(row.round(3).tolist())}, but the row of that name in the table of labels holds {brief(found.round(3).tolist())}. Was the index made anew in between? Name items by a column: `item=`.')
+        if np.allclose(label, found, atol=2*TOLERANCE, equal_nan=True): continue
+        refuse(f'{item_name(df, i)} of the items holds the label {brief(label.round(3).tolist())}, '
+               f'but the row of that name in the table of labels holds {brief(found.round(3).tolist())}',
+               'Was the index made anew in between? Name items by a column: `item=`.')

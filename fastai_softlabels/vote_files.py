@@ -10,7 +10,7 @@ from warnings import warn
 
 import pandas as pd
 
-from .errors import brief, nearest, repr_of, SoftLabelError, UnknownNameError
+from .errors import brief, nearest, refuse, repr_of, SoftLabelError, UnknownNameError
 from .votes import say_several
 
 # %% auto #0
@@ -19,46 +19,109 @@ __all__ = ['read_label_studio']
 # %% ../nbs/08_vote_files.ipynb #974dcdd7
 _REMEDY = 'Export the project as "JSON", not "JSON-MIN" or "CSV"'
 
-def _tasks(path) -> list:
+def _read_tasks(path) -> list:
     "The tasks in an export"
-    try: tasks = json.loads(Path(path).read_text(encoding='utf-8-sig'))
+    tasks = _read_json(path)
+    _check_tasks(tasks, path)
+    return tasks
+
+def _read_json(path):
+    "What the file holds; raise where it is missing, unreadable, or no JSON"
+    try: return json.loads(Path(path).read_text(encoding='utf-8-sig'))
     except FileNotFoundError as e: raise FileNotFoundError(f'The file {path} does not exist. {_REMEDY}, and name the file.') from e
     except OSError as e: raise type(e)(f'{path} cannot be read as a file: {e.strerror}. Name the exported file.') from e
     except ValueError as e: raise SoftLabelError(f'{path} is no JSON export of Label Studio: {e}. {_REMEDY}.') from e
-    if not isinstance(tasks, list): raise SoftLabelError(f'{path} holds a {type(tasks).__name__}; expected a list of tasks. {_REMEDY}.')
-    if odd := [t for t in tasks if not isinstance(t, dict)]: raise SoftLabelError(f'Task {brief(odd[0])} in {path} is a {type(odd[0]).__name__}; expected a dict. {_REMEDY}.')
-    if tasks and not isinstance(tasks[0].get('data'), dict) and 'annotations' not in tasks[0]: raise SoftLabelError(f'{path} has one record for each annotation, with {brief(list(tasks[0]))}, as the format "JSON-MIN" has it. {_REMEDY}.')
-    return tasks
+
+# %% ../nbs/08_vote_files.ipynb #4b721dec
+def _check_tasks(tasks, path):
+    "Refuse what is no list of tasks, and records for each annotation"
+    if not isinstance(tasks, list):
+        refuse(f'{path} holds a {type(tasks).__name__}; expected a list of tasks', f'{_REMEDY}.')
+    others = [t for t in tasks if not isinstance(t, dict)]
+    if others:
+        refuse(f'Task {brief(others[0])} in {path} is a {type(others[0]).__name__}; expected a dict', f'{_REMEDY}.')
+    if tasks and not isinstance(tasks[0].get('data'), dict) and 'annotations' not in tasks[0]:
+        refuse(f'{path} has one record for each annotation, with {brief(list(tasks[0]))}, '
+               'as the format "JSON-MIN" has it', f'{_REMEDY}.')
 
 # %% ../nbs/08_vote_files.ipynb #e24582b3
+def _item_of(task: dict, key: str, path) -> str:
+    "What names a task's item"
+    data = task.get('data') or {}
+    _check_item(data, key, f'Task {task.get("id")} in {path}')
+    return data[key]
+
+def _check_item(data, key, where):
+    "Refuse data without `key`, and an item that has no name"
+    if key not in data:
+        known = list(data) if isinstance(data, dict) else brief(data)
+        refuse(f'{where} has no {key!r} in its data, which has {known}', 'Name another `key=`.', UnknownNameError)
+    if not data[key] or not isinstance(data[key], (str, int)):
+        refuse(f'{where} has {brief(data[key])} as its {key!r}; expected the name of one item', 'Name another `key=`.')
+
+# %% ../nbs/08_vote_files.ipynb #55521089
 def _annotator_name(who):
     "Who made an annotation: an id, or what identifies a person best"
     if not isinstance(who, (dict, list)): return who
-    known = [who[k] for k in ('email', 'id', 'username') if who.get(k) not in (None, '')] if isinstance(who, dict) else []
-    return known[0] if known else json.dumps(who, ensure_ascii=False) if who else None
+    if not who: return None
+    for field in ('email', 'id', 'username'):
+        if isinstance(who, dict) and who.get(field) not in (None, ''): return who[field]
+    return json.dumps(who, ensure_ascii=False)
+
+# %% ../nbs/08_vote_files.ipynb #7458831a
+def _choices_of(annotation: dict) -> dict:
+    "Question → what an annotation chose"
+    chosen = {}
+    for answer in annotation.get('result') or []:
+        if answer.get('type') != 'choices': continue
+        choices = answer['value']['choices']
+        if isinstance(choices, str): choices = [choices]
+        chosen.setdefault(answer.get('from_name'), []).extend(choices)
+    return chosen
 
 def _answers(task: dict, path) -> list:
-    "Of each annotation that counts, who made it, and the choices by question"
-    res = []
+    "Who made each annotation that counts, and its choices by question"
     try:
-        for a in task.get('annotations') or []:
-            if a.get('was_cancelled'): continue
-            chosen = {}
-            for r in a.get('result') or []:
-                if r.get('type') != 'choices': continue
-                choices = r['value']['choices']
-                chosen.setdefault(r.get('from_name'), []).extend([choices] if isinstance(choices, str) else choices)
-            res.append((_annotator_name(a.get('completed_by')), chosen))
+        kept = [a for a in task.get('annotations') or [] if not a.get('was_cancelled')]
+        return [(_annotator_name(a.get('completed_by')), _choices_of(a)) for a in kept]
     except (AttributeError, KeyError, TypeError) as e:
-        raise SoftLabelError(f'Task {task.get("id")} in {path} has choices in a form that is not known ({f"no {e}" if isinstance(e, KeyError) else e}). Export it anew as "JSON".') from e
-    return res
+        fault = f'no {e}' if isinstance(e, KeyError) else e
+        raise SoftLabelError(f'Task {task.get("id")} in {path} has choices in a form that is not known ({fault}). '
+                             'Export it anew as "JSON".') from e
 
-def _item_of(task: dict, key: str, path) -> str:
-    "What names a task's item"
-    data, where = task.get('data') or {}, f'Task {task.get("id")} in {path}'
-    if key not in data: raise UnknownNameError(f'{where} has no {key!r} in its data, which has {list(data) if isinstance(data, dict) else brief(data)}. Name another `key=`.')
-    if not data[key] or not isinstance(data[key], (str, int)): raise SoftLabelError(f'{where} has {brief(data[key])} as its {key!r}; expected the name of one item. Name another `key=`.')
-    return data[key]
+# %% ../nbs/08_vote_files.ipynb #56431884
+def _asked_questions(rows) -> list:
+    "The questions for which something was chosen, in the order in which they come"
+    asked = {}
+    for *_, chosen in rows:
+        asked.update(dict.fromkeys(q for q, choices in chosen.items() if choices))
+    return list(asked)
+
+def _other_answers(tasks) -> dict:
+    "Question → type of its answers, where these are no choices"
+    types = {}
+    for task in tasks:
+        for annotation in task.get('annotations') or []:
+            answers = annotation.get('result') or []
+            types.update({a.get('from_name'): a.get('type') for a in answers if a.get('type') != 'choices'})
+    return types
+
+# %% ../nbs/08_vote_files.ipynb #b00591a5
+def _check_question(question, asked, others, n_tasks, path):
+    "Refuse an export without choices, a question that has no choices, and several of which none is named"
+    if not asked:
+        types = brief(sorted(map(str, set(others.values()))))
+        found = f'; what it has is {types}, which this function does not read' if others else ''
+        refuse(f'{path} holds {n_tasks} tasks, but no choices in any annotation{found}.')
+    if question is None and len(asked) > 1:
+        named = next(q for q in asked if q is not None)
+        refuse(f'{path} asks several questions, {brief(asked)}, whose answers would be mixed into one label',
+               f'Name one: `question={repr_of(named)}`.')
+    if question is None or question in asked: return
+    if isinstance(question, str) and question in others:
+        refuse(f'The answers to {question!r} in {path} are of the type {others[question]!r}, '
+               f'which this function does not read; it reads choices, as of {brief(asked)}.')
+    refuse(f'{path} has no question {brief(question)}; it has {brief(asked)}.{nearest(question, asked)}', error=UnknownNameError)
 
 # %% ../nbs/08_vote_files.ipynb #92f9a4ae
 def read_label_studio(
@@ -66,23 +129,27 @@ def read_label_studio(
     key: str = 'image',           # Which of a task's data names the item
     question: str | None = None,  # Which question, by the `name` of its `Choices` tag, where there are several
 ) -> pd.DataFrame: # item, label, annotator: a row for each vote
-    "The votes in a Label Studio export, as a long table for `votes_to_soft`; warns of annotations that chose nothing, or several classes"
-    tasks = _tasks(path)
-    rows = [(item, *answer) for t in tasks for item in [_item_of(t, key, path)] for answer in _answers(t, path)]
-    question = _question(rows, tasks, question, path)
-    rows = [(item, who, chosen.get(question, [])) for item, who, chosen in rows]
-    nothing, several = (sum(map(fits, (chosen for *_, chosen in rows))) for fits in (lambda c: not c, lambda c: len(c) > 1))
-    if nothing: warn(f'{nothing} annotations in {path} chose nothing and are left out. Where classes do not exclude each other, that may be an answer ("none of them"), which this table cannot hold.')
-    if several: warn(f'{several} annotations in {path} chose several classes. {say_several("item", "annotator", "label")}')
-    return pd.DataFrame([(item, c, who) for item, who, chosen in rows for c in chosen], columns=['item', 'label', 'annotator'])
+    "Read the votes in a Label Studio export as a long table for `votes_to_soft`; warn of annotations that chose nothing, or several classes"
+    tasks = _read_tasks(path)
+    rows = []
+    for task in tasks:
+        item = _item_of(task, key, path)
+        rows += [(item, *answer) for answer in _answers(task, path)]
+    asked = _asked_questions(rows)
+    _check_question(question, asked, _other_answers(tasks), len(tasks), path)
+    if question is None: question = asked[0]
+    _warn_of_counts([len(chosen.get(question, [])) for *_, chosen in rows], path)
+    votes = []
+    for item, who, chosen in rows: votes += [(item, label, who) for label in chosen.get(question, [])]
+    return pd.DataFrame(votes, columns=['item', 'label', 'annotator'])
 
-# %% ../nbs/08_vote_files.ipynb #56431884
-def _question(rows, tasks, question, path):
-    "The question to read; raise where there are no choices, none of that name, or several questions of which none is named"
-    asked = list(dict.fromkeys(q for *_, chosen in rows for q, choices in chosen.items() if choices))
-    others = {r.get('from_name'): r.get('type') for t in tasks for a in t.get('annotations') or [] for r in a.get('result') or [] if r.get('type') != 'choices'}
-    if not asked: raise SoftLabelError(f'{path} holds {len(tasks)} tasks, but no choices in any annotation{f"; what it has is {brief(sorted(map(str, {*others.values()})))}, which this function does not read" if others else ""}.')
-    if question is None and len(asked) > 1: raise SoftLabelError(f'{path} asks several questions, {brief(asked)}, whose answers would be mixed into one label. Name one: `question={repr_of(next(q for q in asked if q is not None))}`.')
-    if question is None or question in asked: return asked[0] if question is None else question
-    if isinstance(question, str) and question in others: raise SoftLabelError(f'The answers to {question!r} in {path} are of the type {others[question]!r}, which this function does not read; it reads choices, as of {brief(asked)}.')
-    raise UnknownNameError(f'{path} has no question {brief(question)}; it has {brief(asked)}.{nearest(question, asked)}')
+# %% ../nbs/08_vote_files.ipynb #d9d329d4
+def _warn_of_counts(n_chosen: list, path):
+    "Warn of annotations that chose nothing, or several classes"
+    nothing = sum(n == 0 for n in n_chosen)
+    several = sum(n > 1 for n in n_chosen)
+    if nothing:
+        warn(f'{nothing} annotations in {path} chose nothing and are left out. Where classes do not exclude each other, '
+             'that may be an answer ("none of them"), which this table cannot hold.')
+    if several:
+        warn(f'{several} annotations in {path} chose several classes. {say_several("item", "annotator", "label")}')

@@ -4,16 +4,17 @@
 
 # %% ../nbs/07_votes.ipynb #4b75b035
 from __future__ import annotations
-import unicodedata
+import math, unicodedata
 from collections import Counter
 from collections.abc import Hashable, Mapping
+from itertools import chain
 from numbers import Number
-from typing import Sequence
+from typing import Callable, Sequence
 from warnings import warn
 
 import krippendorff, numpy as np, pandas as pd
 
-from .errors import brief, check_count, check_number, nearest, repr_of, SoftLabelError, UnknownNameError
+from .errors import brief, check_count, check_number, in_range, nearest, one_of, refuse, refuse_first, repr_of, UnknownNameError
 from .core import entropy
 from .tables import as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers
 
@@ -21,255 +22,557 @@ from .tables import as_table, check_classes, check_columns, check_inferred, how_
 __all__ = ['votes_to_soft', 'krippendorff_alpha', 'item_weights', 'dawid_skene']
 
 # %% ../nbs/07_votes.ipynb #a85b2ea8
-def _first(df, bad, what):
-    "Raise `SoftLabelError` for the first row where `bad` holds"
-    bad = np.asarray(bad)
-    if bad.any(): raise SoftLabelError(f'Row {df.index[int(bad.argmax())]}: {what(int(bad.argmax()))}' + (f' ({int(bad.sum())} rows have this fault.)' if bad.sum() > 1 else ''))
-
 def _plain_index(o) -> pd.Index:
     "`o` as an index of one of the types that pandas chooses by itself"
     index = pd.Index(o, name=None)
-    return index if isinstance(index.dtype, np.dtype) or index.dtype == 'str' else pd.Index(np.asarray(index))
+    is_plain = isinstance(index.dtype, np.dtype) or index.dtype == 'str'
+    return index if is_plain else pd.Index(np.asarray(index))
 
-def _items(df, item):
+# %% ../nbs/07_votes.ipynb #f6657b6b
+def _items_of(df, item) -> pd.Index:
     "What names each row, once"
-    items, where = (df.index, 'the index') if item is None else (df[item], f'column {item!r}')
-    if isinstance(items, pd.MultiIndex): raise SoftLabelError(f'The index has {items.nlevels} levels, but an item has one name: `df.reset_index()`, then name its column in `item=`.')
-    _first(df, items.isna(), lambda i: f'the item in {where} is missing. Fill it in, or drop the row.')
-    _first(df, items.duplicated(), lambda i: f'the item {repr_of(items.tolist()[i])} stands in the table before. Expected a row for each item (a row for each vote: `label=`).')
+    items = df.index if item is None else df[item]
+    _check_items(df, items, item)
     return _plain_index(items)
 
-def _codes(df, column) -> tuple:
-    "Which of the names each cell of a column holds, −1 where none; and the names"
+def _row_of(df) -> Callable:
+    "Row number → how messages name that row of `df`"
+    return lambda i: f'Row {df.index[i]}'
+
+# %% ../nbs/07_votes.ipynb #14724fc3
+def _check_items(df, items, item):
+    "Refuse an index of several levels, a missing item, and an item that has two rows"
+    if isinstance(items, pd.MultiIndex):
+        refuse(f'The index has {items.nlevels} levels, but an item has one name: '
+               '`df.reset_index()`, then name its column in `item=`.')
+    where = 'the index' if item is None else f'column {item!r}'
+    def repeats(i): return f'the item {repr_of(items.tolist()[i])} stands in the table before'
+    refuse_first(items.isna(), f'the item in {where} is missing',
+                 'Fill it in, or drop the row.', _row_of(df))
+    refuse_first(items.duplicated(), repeats,
+                 'Expected a row for each item (a row for each vote: `label=`).', _row_of(df))
+
+# %% ../nbs/07_votes.ipynb #c35b2db6
+def _plain(name):
+    "`name` without NumPy, and whole as it was before gaps made floats of a column of integers"
+    if isinstance(name, np.generic): name = name.item()
+    return int(name) if isinstance(name, float) and name.is_integer() else name
+
+def _codes_and_names(df, column) -> tuple:
+    "Which of the names each cell of a column holds, −1 for none; and the names"
     try: codes, names = pd.factorize(df[column])
     except (TypeError, NotImplementedError): # lists have no hash
-        _first(df, [not isinstance(v, Hashable) for v in df[column]], lambda i: f'{brief(df[column].iloc[i])} in column {column!r} is not one vote.{_say_form(df[column].iloc[i], column)}')
+        _check_single(df, column)
         raise
     return codes, [_plain(n) for n in np.asarray(names, dtype=object)]
 
+# %% ../nbs/07_votes.ipynb #6dcac6ef
+def _check_single(df, column):
+    "Refuse a cell that holds several votes"
+    cells = df[column]
+    several = [not isinstance(v, Hashable) for v in cells]
+    def fault(i): return f'{brief(cells.iloc[i])} in column {column!r} is not one vote'
+    def remedy(i): return _say_form(cells.iloc[i], column)
+    refuse_first(several, fault, remedy, _row_of(df))
+
 def _say_form(cell, column) -> str:
-    "The end of a message: which form a column of such cells needs"
-    if isinstance(cell, Mapping): return f' Counts by class need a column for each class: `pd.DataFrame(df[{repr_of(column)}].tolist()).fillna(0)`, then `counts=`.'
-    return ' For a column of lists say `lists=`.'
+    "Which form a column of such cells needs"
+    if not isinstance(cell, Mapping): return 'For a column of lists say `lists=`.'
+    counts = f'pd.DataFrame(df[{repr_of(column)}].tolist()).fillna(0)'
+    return f'Counts by class need a column for each class: `{counts}`, then `counts=`.'
 
-def _plain(name):
-    "A name without NumPy, and whole as it was before gaps made floats of a column of integers"
-    name = name.item() if isinstance(name, np.generic) else name
-    return int(name) if isinstance(name, float) and name.is_integer() else name
+# %% ../nbs/07_votes.ipynb #3de3dbfc
+def _tally(rows, codes, n, k, weights=None) -> np.ndarray:
+    "Votes for each of `n` items and `k` names (n,k), from the row and the code of each vote"
+    tally = np.bincount(rows*k + codes, weights, minlength=n*k)
+    return tally.reshape(n, k).astype(float)
 
-def _count(rows, codes, n, k, weights=None): return np.bincount(rows*k + codes, weights, minlength=n*k).reshape(n, k).astype(float)
+# %% ../nbs/07_votes.ipynb #0ba9d116
+def _check_one_column(column, name):
+    "Refuse a list where one column is to be named"
+    if isinstance(column, list):
+        refuse(f'`{name}` is {brief(column)}; expected the name of one column',
+               'A column for each annotator: `annotators=`; for each class: `counts=`.')
+
+def _check_column_list(columns, item, name):
+    "Refuse columns that are no list, an empty list, and the item's column among them"
+    if not check_classes(columns, f'`{name}`', 'columns'): refuse(f'`{name}` names no column.')
+    _check_not_item(columns, item, name)
+
+def _check_not_item(columns, item, name):
+    "Refuse the item's column among those of the votes"
+    if item is not None and item in list(columns):
+        refuse(f'`{name}` names {repr_of(item)}, which is the column of the item: leave it out.')
 
 # %% ../nbs/07_votes.ipynb #985a5c02
 def say_several(item, annotator, label) -> str:
     "What to do with annotators who name several classes"
     item, annotator, label = map(repr_of, (item, annotator, label))
-    return (f'Where an annotator may name several classes, they do not exclude each other, and `votes_to_soft` would make one distribution of them. Make a list of each item\'s lists instead, one for each annotator '
-            f'(`df.groupby([{item}, {annotator}])[{label}].agg(list).groupby({item}).agg(list)`), which `SoftMultiCategoryBlock` reads as shares of the annotators.')
+    lists = f'df.groupby([{item}, {annotator}])[{label}].agg(list).groupby({item}).agg(list)'
+    return ('Where an annotator may name several classes, they do not exclude each other, '
+            'and `votes_to_soft` would make one distribution of them. '
+            "Make a list of each item's lists instead, one for each annotator "
+            f'(`{lists}`), which `SoftMultiCategoryBlock` reads as shares of the annotators.')
+
+# %% ../nbs/07_votes.ipynb #baeabc54
+def _warn_of_twins(names, what: str):
+    "Warn of names that differ in blanks, in the codes of accents, or as number and text alone"
+    folded = [unicodedata.normalize('NFC', str(n)).strip() for n in names]
+    twice = next((f for f, n in Counter(folded).items() if n > 1), None)
+    if twice is None: return
+    twins = ' and '.join(ascii(n) for n, f in zip(names, folded) if f == twice)
+    warn(f'The {what} {twins} differ in blanks, in the codes of accents, or as number and text alone, '
+         'and are counted as several. If they are one, write it in one way '
+         '(`.astype(str).str.normalize("NFC").str.strip()`).')
 
 # %% ../nbs/07_votes.ipynb #02fdd6f0
-def _long(df, item, label, annotator, weight):
-    "The long form: a row for each vote"
+def _read_long(df, item, label, annotator, weight) -> tuple:
+    "Read the long form: a row for each vote"
+    _check_one_column(label, 'label')
     check_columns(df, item, label, annotator, weight)
-    named = [n for n in (item, label, annotator) if n is not None]
-    if twice := [n for n in named if named.count(n) > 1]: raise SoftLabelError(f'The columns of item, label and annotator name {twice[0]!r} twice. Each needs a column of its own.')
-    _first(df, df[item].isna(), lambda i: f'the item in column {item!r} is missing. Fill it in, or drop the row.')
-    _first(df, df[label].isna(), lambda i: f'the label in column {label!r} is missing. Drop the row: who did not vote has no row.')
-    if annotator is not None:
-        _first(df, df[annotator].isna(), lambda i: f'the annotator in column {annotator!r} is missing. Fill it in, or leave `annotator=` out.')
-        _first(df, df.duplicated([item, annotator, label]), lambda i: f'annotator {repr_of(df[annotator].iloc[i])} voted {repr_of(df[label].iloc[i])} on item {repr_of(df[item].iloc[i])} before. Keep one vote of each annotator for each item (`df.drop_duplicates`).')
-        _first(df, df.duplicated([item, annotator]), lambda i: f'annotator {repr_of(df[annotator].iloc[i])} voted on item {repr_of(df[item].iloc[i])} before, for another class. If that is a second opinion, keep one of them. {say_several(item, annotator, label)}')
-        _warn_of_twins(pd.unique(df[annotator]).tolist(), 'annotators')
-    w = None
-    if weight is not None:
-        w = pd.to_numeric(df[weight].astype(object), errors='coerce').to_numpy(float)
-        _first(df, ~(np.isfinite(w) & (w >= 0)), lambda i: f'the weight is {repr_of(df[weight].iloc[i])}. Expected a finite number, 0 or more.')
-    (rows, items), (codes, names) = pd.factorize(df[item]), _codes(df, label)
-    return _plain_index(items), names, _count(rows, codes, len(items), len(names), w)
+    _check_long(df, item, label, annotator)
+    if annotator is not None: _check_annotators(df, item, label, annotator)
+    weights = None if weight is None else _read_weights(df, weight)
+    rows, items = pd.factorize(df[item])
+    codes, names = _codes_and_names(df, label)
+    tally = _tally(rows, codes, len(items), len(names), weights)
+    return _plain_index(items), names, tally
 
-def _wide(df, item, annotators):
-    "One column for each annotator, gaps where nobody voted"
+# %% ../nbs/07_votes.ipynb #e30ff63d
+def _read_weights(df, weight) -> np.ndarray:
+    "The weight of each vote"
+    w = pd.to_numeric(df[weight].astype(object), errors='coerce').to_numpy(float)
+    def fault(i): return f'the weight is {repr_of(df[weight].iloc[i])}'
+    refuse_first(~(np.isfinite(w) & (w >= 0)), fault,
+                 'Expected a finite number, 0 or more.', _row_of(df))
+    return w
+
+# %% ../nbs/07_votes.ipynb #7df2d926
+def _check_long(df, item, label, annotator):
+    "Refuse a column that is named twice, and missing items and labels"
+    named = [n for n in (item, label, annotator) if n is not None]
+    twice = [n for n in named if named.count(n) > 1]
+    if twice:
+        refuse(f'The columns of item, label and annotator name {twice[0]!r} twice',
+               'Each needs a column of its own.')
+    refuse_first(df[item].isna(), f'the item in column {item!r} is missing',
+                 'Fill it in, or drop the row.', _row_of(df))
+    refuse_first(df[label].isna(), f'the label in column {label!r} is missing',
+                 'Drop the row: who did not vote has no row.', _row_of(df))
+
+# %% ../nbs/07_votes.ipynb #72ecba11
+def _check_annotators(df, item, label, annotator):
+    "Refuse a missing annotator and a second vote on one item; warn of names that are nearly one"
+    def cell(i, column): return repr_of(df[column].iloc[i])
+    def copy(i): return f'annotator {cell(i, annotator)} voted {cell(i, label)} on item {cell(i, item)} before'
+    def other(i): return f'annotator {cell(i, annotator)} voted on item {cell(i, item)} before, for another class'
+    row = _row_of(df)
+    refuse_first(df[annotator].isna(), f'the annotator in column {annotator!r} is missing',
+                 'Fill it in, or leave `annotator=` out.', row)
+    refuse_first(df.duplicated([item, annotator, label]), copy,
+                 'Keep one vote of each annotator for each item (`df.drop_duplicates`).', row)
+    refuse_first(df.duplicated([item, annotator]), other,
+                 'If that is a second opinion, keep one of them. '
+                 + say_several(item, annotator, label), row)
+    _warn_of_twins(pd.unique(df[annotator]).tolist(), 'annotators')
+
+# %% ../nbs/07_votes.ipynb #1acb5454
+def _number(names, number_of: dict) -> np.ndarray:
+    "The number of each name in `number_of`, to which new names are added"
+    return np.array([number_of.setdefault(n, len(number_of)) for n in names], dtype=int)
+
+# %% ../nbs/07_votes.ipynb #41912ab1
+def _read_wide(df, item, annotators) -> tuple:
+    "Read the wide form: a column for each annotator, with gaps where nobody voted"
     check_columns(df, item, *annotators)
-    items, at, columns = _items(df, item), {}, []
-    for a in annotators:
-        codes, names = _codes(df, a)
-        columns.append(np.append([at.setdefault(n, len(at)) for n in names], -1).astype(int)[codes]) # the last one, −1, is a gap
-    tally = np.zeros((len(df), len(at)))
-    for codes in columns: tally[codes >= 0, codes[codes >= 0]] += 1
-    return items, list(at), tally
+    items, number_of, columns = _items_of(df, item), {}, []
+    for annotator in annotators:
+        codes, names = _codes_and_names(df, annotator)
+        columns.append(np.append(_number(names, number_of), -1)[codes]) # −1 for a gap
+    tally = np.zeros((len(df), len(number_of)))
+    for numbers in columns:
+        voted = numbers >= 0
+        tally[voted, numbers[voted]] += 1
+    return items, list(number_of), tally
+
+# %% ../nbs/07_votes.ipynb #89c023b1
+def _is_list(cell) -> bool: return np.iterable(cell) and not isinstance(cell, (str, bytes, Mapping))
+def _is_pair(vote) -> bool: return isinstance(vote, tuple) and len(vote) == 2 and isinstance(vote[1], Number)
+def _is_no_name(vote) -> bool: return not isinstance(vote, Hashable) or vote is None or vote is pd.NA or vote != vote
 
 # %% ../nbs/07_votes.ipynb #a99e7146
-def _say_list(cell, column) -> str:
-    "The end of a message about a cell that is no list"
-    if isinstance(cell, Mapping): return _say_form(cell, column)
-    if cell is None or cell is pd.NA or cell != cell: return ' Who did not vote has an empty list; leave out items without votes by `min_votes=1`.'
-    return how_to_read(cell) or ' One vote is a list of one; counts need a column for each class (`counts=`).'
-
-def _listed(df, item, lists):
-    "One column that holds a list of votes for each item"
+def _read_lists(df, item, lists) -> tuple:
+    "Read the list form: a column that holds a list of votes for each item"
+    _check_one_column(lists, 'lists')
+    _check_not_item([lists], item, 'lists')
     check_columns(df, item, lists)
-    _first(df, [isinstance(v, (str, bytes, Mapping)) or not np.iterable(v) for v in df[lists]], lambda i: f'{brief(df[lists].iloc[i])} in column {lists!r} is no list of votes.{_say_list(df[lists].iloc[i], lists)}')
-    _first(df, [any(isinstance(v, tuple) and len(v) == 2 and isinstance(v[1], Number) for v in votes) for votes in df[lists]], lambda i: f'{brief(df[lists].iloc[i])} in column {lists!r} holds pairs of a class and a number, not votes. Make a table of counts of them: `pd.DataFrame([dict(pairs) for pairs in df[{lists!r}]]).fillna(0)`, then `counts=`.')
-    def no_vote(v): return not isinstance(v, Hashable) or v is None or v is pd.NA or v != v
-    _first(df, [any(map(no_vote, votes)) for votes in df[lists]], lambda i: f'{brief(next(filter(no_vote, df[lists].iloc[i])))} stands among the votes {brief(df[lists].iloc[i])}. Each vote is a name; a missing one: leave it out. A list for each annotator, where classes do not exclude each other, is a label of `SoftMultiCategoryBlock` as it is.')
-    at, items = {}, _items(df, item)
-    codes = np.array([at.setdefault(_plain(v), len(at)) for votes in df[lists] for v in votes], dtype=int)
-    return items, list(at), _count(np.repeat(np.arange(len(df)), [len(v) for v in df[lists]]), codes, len(df), len(at))
+    _check_lists(df, lists)
+    _check_votes(df, lists)
+    items, number_of = _items_of(df, item), {}
+    codes = _number(map(_plain, chain.from_iterable(df[lists])), number_of)
+    rows = np.repeat(np.arange(len(df)), [len(votes) for votes in df[lists]])
+    tally = _tally(rows, codes, len(df), len(number_of))
+    return items, list(number_of), tally
 
-def _counted(df, item, counts):
-    "One column of counts for each class"
-    n = read_numbers(df, counts, lambda i: f'Row {df.index[i]}').astype(float)
-    _first(df, ~((n >= 0) & np.isfinite(n) & (n == np.round(n))).all(1), lambda i: f'the counts are {df[list(counts)].iloc[i].tolist()}. Expected whole numbers, 0 or more (0 where nobody chose the class).')
-    return _items(df, item), list(counts), n
+# %% ../nbs/07_votes.ipynb #b13f81d1
+def _check_lists(df, lists):
+    "Refuse a cell that is no list, and a list with pairs of a class and a number"
+    cells = df[lists]
+    def no_list(i): return f'{brief(cells.iloc[i])} in column {lists!r} is no list of votes'
+    def remedy(i): return _say_list(cells.iloc[i], lists)
+    def pairs(i): return f'{brief(cells.iloc[i])} in column {lists!r} holds pairs of a class and a number, not votes'
+    counts = f'pd.DataFrame([dict(pairs) for pairs in df[{lists!r}]]).fillna(0)'
+    refuse_first([not _is_list(c) for c in cells], no_list, remedy, _row_of(df))
+    refuse_first([any(map(_is_pair, c)) for c in cells], pairs,
+                 f'Make a table of counts of them: `{counts}`, then `counts=`.', _row_of(df))
+
+# %% ../nbs/07_votes.ipynb #292511dc
+def _say_list(cell, column) -> str:
+    "What to do with a cell that is no list"
+    if isinstance(cell, Mapping): return _say_form(cell, column)
+    if cell is None or cell is pd.NA or cell != cell:
+        return 'Who did not vote has an empty list; leave out items without votes by `min_votes=1`.'
+    one_vote = 'One vote is a list of one; counts need a column for each class (`counts=`).'
+    return how_to_read(cell).strip() or one_vote
+
+# %% ../nbs/07_votes.ipynb #034ce0a0
+def _check_votes(df, lists):
+    "Refuse a list that holds something else than names"
+    cells = df[lists]
+    def fault(i):
+        first = next(filter(_is_no_name, cells.iloc[i]))
+        return f'{brief(first)} stands among the votes {brief(cells.iloc[i])}'
+    refuse_first([any(map(_is_no_name, c)) for c in cells], fault,
+                 'Each vote is a name; a missing one: leave it out. '
+                 'A list for each annotator, where classes do not exclude each other, '
+                 'is a label of `SoftMultiCategoryBlock` as it is.', _row_of(df))
+
+# %% ../nbs/07_votes.ipynb #5c66c0d5
+def _read_counts(df, item, counts) -> tuple:
+    "Read the count form: a column of counts for each class"
+    n = read_numbers(df, counts, _row_of(df)).astype(float)
+    _check_counts(df, n, counts)
+    return _items_of(df, item), list(counts), n
+
+# %% ../nbs/07_votes.ipynb #694b26f5
+def _check_counts(df, n, counts):
+    "Refuse counts that are not whole, negative, or infinite"
+    is_count = (n >= 0) & np.isfinite(n) & (n == np.round(n))
+    def fault(i): return f'the counts are {df[list(counts)].iloc[i].tolist()}'
+    refuse_first(~is_count.all(1), fault,
+                 'Expected whole numbers, 0 or more (0 where nobody chose the class).', _row_of(df))
 
 # %% ../nbs/07_votes.ipynb #b29f1d2f
 def _read_form(df, item, label, counts, annotators, lists, annotator, weight) -> tuple:
     "Items, names, and the votes of each item for each name, from the form that is given"
-    if not len(df): raise SoftLabelError('The table has no rows, so there are no votes.')
+    _check_table(df, item, label, annotator, weight)
+    if label is not None: return _read_long(df, item, label, annotator, weight)
+    if lists is not None: return _read_lists(df, item, lists)
+    if annotators is None:
+        _check_column_list(counts, item, 'counts')
+        return _read_counts(df, item, list(counts))
+    _check_column_list(annotators, item, 'annotators')
+    return _read_wide(df, item, list(annotators))
+
+# %% ../nbs/07_votes.ipynb #f9da0b09
+def _check_table(df, item, label, annotator, weight):
+    "Refuse a table without rows, an item that is no column, and options of the long form in another"
+    if not len(df): refuse('The table has no rows, so there are no votes.')
     if label is None:
-        for name, value in (('annotator', annotator), ('weight', weight)):
-            if value is not None: raise SoftLabelError(f'`{name}=` is for the long form, which has a row for each vote (`label=`).')
-    for name, columns in (('counts', counts), ('annotators', annotators)):
-        if columns is not None and not check_classes(columns, f'`{name}`', 'columns'): raise SoftLabelError(f'`{name}` names no column.')
+        _check_not_given(annotator, 'annotator')
+        _check_not_given(weight, 'weight')
     check_columns(df, item, what='`item`')
-    for name, column in dict(label=label, lists=lists).items():
-        if isinstance(column, list): raise SoftLabelError(f'`{name}` is {brief(column)}; expected the name of one column. A column for each annotator: `annotators=`; for each class: `counts=`.')
-    for name, columns in dict(annotators=annotators, counts=counts, lists=[lists]).items():
-        if item is not None and item in list(() if columns is None else columns): raise SoftLabelError(f'`{name}` names {repr_of(item)}, which is the column of the item: leave it out.')
-    if label is not None: return _long(df, item, label, annotator, weight)
-    if annotators is not None: return _wide(df, item, list(annotators))
-    return _listed(df, item, lists) if lists is not None else _counted(df, item, list(counts))
+
+def _check_not_given(value, name):
+    "Refuse an option of the long form"
+    if value is not None: refuse(f'`{name}=` is for the long form, which has a row for each vote (`label=`).')
+
+# %% ../nbs/07_votes.ipynb #a1f0a840
+_STATISTICS = ['n_votes', 'entropy', 'agreement'] # the columns of the result beside the classes
+
+def _ordered_names(column: pd.Series, names: list) -> list | None:
+    "The names in the order of an ordered categorical column; None where the column has none"
+    dtype = column.dtype
+    is_ordered = isinstance(dtype, pd.CategoricalDtype) and dtype.ordered
+    return [c for c in dtype.categories.tolist() if c in names] if is_ordered else None
+
+# %% ../nbs/07_votes.ipynb #3c6f4280
+def _classes_of(names, vocab, to_sort, unsure, unsure_as) -> list:
+    "The classes, in order"
+    classes = [c for c in (names if vocab is None else vocab) if c not in unsure]
+    if vocab is None and to_sort: classes = _sorted(classes)
+    taken = set(_STATISTICS).intersection(classes)
+    if taken: refuse(f'A class is named {taken.pop()!r}, as one of the columns of the result', 'Rename the class.')
+    return classes + list(unsure) if unsure_as == 'class' else classes
+
+# %% ../nbs/07_votes.ipynb #4ac80198
+def _sorted(classes: list) -> list:
+    "The classes, sorted; raise where they are numbers and texts"
+    try: return sorted(classes)
+    except TypeError as e:
+        refuse(f'The class names {brief(classes)} cannot be sorted ({e}): '
+               'make all of them texts (`.astype(str)`), or give `vocab=`.')
+
+# %% ../nbs/07_votes.ipynb #f887c2a3
+def _check_unsure(df, names, are_columns, unsure):
+    "Refuse a name in `unsure=` that no vote says"
+    missing = [c for c in unsure if c not in names]
+    if not missing: return
+    name = missing[0]
+    if are_columns and name in df:
+        refuse(f'`unsure` names the column {repr_of(name)}, which `counts` leaves out: add it there.')
+    refuse(f'`unsure` names {repr_of(name)}, but no vote says so: they say {brief(names)}.'
+           f'{nearest(name, names)} Correct it, or leave it out.', error=UnknownNameError)
+
+# %% ../nbs/07_votes.ipynb #cf944181
+def _check_inferred_names(items, names, tally, unsure):
+    "Refuse names, inferred from votes, that are numbers with a fraction or hold more than one name"
+    inferred = [n for n in names if n not in unsure]
+    def where(name):
+        voted = tally[:, names.index(name)] > 0
+        return f'Item {repr_of(items[voted.argmax()])}'
+    fractions = [n for n in inferred if isinstance(n, float)]
+    if fractions:
+        refuse(f'{where(fractions[0])}: the number {repr_of(fractions[0])} would be a class of its own',
+               'A probability, or a mean? Votes are whole numbers or names; '
+               'probabilities go into columns that `SoftLabelReader` reads. '
+               'If it is the name of a class, say so in `vocab=`.')
+    check_inferred(inferred, where)
+
+# %% ../nbs/07_votes.ipynb #1492cc40
+def _as_index(names) -> pd.Index: return pd.Index(names, dtype=object, tupleize_cols=False)
+
+def _votes_by_class(tally, names, classes) -> np.ndarray:
+    "Votes by item and class (N,K); 0 for a class that nobody named"
+    by_name = pd.DataFrame(tally, columns=_as_index(names))
+    by_class = by_name.reindex(columns=_as_index(classes), fill_value=0.)
+    return np.ascontiguousarray(by_class)
+
+# %% ../nbs/07_votes.ipynb #eb7d3aef
+def _spread(tally, names, unsure, k) -> np.ndarray:
+    "What unsure votes add to each of `k` classes (N,1)"
+    columns = [names.index(n) for n in unsure if n in names]
+    return tally[:, columns].sum(1, keepdims=True)/max(k, 1)
+
+# %% ../nbs/07_votes.ipynb #ca7116bb
+def _check_known(items, names, tally, classes, unsure):
+    "Refuse a vote that is neither for a class nor unsure"
+    known = {*classes, *unsure}
+    texts = {c for c in classes if isinstance(c, str)}
+    for name, votes in zip(names, tally.T):
+        voted = votes > 0
+        if name in known or not voted.any(): continue
+        hint = how_to_read(name, texts) or nearest(name, classes)
+        refuse(f'Item {repr_of(items[voted.argmax()])}: the class {repr_of(name)} is not in the vocab {brief(classes)}.{hint} '
+               'Correct the vote, add the class to `vocab=`, or name it in `unsure=`.', error=UnknownNameError)
+
+# %% ../nbs/07_votes.ipynb #67ce7aa3
+def _agreement(votes: np.ndarray) -> np.ndarray:
+    "Share of pairs of votes that are for one class (N,); NaN where there is no pair, or votes are fractional"
+    n = votes.sum(1)
+    is_whole = (votes == np.round(votes)).all(1)
+    pairs = np.where((n > 1) & is_whole, n*(n - 1), np.nan)
+    alike = np.einsum('ij,ij->i', votes, votes) - n
+    return alike/pairs
+
+# %% ../nbs/07_votes.ipynb #133d12fe
+def _soft_table(items, classes, votes, named, prior) -> pd.DataFrame:
+    "Shares of the votes, then the statistics; `named` are the votes that name a class"
+    n_votes = votes.sum(1)
+    total = n_votes + prior*len(classes)
+    soft = (votes + prior)/total[:, None]
+    entropies = entropy(soft).numpy() if len(classes) > 1 else 0.
+    res = pd.DataFrame(soft, items, classes, copy=False)
+    res = res.assign(n_votes=n_votes, entropy=entropies, agreement=_agreement(named))
+    res.attrs['classes'] = classes
+    return res
+
+# %% ../nbs/07_votes.ipynb #d726ea37
+def _have_enough(items, votes, min_votes) -> np.ndarray:
+    "Which items have as many votes as are wanted (N,)"
+    few = votes.sum(1) < (min_votes or 1e-12)
+    if few.any(): _check_few(items, few, min_votes)
+    return ~few
+
+# %% ../nbs/07_votes.ipynb #9016c0d9
+def _check_few(items, few, min_votes):
+    "Refuse items without votes, or warn of those that `min_votes=` leaves out"
+    n, first = int(few.sum()), repr_of(items[few.argmax()])
+    if min_votes is None:
+        refuse(f'Item {first} has no votes ({n} of {len(items)} items)',
+               'Leave such items out with `min_votes=1`, or choose another `unsure_as=`.')
+    if few.all():
+        refuse(f'All {len(items)} items have fewer than {min_votes} votes: '
+               f'with `min_votes={min_votes}` none is left.')
+    warn(f'{n} of {len(items)} items have fewer than {min_votes} votes and are left out, the first is {first}.')
 
 # %% ../nbs/07_votes.ipynb #c0292f37
 def votes_to_soft(
-    df: pd.DataFrame,                        # The table of votes
-    item: str | None,                        # Column that names the item; `None` for the index (not for the long form)
-    label: str | None = None,                # Long form: the column of the class that was chosen, a row for each vote (of people who choose one class each)
-    counts: Sequence | None = None,          # Count form: a column for each class
-    annotators: Sequence | None = None,      # Wide form: a column for each annotator, with gaps
-    lists: str | None = None,                # List form: a column that holds lists of votes
-    annotator: str | None = None,            # Long form: column of the annotator, to refuse double votes
-    weight: str | None = None,               # Long form: column of weights; a whole number counts as so many votes
-    vocab: Sequence | None = None,           # Classes in the order wanted; by default sorted, for counts as given
-    unsure: Sequence = (),                   # Votes that name no class, like `['unsure', 'unknown']`
-    unsure_as: str = 'drop',                 # 'drop' them, 'spread' them over all classes, or make them a 'class' of that name
-    prior: float = 0.,                       # Add-α smoothing: this much is added to each class's votes
-    min_votes: int | None = None,            # Leave out (and warn about) items with fewer votes; by default an item without any is an error
-) -> pd.DataFrame:                           # By item: a probability for each class, then `n_votes`, `entropy` (nats), `agreement`; `attrs['classes']` has the classes
-    """Soft labels from votes: shares of the votes, exactly, unless `prior` or `unsure_as` say otherwise
+    df: pd.DataFrame,                   # The table of votes
+    item: str | None,                   # Column that names the item; `None` for the index (not for the long form)
+    label: str | None = None,           # Long form: column of the class that was chosen (one by each annotator), a row for each vote
+    counts: Sequence | None = None,     # Count form: a column for each class
+    annotators: Sequence | None = None, # Wide form: a column for each annotator, with gaps
+    lists: str | None = None,           # List form: a column that holds lists of votes
+    annotator: str | None = None,       # Long form: column of the annotator, to refuse double votes
+    weight: str | None = None,          # Long form: column of weights; a whole number counts as so many votes
+    vocab: Sequence | None = None,      # Classes in the order wanted; by default sorted, for counts as given
+    unsure: Sequence = (),              # Votes that name no class, like `['unsure', 'unknown']`
+    unsure_as: str = 'drop',            # 'drop' them, 'spread' them over all classes, or make them a 'class' of that name
+    prior: float = 0.,                  # Add-α smoothing: this much is added to each class's votes
+    min_votes: int | None = None,       # Leave out (and warn about) items with fewer; by default an item without votes is an error
+) -> pd.DataFrame:                      # A row for each item: a probability for each class, then three statistics
+    """Make soft labels from votes: exactly their shares, unless `prior` or `unsure_as` say otherwise
 
-    `agreement` is the share of pairs of annotators who agree (Fleiss 1971), among the votes that name a class; NaN where
-    these are fewer than two, or have fractional weights. Raises `SoftLabelError` for the first row at fault."""
-    given = [n for n, v in dict(label=label, counts=counts, annotators=annotators, lists=lists).items() if v is not None]
-    if len(given) != 1: raise SoftLabelError(f'Say in which form the votes are: one of `label=`, `counts=`, `annotators=`, `lists=`; given: {given or "none"}.')
-    if unsure_as not in ('drop', 'spread', 'class'): raise SoftLabelError(f"unsure_as is {unsure_as!r}; expected 'drop', 'spread' or 'class'.")
-    unsure = [unsure] if isinstance(unsure, str) else check_classes(list(unsure) if isinstance(unsure, (set, frozenset)) else unsure, '`unsure`')
-    check_number(prior, 'prior', 'a finite number, 0 or more', lambda a: 0 <= a < float('inf'))
-    if min_votes is not None: check_number(min_votes, 'min_votes', 'a number above 0', lambda n: n > 0)
-    if label is not None and item is None: raise SoftLabelError('The long form has a row for each vote: name the column of the item in `item=`.')
-    df, vocab = as_table(df), None if vocab is None else check_classes(vocab, '`vocab`')
-    items, names, tally = _read_form(df, item, label, counts, annotators, lists, annotator, weight)
+    The statistics are `n_votes`, `entropy` (nats) and `agreement`, the share of pairs of annotators who agree (Fleiss 1971)
+    among the votes that name a class; NaN where these are fewer than two, or have fractional weights. The classes are in
+    `attrs['classes']`. Raises `SoftLabelError` for the first row at fault."""
+    forms = dict(label=label, counts=counts, annotators=annotators, lists=lists)
+    _check_forms(forms, item)
+    unsure = _check_options(unsure, unsure_as, prior, min_votes)
+    df = as_table(df)
+    if vocab is not None: vocab = check_classes(vocab, '`vocab`')
+    items, names, tally = _read_form(df, item, **forms, annotator=annotator, weight=weight)
     _check_names(df, items, names, tally, vocab, counts is not None, unsure)
-    if vocab is None and label is not None: vocab = _in_order(df[label], names)
-    classes = _vocab(names, vocab, counts is None, unsure, unsure_as)
-    return _finish(items, classes, *_votes_by_class(items, names, tally, classes, unsure, unsure_as), prior, min_votes)
+    if vocab is None and label is not None: vocab = _ordered_names(df[label], names)
+    classes = _classes_of(names, vocab, counts is None, unsure, unsure_as)
+    _check_known(items, names, tally, classes, unsure)
+    named = _votes_by_class(tally, names, classes)
+    votes = named + _spread(tally, names, unsure, len(classes)) if unsure_as == 'spread' else named
+    enough = _have_enough(items, votes, min_votes)
+    return _soft_table(items[enough], classes, votes[enough], named[enough], prior)
 
-# %% ../nbs/07_votes.ipynb #a1f0a840
-def _warn_of_twins(names, what: str):
-    "Warn of items or annotators whose names are one but for blanks, the codes of accents, or being a number or a text"
-    plain = [unicodedata.normalize('NFC', str(n)).strip() for n in names]
-    if len(set(plain)) == len(plain): return
-    twice = next(p for p, n in Counter(plain).items() if n > 1)
-    warn(f'The {what} {" and ".join(ascii(n) for n, p in zip(names, plain) if p == twice)} differ in blanks, in the codes of accents, or as number and text alone, and are counted as several. If they are one, write it in one way (`.astype(str).str.normalize("NFC").str.strip()`).')
+# %% ../nbs/07_votes.ipynb #1becbf59
+def _check_forms(forms: dict, item):
+    "Refuse no form, several forms, and the long form without an item"
+    given = [form for form, columns in forms.items() if columns is not None]
+    if len(given) != 1:
+        refuse('Say in which form the votes are: one of `label=`, `counts=`, `annotators=`, `lists=`; '
+               f'given: {given or "none"}.')
+    if given == ['label'] and item is None:
+        refuse('The long form has a row for each vote: name the column of the item in `item=`.')
 
+# %% ../nbs/07_votes.ipynb #7b3b3029
+def _check_options(unsure, unsure_as, prior, min_votes) -> list:
+    "Refuse options out of range; return `unsure` as a list"
+    one_of(unsure_as, 'unsure_as', 'drop', 'spread', 'class')
+    in_range(prior, 'prior', 'a finite number, 0 or more', least=0, below=math.inf)
+    if min_votes is not None: check_number(min_votes, 'min_votes', 'a number above 0', lambda n: n > 0)
+    if isinstance(unsure, str): return [unsure]
+    if isinstance(unsure, (set, frozenset)): unsure = list(unsure)
+    return check_classes(unsure, '`unsure`')
+
+# %% ../nbs/07_votes.ipynb #a2c8d1fb
 def _check_names(df, items, names, tally, vocab, are_columns, unsure):
-    "See that inferred names are names, and that those of `unsure` occur"
+    "Warn of items that are nearly one; refuse names that are none, and those of `unsure=` that nobody chose"
     _warn_of_twins(items.tolist(), 'items')
-    for c in unsure:
-        if c in names: continue
-        if are_columns and c in df: raise SoftLabelError(f'`unsure` names the column {repr_of(c)}, which `counts` leaves out: add it there.')
-        raise UnknownNameError(f'`unsure` names {repr_of(c)}, but no vote says so: they say {brief(names)}.{nearest(c, names)} Correct it, or leave it out.')
-    if vocab is not None or are_columns: return
-    def where(n): return f'Item {repr_of(items[(tally[:, names.index(n)] > 0).argmax()])}'
-    inferred = [n for n in names if n not in unsure]
-    if odd := [n for n in inferred if isinstance(n, float)]: raise SoftLabelError(f'{where(odd[0])}: the number {repr_of(odd[0])} would be a class of its own. A probability, or a mean? Votes are whole numbers or names; probabilities go into columns that `SoftLabelReader` reads. If it is the name of a class, say so in `vocab=`.')
-    check_inferred(inferred, where)
+    _check_unsure(df, names, are_columns, unsure)
+    is_given = vocab is not None or are_columns
+    if not is_given: _check_inferred_names(items, names, tally, unsure)
 
-def _in_order(column, names: list) -> list:
-    "Names in the order of an ordered categorical column; None where the column has none"
-    return [c for c in column.cat.categories.tolist() if c in names] if getattr(getattr(column, 'cat', None), 'ordered', False) else None
+# %% ../nbs/07_votes.ipynb #e612c294
+def _read_shares(classes: pd.DataFrame) -> np.ndarray:
+    "The columns of the classes as shares; raise where they do not sum to 1"
+    try: shares = read_numbers(classes, list(classes), _row_of(classes)).astype(float)
+    except ValueError: shares = np.zeros((1, 1)) # other columns, or none
+    if not (abs(shares.sum(1) - 1) <= 1e-6).all():
+        refuse(f'The columns {repr_of(list(classes))} are no shares that sum to 1',
+               'Give the table as `votes_to_soft` made it, without columns beside it and unrounded.')
+    return shares
 
-def _vocab(names, vocab, sort, unsure, unsure_as) -> list:
-    "The classes, in order"
-    classes = [c for c in (names if vocab is None else vocab) if c not in unsure]
-    if vocab is None and sort:
-        try: classes = sorted(classes)
-        except TypeError as e: raise SoftLabelError(f'The class names {brief(classes)} cannot be sorted ({e}): make all of them texts (`.astype(str)`), or give `vocab=`.') from e
-    if taken := {'n_votes', 'entropy', 'agreement'}.intersection(classes): raise SoftLabelError(f'A class is named {taken.pop()!r}, as one of the columns of the result. Rename the class.')
-    return classes + (list(unsure) if unsure_as == 'class' else [])
+# %% ../nbs/07_votes.ipynb #280bd362
+def _whole_votes(soft, shares) -> np.ndarray:
+    "Votes of each item for each class (N,K), from their shares"
+    n_votes, agreement = read_numbers(soft, ['n_votes', 'agreement'], _row_of(soft)).astype(float).T
+    votes = shares*n_votes[:, None]
+    counts = np.round(votes)
+    are_whole = np.allclose(counts, votes, atol=1e-6)
+    if not (are_whole and np.allclose(_agreement(counts), agreement, equal_nan=True)):
+        refuse("These shares are no shares of whole votes: made with `prior=`, `weight=` or `unsure_as='spread'`?"
+               ' Agreement is about votes as they were cast.')
+    return counts
 
-def _votes_by_class(items, names, tally, classes, unsure, unsure_as) -> tuple:
-    "Votes by item and class, with and without those that are spread"
-    at, known = {n: j for j, n in enumerate(names)}, {*classes, *unsure}
-    for j in (j for n, j in at.items() if n not in known):
-        if (voted := tally[:, j] > 0).any(): raise UnknownNameError(f'Item {repr_of(items[voted.argmax()])}: the class {repr_of(names[j])} is not in the vocab {brief(classes)}.{how_to_read(names[j], {c for c in classes if isinstance(c, str)}) or nearest(names[j], classes)} Correct the vote, add the class to `vocab=`, or name it in `unsure=`.')
-    named = tally if names == classes else np.stack([tally[:, at[c]] if c in at else np.zeros(len(items)) for c in classes] or [np.zeros(len(items))], 1)
-    spread = [at[n] for n in unsure if n in at and unsure_as == 'spread']
-    return (named + tally[:, spread].sum(1, keepdims=True)/named.shape[1] if spread else named), named
+# %% ../nbs/07_votes.ipynb #bdaed1eb
+def _check_pairs(counts):
+    "Refuse votes that have no pairs, or are all for one class"
+    paired = counts[counts.sum(1) > 1]
+    n_classes = (paired.sum(0) > 0).sum()
+    if n_classes > 1: return
+    fault = 'all of them are for one class' if len(paired) else 'agreement takes two'
+    refuse(f'{len(paired)} items have two votes or more, and {fault}: '
+           'α compares with chance, so it needs pairs of votes and two classes.')
 
-def _finish(items, classes, votes, named, prior, min_votes) -> pd.DataFrame:
-    "Shares, and what the votes say about themselves"
-    few = votes.sum(1) < (min_votes or 1e-12)
-    if few.all() and min_votes is not None: raise SoftLabelError(f'All {len(items)} items have fewer than {min_votes} votes: with `min_votes={min_votes}` none is left.')
-    if few.any() and min_votes is None: raise SoftLabelError(f'Item {repr_of(items[few.argmax()])} has no votes ({int(few.sum())} of {len(items)} items). Leave such items out with `min_votes=1`, or choose another `unsure_as=`.')
-    if few.any():
-        warn(f'{int(few.sum())} of {len(items)} items have fewer than {min_votes} votes and are left out, the first is {repr_of(items[few.argmax()])}.')
-        items, votes, named = items[~few], votes[~few], named[~few]
-    n, m, whole = votes.sum(1), named.sum(1), (named == np.round(named)).all(1)
-    pairs = np.where((m > 1) & whole, m*(m - 1), np.nan)
-    soft = votes + prior if prior else votes
-    soft = soft/(n + prior*len(classes))[:, None]
-    res = pd.DataFrame(soft, items, classes, copy=False).assign(n_votes=n, entropy=entropy(soft).numpy() if len(classes) > 1 else 0., agreement=(np.einsum('ij,ij->i', named, named) - m)/pairs)
-    res.attrs['classes'] = classes
-    return res
+# %% ../nbs/07_votes.ipynb #cfd0eb07
+def _warn_of_alphabet(classes: list):
+    "Warn of ordinal classes that stand in the order of the alphabet"
+    if all(isinstance(c, str) for c in classes) and classes == sorted(classes):
+        warn(f'The order of the classes is taken to be {brief(classes)}, as it is in the alphabet. '
+             'If they have another, give it as `votes_to_soft(…, vocab=[…])`.')
 
 # %% ../nbs/07_votes.ipynb #1ccc308f
 def krippendorff_alpha(
     soft: pd.DataFrame,     # What `votes_to_soft` made of whole votes, without `prior=`, fractional weights or spread votes
     level: str = 'nominal', # 'nominal', or 'ordinal' if the classes are in their order
 ) -> float:                 # At most 1; 0 for agreement by chance
-    "Krippendorff's α of the votes behind a table of soft labels"
-    if level not in ('nominal', 'ordinal'): raise SoftLabelError(f"level is {level!r}; expected 'nominal' or 'ordinal'.")
+    "Compute Krippendorff's α (Krippendorff 2004) of the votes behind a table of soft labels"
+    one_of(level, 'level', 'nominal', 'ordinal')
     soft = as_table(soft)
-    if missing := [c for c in ('n_votes', 'entropy', 'agreement') if c not in soft]: raise UnknownNameError(f'The table has no column {missing[0]!r}; its columns are {brief(list(soft.columns))}. α is computed from what `votes_to_soft` makes of the votes: `krippendorff_alpha(votes_to_soft(votes, …))`.')
-    check_columns(soft, 'n_votes', 'entropy', 'agreement')
-    classes, name = soft.drop(columns=['n_votes', 'entropy', 'agreement']), lambda i: f'Row {soft.index[i]}'
-    try: shares = read_numbers(classes, list(classes), name).astype(float)
-    except ValueError: shares = np.zeros((1, 1)) # other columns, or none
-    if not (abs(shares.sum(1) - 1) <= 1e-6).all(): raise SoftLabelError(f'The columns {repr_of(list(classes))} are no shares that sum to 1. Give the table as `votes_to_soft` made it, without columns beside it and unrounded.')
-    n, agreement = read_numbers(soft, ['n_votes', 'agreement'], name).astype(float).T
-    counts = np.round(shares*n[:, None])
-    pairs = np.where(n > 1, n*(n-1), np.nan)
-    if not (np.allclose(counts, shares*n[:, None], atol=1e-6) and np.allclose((counts*(counts-1)).sum(1)/pairs, agreement, equal_nan=True)):
-        raise SoftLabelError('These shares are no shares of whole votes: made with `prior=`, `weight=` or `unsure_as=\'spread\'`? Agreement is about votes as they were cast.')
-    if level == 'ordinal' and all(isinstance(c, str) for c in classes) and list(classes) == sorted(classes): warn(f'The order of the classes is taken to be {brief(list(classes))}, as it is in the alphabet. If they have another, give it as `votes_to_soft(…, vocab=[…])`.')
-    paired = counts[n > 1]
-    if (paired.sum(0) > 0).sum() < 2: raise SoftLabelError(f'{len(paired)} items have two votes or more, and {"all of them are for one class" if len(paired) else "agreement takes two"}: α compares with chance, so it needs pairs of votes and two classes.')
+    _check_statistics(soft)
+    classes = soft.drop(columns=_STATISTICS)
+    shares = _read_shares(classes)
+    counts = _whole_votes(soft, shares)
+    if level == 'ordinal': _warn_of_alphabet(list(classes))
+    _check_pairs(counts)
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))
+
+# %% ../nbs/07_votes.ipynb #c0699cb3
+def _check_statistics(soft):
+    "Refuse a table that lacks the columns that `votes_to_soft` adds"
+    missing = [c for c in _STATISTICS if c not in soft]
+    if missing:
+        refuse(f'The table has no column {missing[0]!r}; its columns are {brief(list(soft.columns))}',
+               'α is computed from what `votes_to_soft` makes of the votes: '
+               '`krippendorff_alpha(votes_to_soft(votes, …))`.', UnknownNameError)
+    check_columns(soft, *_STATISTICS)
 
 # %% ../nbs/07_votes.ipynb #6fa3a373
 def item_weights(
     n_votes: Sequence,         # Votes for each item (N,), above 0, like the column `n_votes`
     cap: float | None = None,  # Votes beyond this many add nothing
 ) -> np.ndarray:               # (N,), mean 1
-    "Weights of items in proportion to their votes"
-    if isinstance(n_votes, (str, Mapping)) or np.ndim(n_votes) != 1: raise SoftLabelError(f'n_votes is a {type(n_votes).__name__} of {np.ndim(n_votes)} dimensions; expected one number for each item, like the column `n_votes`.')
+    "Weight items in proportion to their votes"
+    _check_one_dimension(n_votes)
     n = pd.to_numeric(pd.Series(n_votes), errors='coerce').to_numpy(float)
-    if not len(n): raise SoftLabelError('There are no items to weigh.')
-    if cap is not None: check_number(cap, 'cap', 'a number above 0', lambda c: c > 0)
-    bad = ~(np.isfinite(n) & (n > 0))
-    if bad.any(): raise SoftLabelError(f'Item {int(bad.argmax())} has {repr_of(list(n_votes)[int(bad.argmax())])} votes. Expected a number above 0; leave such items out.')
-    n = n if cap is None else np.minimum(n, cap)
+    _check_positive(n, n_votes)
+    if cap is not None:
+        check_number(cap, 'cap', 'a number above 0', lambda c: c > 0)
+        n = np.minimum(n, cap)
     return n/n.mean()
+
+# %% ../nbs/07_votes.ipynb #d7c0820a
+def _check_one_dimension(n_votes):
+    "Refuse what is not a number for each item"
+    if isinstance(n_votes, (str, Mapping)) or np.ndim(n_votes) != 1:
+        refuse(f'n_votes is a {type(n_votes).__name__} of {np.ndim(n_votes)} dimensions; '
+               'expected one number for each item, like the column `n_votes`.')
+
+# %% ../nbs/07_votes.ipynb #14da88fb
+def _check_positive(n, n_votes):
+    "Refuse no items, and an item without votes"
+    if not len(n): refuse('There are no items to weigh.')
+    bad = ~(np.isfinite(n) & (n > 0))
+    if not bad.any(): return
+    i = int(bad.argmax())
+    refuse(f'Item {i} has {repr_of(list(n_votes)[i])} votes', 'Expected a number above 0; leave such items out.')
+
+# %% ../nbs/07_votes.ipynb #50f97b82
+def _crowdkit_votes(items, labels, annotators, shares) -> pd.DataFrame:
+    "The votes as crowd-kit takes them, all names as integers, since it does not take every type"
+    classes = _as_index(shares.attrs['classes'])
+    return pd.DataFrame(dict(
+        task=shares.index.get_indexer(np.asarray(items)),
+        worker=pd.factorize(annotators)[0],
+        label=classes.get_indexer(np.asarray(labels, dtype=object))))
 
 # %% ../nbs/07_votes.ipynb #7de0233b
 def dawid_skene(
@@ -280,21 +583,31 @@ def dawid_skene(
     vocab: Sequence | None = None, # Classes in the order wanted; by default sorted
     n_iter: int = 100, # Steps of expectation maximisation at most
 ) -> pd.DataFrame:     # By item: the posterior probability of each class
-    """Consensus by Dawid and Skene (Applied Statistics 1979), computed by crowd-kit
+    """Estimate the consensus by Dawid and Skene (Applied Statistics 1979), computed by crowd-kit
 
     Warns that the posterior is about the one true class. It is nearly certain even where the annotators are divided, so
     it does not measure their disagreement: train on `votes_to_soft` for that. Needs the extra `[crowd]`."""
     try: from crowdkit.aggregation import DawidSkene
     except ImportError as e: raise ImportError("`dawid_skene` needs crowd-kit: pip install 'fastai_softlabels[crowd]'") from e
     check_count(n_iter, 'n_iter')
-    for name, column in (('item', item), ('label', label), ('annotator', annotator)):
-        if column is None: raise SoftLabelError(f'`{name}` is None: name the column.')
+    _check_named(item=item, label=label, annotator=annotator)
     df = as_table(df)
     shares = votes_to_soft(df, item, label=label, annotator=annotator, vocab=vocab)
-    classes = shares.attrs['classes']
-    label_codes = pd.Index(classes, dtype=object).get_indexer(np.asarray(df[label], dtype=object)) # plain integers, as crowd-kit does not take every type
-    votes = pd.DataFrame(dict(task=shares.index.get_indexer(np.asarray(df[item])), worker=pd.factorize(df[annotator])[0], label=label_codes))
-    res = DawidSkene(n_iter=n_iter).fit_predict_proba(votes).reindex(index=range(len(shares)), columns=range(len(classes)), fill_value=0.)
-    res.index, res.columns = shares.index, classes
-    warn(f'The posterior of Dawid-Skene has a mean entropy of {entropy(res.to_numpy()).mean():.4f} nats, the votes {shares.entropy.mean():.4f}: it estimates one true class, not how much annotators disagree. To train on disagreement use `votes_to_soft`.')
+    votes = _crowdkit_votes(df[item], df[label], df[annotator], shares)
+    posterior = DawidSkene(n_iter=n_iter).fit_predict_proba(votes)
+    res = posterior.reindex(index=range(len(shares)), columns=range(len(shares.attrs['classes'])), fill_value=0.)
+    res.index = shares.index
+    res.columns = shares.attrs['classes']
+    _warn_of_consensus(entropy(res.to_numpy()), shares.entropy)
     return res
+
+# %% ../nbs/07_votes.ipynb #de88271f
+def _check_named(**columns):
+    "Refuse a column that is not named"
+    missing = [name for name, column in columns.items() if column is None]
+    if missing: refuse(f'`{missing[0]}` is None: name the column.')
+
+def _warn_of_consensus(posterior, votes):
+    "Warn that the posterior's entropies are not those of the votes"
+    warn(f'The posterior of Dawid-Skene has a mean entropy of {posterior.mean():.4f} nats, the votes {votes.mean():.4f}: '
+         'it estimates one true class, not how much annotators disagree. To train on disagreement use `votes_to_soft`.')
