@@ -6,6 +6,8 @@ import pandas as pd, torch
 import fastai
 from fastai.vision.all import AdaptiveAvgPool, ConvLayer, Flatten, nn
 
+from fastai_softlabels.files import whole_file
+
 
 def machine() -> str:
     "This machine in words: processor, cores, accelerator"
@@ -35,8 +37,6 @@ def arguments(description: str, table: str, seeds=(0, 1, 2, 3, 4), epochs: int =
 def write_runs(runs: pd.DataFrame, out: Path, replace: list = None, **about):
     "Write a table, whole or not at all, with what identifies data and machine in each row; or `replace` the rows of an old one that have the same values in these columns"
     out.parent.mkdir(exist_ok=True)
-    tmp = out.with_suffix('.part')
     runs = runs.assign(**about, machine=machine(), torch=torch.__version__, fastai=fastai.__version__)
     if replace and out.exists(): runs = pd.concat([pd.read_csv(out), runs]).drop_duplicates(replace, keep='last')
-    runs.to_csv(tmp, index=False)
-    tmp.rename(out)
+    with whole_file(out) as part: runs.to_csv(part, index=False)

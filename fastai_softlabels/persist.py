@@ -6,7 +6,7 @@
 from __future__ import annotations
 import json
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, singledispatch
 from operator import attrgetter
 from warnings import warn
 
@@ -23,12 +23,13 @@ from fastai.data.transforms import IntToFloatTensor, Normalize, ToTensor
 from fastai.layers import AdaptiveConcatPool2d, SigmoidRange
 from fastai.learner import Learner
 from fastai.torch_core import default_device
-from fastai.vision.augment import AffineCoordTfm, CropPad, Dihedral, Flip, RandomCrop, RandomResizedCrop, RandomResizedCropGPU, RatioResize, Resize, Rotate, Warp, Zoom
+from fastai.vision.augment import AffineCoordTfm, CropPad, Dihedral, Flip, RandomCrop, RandomResizedCrop, RandomResizedCropGPU
+from fastai.vision.augment import RatioResize, Resize, Rotate, Warp, Zoom
 from fastai.vision.core import PILImage, PILImageBW
 from fastai.vision.learner import create_timm_model, create_unet_model, create_vision_model, default_split, model_meta
 from fastai.vision.models import xresnet
 from fastai.vision.models.unet import DynamicUnet
-from .errors import brief, SoftLabelError
+from .errors import brief, refuse, SoftLabelError
 from .files import as_path, whole_file
 from .losses import Abstaining, innermost, Remembering, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, TemperatureScaled
 from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
@@ -45,195 +46,367 @@ _DICE = {k: f'dice.{k}' for k in ('smooth', 'aggregate', 'classes')}
 
 _LOSSES = {SoftCrossEntropyLossFlat: {k: k for k in ('axis', 'weight', 'label_smoothing', 'reduction', 'kl')},
            SoftBCEWithLogitsLossFlat: {k: k for k in ('axis', 'weight', 'pos_weight', 'thresh', 'reduction', 'kl')},
-           SoftDiceLoss: {'activation': 'kind', **{k: k for k in ('axis', 'smooth', 'reduction', 'aggregate', 'classes', 'thresh')}},
-           SoftDiceBCELoss: {'pos_weight': 'pixel.pos', 'neg_weight': 'pixel.neg', 'thresh': 'dice.thresh', **_DICE, **{k: k for k in ('dice_weight', 'axis', 'reduction')}},
+           SoftDiceLoss: {'activation': 'kind',
+                          **{k: k for k in ('axis', 'smooth', 'reduction', 'aggregate', 'classes', 'thresh')}},
+           SoftDiceBCELoss: {'pos_weight': 'pixel.pos', 'neg_weight': 'pixel.neg', 'thresh': 'dice.thresh', **_DICE,
+                             **{k: k for k in ('dice_weight', 'axis', 'reduction')}},
            SoftDiceCELoss: {'weight': 'pixel.weight', **_DICE, **{k: k for k in ('dice_weight', 'axis', 'reduction')}}}
 
+# %% ../nbs/25_persist.ipynb #0b4a45ce
 _BLOCKS = {SoftCategorize: (SoftCategoryBlock, {'vocab': 'vocab', 'normalize': 'normalize', 'ignore': 'ignore'}),
            SoftMultiCategorize: (SoftMultiCategoryBlock, {'vocab': 'vocab', 'ignore': 'ignore', 'n_votes': 'n_votes'}),
            OpenSoftMask: (SoftMaskBlock, {'codes': 'codes', 'exclusive': 'exclusive', 'ignore': 'ignore'})}
 
 # %% ../nbs/25_persist.ipynb #571201d9
-def _height_width(o) -> list: return list(o.size)[::-1]
-
-_TRANSFORMS = {ToTensor: (), IntToFloatTensor: ('div', 'div_mask'), Normalize: ('mean', 'std', 'axes'), RatioResize: ('max_sz', 'resamples'),
+_TRANSFORMS = {ToTensor: (), IntToFloatTensor: ('div', 'div_mask'), Normalize: ('mean', 'std', 'axes'),
+               RatioResize: ('max_sz', 'resamples'),
                Resize: ('size', 'method', 'pad_mode', 'resamples'), CropPad: ('size', 'pad_mode'), RandomCrop: ('size',),
                RandomResizedCrop: ('size', 'min_scale', 'ratio', 'resamples', 'val_xtra', 'max_scale'),
                AffineCoordTfm: ('size', 'mode', 'pad_mode', 'mode_mask', 'align_corners'),
                RandomResizedCropGPU: ('size', 'min_scale', 'ratio', 'mode', 'valid_scale', 'max_scale', 'mode_mask')}
 
-_SIZED, _AUGMENTS = (Resize, CropPad, RandomCrop, RandomResizedCrop), (Dihedral, Flip, Rotate, Warp, Zoom)
-
-_INPUTS, _OURS = (PILImage, PILImageBW), (SameSize, NameCodes, InferLoss, NameUnreadable) # the latter come with the block
+_SIZED = (Resize, CropPad, RandomCrop, RandomResizedCrop) # they keep width and height, and take height and width
+_AUGMENTS = (Dihedral, Flip, Rotate, Warp, Zoom)
+_INPUTS = (PILImage, PILImageBW)
+_OF_BLOCKS = (SameSize, NameCodes, InferLoss, NameUnreadable) # a block brings them along
 
 # %% ../nbs/25_persist.ipynb #ced06752
+@singledispatch
 def _plain_value(v, what: str):
-    "`v` as JSON knows it; raise `SoftLabelError` for what it does not know"
-    if isinstance(v, (bool, str, type(None))): return v
-    if isinstance(v, (int, np.integer)): return int(v)
-    if isinstance(v, (float, np.floating)) and np.isfinite(v): return float(v)
-    if isinstance(v, (Tensor, np.ndarray)): return _plain_value(v.tolist(), what)
-    if isinstance(v, (list, tuple, L)): return [_plain_value(x, what) for x in v]
-    if not isinstance(v, (int, float)) and hasattr(v, 'items') and hasattr(v, 'o2i'): return [_plain_value(x, what) for x in v.items] # a `CategoryMap`
-    raise SoftLabelError(f'{what} is {v!r}, a {type(v).__name__}, which cannot be written as text. Expected numbers, texts or lists of them.')
+    "Turn `v` into numbers, texts and lists; raise `SoftLabelError` for anything that is none"
+    if hasattr(v, 'items') and hasattr(v, 'o2i'): return _plain_value(v.items, what) # a `CategoryMap`
+    refuse_value(v, what)
 
+@_plain_value.register(bool)
+@_plain_value.register(str)
+@_plain_value.register(type(None))
+def _(v, what): return v
+
+@_plain_value.register(int)
+@_plain_value.register(np.integer)
+def _(v, what): return int(v)
+
+@_plain_value.register(float)
+@_plain_value.register(np.floating)
+def _(v, what):
+    return float(v) if np.isfinite(v) else refuse_value(v, what)
+
+@_plain_value.register(list)
+@_plain_value.register(tuple)
+@_plain_value.register(L)
+def _(v, what): return [_plain_value(x, what) for x in v]
+
+@_plain_value.register(Tensor)
+@_plain_value.register(np.ndarray)
+def _(v, what): return _plain_value(v.tolist(), what)
+
+def refuse_value(v, what: str):
+    "Refuse a value that JSON does not have"
+    refuse(f'{what} is {v!r}, a {type(v).__name__}, which cannot be written as text',
+           'Expected numbers, texts or lists of them.')
+
+# %% ../nbs/25_persist.ipynb #12186c40
 def _describe(o, cls_name: str, places: dict) -> dict:
-    "A name from one of the lists, and the arguments that make `o`"
-    for k in ('vocab', 'codes'):
-        odd = [c for c in getattr(o, places[k]) if not isinstance(c, (str, int, float, np.integer, np.floating))] if k in places else []
-        if odd: raise SoftLabelError(f'The class {odd[0]!r} is a {type(odd[0]).__name__}; only texts and numbers come back from a file as they were. Name it by a text.')
-    return {'name': cls_name, 'args': {k: _plain_value(attrgetter(at)(o), f'`{k}` of {cls_name}') for k, at in places.items()}}
+    "Describe `o` by a name and the arguments that make it again"
+    args = {k: attrgetter(place)(o) for k, place in places.items()}
+    check_class_names(args.get('vocab', ()))
+    check_class_names(args.get('codes', ()))
+    return {'name': cls_name, 'args': {k: _plain_value(v, f'`{k}` of {cls_name}') for k, v in args.items()}}
 
+def check_class_names(names):
+    "Refuse a name that would not come back from JSON as it was"
+    for c in names:
+        if isinstance(c, (str, int, float, np.integer, np.floating)): continue
+        refuse(f'The class {c!r} is a {type(c).__name__}; only texts and numbers come back from a file as they were',
+               'Name it by a text.')
+
+# %% ../nbs/25_persist.ipynb #c3832b58
 def _describe_tfm(t) -> dict | None:
-    "What a transform of `_TRANSFORMS` does to validation images; None for another one, or one that was altered"
+    "Describe what a listed transform does to validation images; None for another one, or an altered one"
     cls = AffineCoordTfm if type(t) in _AUGMENTS else type(t)
-    if isinstance(t, (Resize, RandomResizedCrop)) and (t.mode, t.mode_mask) != tuple(t.resamples): return None
-    if cls not in _TRANSFORMS or t.order != type(t).order or 'before_call' in vars(t) or (cls is type(t) and getattr(t, 'p', 1.) != 1.): return None
-    res = _describe(t, cls.__name__, {k: k for k in _TRANSFORMS[cls]})
-    if isinstance(t, _SIZED): res['args']['size'] = _height_width(t)
-    return res
+    if cls not in _TRANSFORMS or _is_altered(t): return None
+    description = _describe(t, cls.__name__, {k: k for k in _TRANSFORMS[cls]})
+    if isinstance(t, _SIZED): description['args']['size'] = [t.size[1], t.size[0]]
+    return description
+
+def _is_altered(t) -> bool:
+    "Does a transform do something else to validation images than one that is made anew?"
+    if isinstance(t, (Resize, RandomResizedCrop)) and (t.mode, t.mode_mask) != tuple(t.resamples): return True
+    if t.order != type(t).order or 'before_call' in vars(t): return True
+    return type(t) not in _AUGMENTS and getattr(t, 'p', 1.) != 1.
 
 # %% ../nbs/25_persist.ipynb #8a5eb01d
+_ALTERED = 'Was it altered, or written by another version?'
+_MAKE_FAULTS = (ArithmeticError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError)
+
 def _make(what, names: dict, kind: str, path):
-    "An instance from one of the lists; raise `SoftLabelError` for what is not listed, or does not fit"
-    name, args = (what.get('name'), what.get('args')) if isinstance(what, dict) else (what, None)
-    if not isinstance(name, str) or name not in names or not isinstance(args, dict): raise SoftLabelError(f'{path} asks for the {kind} {str(name)[:80]!r}, which is not one of {sorted(names)}. Was it altered, or written by another version?')
+    "Make an instance from one of the lists; raise `SoftLabelError` for what is not listed, or does not fit"
+    check_listed(what, names, kind, path)
+    name, args = what['name'], what['args']
     make, known = names[name]
-    if unknown := set(args) - set(known): raise SoftLabelError(f'{path} gives the {kind} {name!r} an argument {sorted(unknown)[0][:80]!r}; known are {sorted(known)}. Was it altered, or written by another version?')
+    check_arguments(args, known, f'{kind} {name!r}', path)
     try: return make(**args)
     except SoftLabelError as e: raise SoftLabelError(f'{path}: {e}') from e
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, StopIteration, TypeError, ValueError) as e: raise SoftLabelError(f'{path}: the {kind} {name!r} cannot be made from what the file says ({type(e).__name__}: {str(e)[:200]}). Was it altered?') from e
+    except (*_MAKE_FAULTS, MemoryError) as e:
+        _refuse_altered(f'{path}: the {kind} {name!r} cannot be made from what the file says', e)
+
+# %% ../nbs/25_persist.ipynb #8ed4cae6
+def check_listed(what, names: dict, kind: str, path):
+    "Refuse what is not the name of something listed, with arguments"
+    is_dict = isinstance(what, dict)
+    name = what.get('name') if is_dict else what
+    is_listed = isinstance(name, str) and name in names
+    if is_listed and is_dict and isinstance(what.get('args'), dict): return
+    refuse(f'{path} asks for the {kind} {str(name)[:80]!r}, which is not one of {sorted(names)}', _ALTERED)
+
+def check_arguments(args: dict, known, what: str, path):
+    "Refuse an argument that is not listed"
+    unknown = sorted(set(args) - set(known))
+    if not unknown: return
+    refuse(f'{path} gives the {what} an argument {unknown[0][:80]!r}; known are {sorted(known)}', _ALTERED)
+
+def _refuse_altered(fault: str, e: Exception, remedy: str = 'Was it altered?'):
+    "Raise `SoftLabelError` with what another error says"
+    raise SoftLabelError(f'{fault} ({type(e).__name__}: {str(e)[:200]}). {remedy}') from e
 
 # %% ../nbs/25_persist.ipynb #feb74274
 _XRESNETS = {f.__name__: f for f in model_meta if f.__module__ == xresnet.__name__}
 
-def _arch_name(arch) -> tuple | None:
+def _torchvision_builder(name):
+    "torchvision's builder of this name; None if it lists none"
+    if name in torchvision.models.list_models(torchvision.models): return torchvision.models.get_model_builder(name)
+
+def _timm_name(name) -> str | None:
+    "`name` if timm lists it; None for another text, like the address of a hub"
+    if not isinstance(name, str): return None
+    try: import timm
+    except ImportError as e:
+        raise ImportError(f"The architecture {name!r} is one of timm's: `pip install timm`.") from e
+    return name if timm.is_model(name) else None
+
+# %% ../nbs/25_persist.ipynb #19315e4d
+def _arch_name(arch) -> tuple | None: # (source, name), like ('torchvision', 'resnet18')
     "Where an architecture is listed, and under which name"
     if isinstance(arch, str): return 'timm', arch
     name = getattr(arch, '__name__', None)
+    if name is None: return None
     if _XRESNETS.get(name) is arch: return 'fastai', name
-    if name in torchvision.models.list_models(torchvision.models) and torchvision.models.get_model_builder(name) is arch: return 'torchvision', name
+    if _torchvision_builder(name) is arch: return 'torchvision', name
 
 def _builder(source: str, name: str):
-    "What `vision_learner` and `unet_learner` take; raise `SoftLabelError` for a name that is not listed"
-    if source == 'fastai' and name in _XRESNETS: return _XRESNETS[name]
-    if source == 'torchvision' and name in torchvision.models.list_models(torchvision.models): return torchvision.models.get_model_builder(name)
-    if source == 'timm' and isinstance(name, str):
-        try: import timm
-        except ImportError as e: raise ImportError(f'The architecture {name!r} is one of timm\'s: `pip install timm`.') from e
-        if timm.is_model(name): return name # a text with another meaning, like the address of a hub, is none
-    raise SoftLabelError(f'The architecture {name!r} is not listed by {source} as it is installed here. Install a version that has it, or give `model=`.')
+    "Look up what `vision_learner` and `unet_learner` take; raise `SoftLabelError` for a name that is not listed"
+    found = None
+    if source == 'fastai': found = _XRESNETS.get(name)
+    if source == 'torchvision': found = _torchvision_builder(name)
+    if source == 'timm': found = _timm_name(name)
+    if found is not None: return found
+    refuse(f'The architecture {name!r} is not listed by {source} as it is installed here',
+           'Install a version that has it, or give `model=`.')
+
+# %% ../nbs/25_persist.ipynb #36a96a77
+def _instances(layers, cls) -> list: return [m for m in layers if isinstance(m, cls)]
+
+def _dropout_of(layers: list) -> float:
+    "The probability of the first dropout; 0 if there is none"
+    found = _instances(layers, nn.Dropout)
+    return found[0].p if found else 0.
 
 # %% ../nbs/25_persist.ipynb #fc37d2df
 def _read_head(head: nn.Module) -> dict:
-    "The arguments of `create_head` that make such a head"
+    "Read the arguments of `create_head` off a head that it made"
     layers = [m for m in head.modules() if not list(m.children())]
     linear = [i for i, m in enumerate(layers) if isinstance(m, nn.Linear)]
-    between = [layers[i + 1:j] for i, j in zip([-1, *linear], linear)] # the layers before each linear one
-    def has(part, cls): return any(isinstance(m, cls) for m in part)
-    ranges = [m for m in layers if isinstance(m, SigmoidRange)]
-    return dict(concat_pool=has(head.modules(), AdaptiveConcatPool2d), lin_ftrs=[layers[i].out_features for i in linear[:-1]],
-                ps=[next((m.p for m in part if isinstance(m, nn.Dropout)), 0.) for part in between],
-                first_bn=has(between[0], nn.BatchNorm1d), bn_final=has(layers[linear[-1] + 1:], nn.BatchNorm1d),
-                y_range=[ranges[0].low, ranges[0].high] if ranges else None)
+    starts = [0] + [i + 1 for i in linear]
+    before = [layers[i:j] for i, j in zip(starts, linear)] # the layers before each linear one
+    ranges = _instances(layers, SigmoidRange)
+    return dict(
+        concat_pool=bool(_instances(head.modules(), AdaptiveConcatPool2d)),
+        lin_ftrs=[layers[i].out_features for i in linear[:-1]],
+        ps=[_dropout_of(part) for part in before],
+        first_bn=bool(_instances(before[0], nn.BatchNorm1d)),
+        bn_final=bool(_instances(layers[starts[-1]:], nn.BatchNorm1d)),
+        y_range=[ranges[0].low, ranges[0].high] if ranges else None,
+    )
 
 # %% ../nbs/25_persist.ipynb #ff61001c
-_UNET = {'blur': False, 'blur_final': True, 'self_attention': False, 'y_range': None, 'last_cross': True, 'bottle': False} # fastai's defaults
+# fastai's defaults
+_UNET = {'blur': False, 'blur_final': True, 'self_attention': False, 'y_range': None, 'last_cross': True, 'bottle': False}
 
 def _vision_model(n_out, source, arch, **args):
     arch = _builder(source, arch)
     if isinstance(arch, str): return create_timm_model(arch, n_out, pretrained=False, **args)[0]
     return create_vision_model(arch, n_out, pretrained=False, **args)
 
-def _unet_model(n_out, source, arch, img_size, **args): return create_unet_model(_builder(source, arch), n_out, tuple(img_size), pretrained=False, **args)
+def _unet_model(n_out, source, arch, img_size, **args):
+    return create_unet_model(_builder(source, arch), n_out, tuple(img_size), pretrained=False, **args)
 
-_MODELS = {'vision_learner': (_vision_model, ('source', 'arch', 'n_in', 'concat_pool', 'lin_ftrs', 'ps', 'first_bn', 'bn_final', 'y_range')),
+_MODELS = {'vision_learner': (_vision_model, ('source', 'arch', 'n_in', 'concat_pool', 'lin_ftrs', 'ps',
+                                              'first_bn', 'bn_final', 'y_range')),
            'unet_learner': (_unet_model, ('source', 'arch', 'n_in', 'img_size', *_UNET))}
 
 @randomness_kept()
 def _build(arch: dict, n_out: int, where='this learner') -> nn.Module:
-    "The model that `arch` describes, with weights of its own; leaves the random generator as it was"
-    return _make(arch, {k: (partial(f, n_out), args) for k, (f, args) in _MODELS.items()}, 'model', where)
+    "Build the model that `arch` describes, with weights of its own"
+    listed = {name: (partial(make, n_out), args) for name, (make, args) in _MODELS.items()}
+    return _make(arch, listed, 'model', where)
 
-# %% ../nbs/25_persist.ipynb #1f884b2a
-def _settings(m: nn.Module) -> dict: return {k: v for k, v in vars(m).items() if isinstance(v, (bool, int, float, str, tuple, type(None))) and k not in ('training', '_is_torch_compile')}
+# %% ../nbs/25_persist.ipynb #479a0050
+def _settings(m: nn.Module) -> dict:
+    "What a module was told, like its stride"
+    plain = (bool, int, float, str, tuple, type(None))
+    left_out = ('training', '_is_torch_compile')
+    return {k: v for k, v in vars(m).items() if isinstance(v, plain) and k not in left_out}
 
 def _changes(m: nn.Module) -> tuple:
     "What makes a module do something else than its class: hooks (a U-Net has some), and methods of its own"
     return len(m._forward_hooks), len(m._forward_pre_hooks), 'forward' in vars(m)
 
+# %% ../nbs/25_persist.ipynb #1f884b2a
+def _anatomy(model: nn.Module) -> tuple:
+    "What a model is, module by module, and the sizes of its tensors"
+    modules = [(name, type(m), _settings(m), _changes(m)) for name, m in model.named_modules()]
+    sizes = {k: v.shape for k, v in model.state_dict().items()}
+    return modules, sizes
+
 def _same_model(a: nn.Module, b: nn.Module) -> bool:
     "Are these the same modules with the same settings and hooks, and tensors of the same sizes?"
-    ours, others = list(a.named_modules()), list(b.named_modules())
-    return ([(n, type(m), _settings(m), _changes(m)) for n, m in ours] == [(n, type(m), _settings(m), _changes(m)) for n, m in others]
-            and {k: v.shape for k, v in a.state_dict().items()} == {k: v.shape for k, v in b.state_dict().items()})
+    return _anatomy(a) == _anatomy(b)
+
+# %% ../nbs/25_persist.ipynb #a2cb7abb
+def _read_arch(learn: Learner, model: nn.Module, source: str, name: str) -> dict:
+    "Describe the call of fastai's that would make this model"
+    n_in = next(m for m in model.modules() if isinstance(m, nn.Conv2d)).in_channels
+    if isinstance(model, DynamicUnet): maker, read = 'unet_learner', _read_unet(learn)
+    else: maker, read = 'vision_learner', _read_head(model[1])
+    args = {'source': source, 'arch': name, 'n_in': n_in, **read}
+    return {'name': maker, 'args': {k: _plain_value(v, f'`{k}`') for k, v in args.items()}}
+
+def _read_unet(learn: Learner) -> dict:
+    "The arguments that `unet_learner` left with the learner"
+    kept = vars(learn)
+    options = {k: kept.get(k, default) for k, default in _UNET.items()}
+    return {'img_size': kept.get('img_size') or _image_size(learn.dls), **options}
 
 @randomness_kept()
 def _image_size(dls) -> tuple:
     "Height and width of a validation image, as the model gets it"
     return first(dls.valid)[0].shape[-2:]
 
+# %% ../nbs/25_persist.ipynb #105b1801
 def _describe_arch(learn: Learner, model: nn.Module) -> dict | None:
-    "How `vision_learner` or `unet_learner` make this model; None where that is not known"
-    kept = vars(learn) # `getattr` would ask the model, too
-    if (found := _arch_name(kept.get('arch'))) is None: return None
+    "Describe how `vision_learner` or `unet_learner` make this model; None where that is not known"
+    found = _arch_name(vars(learn).get('arch')) # `getattr` would ask the model, too
+    if found is None: return None
     try:
-        n_in = next(m for m in model.modules() if isinstance(m, nn.Conv2d)).in_channels
-        if isinstance(model, DynamicUnet): name, args = 'unet_learner', {'img_size': kept.get('img_size') or _image_size(learn.dls), **{k: kept.get(k, v) for k, v in _UNET.items()}}
-        else: name, args = 'vision_learner', _read_head(model[1])
-        args = {'source': found[0], 'arch': found[1], 'n_in': n_in, **args}
-        arch = {'name': name, 'args': {k: _plain_value(v, f'`{k}`') for k, v in args.items()}}
-        return arch if _same_model(_build(arch, len(target_of(learn).vocab)), model) else None
-    except (ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError, StopIteration, TypeError, ValueError):
-        return None # built in a way of its own; what stands in our way would stand in the way of whoever loads the file
+        arch = _read_arch(learn, model, *found)
+        rebuilt = _build(arch, len(target_of(learn).vocab))
+        return arch if _same_model(rebuilt, model) else None
+    except (*_MAKE_FAULTS, ImportError, OSError): return None # built in a way of its own
 
 # %% ../nbs/25_persist.ipynb #9a018043
-def _target_of(dls: DataLoaders, remedy: str):
-    "The soft-label transform of the only target; raise `SoftLabelError` where there is none"
-    if not isinstance(dls, DataLoaders): raise SoftLabelError(f'`dls` is a {type(dls).__name__}; expected `DataLoaders`. {remedy}')
+def _only_target(dls: DataLoaders, remedy: str):
+    "Return the soft-label transform of the only target; raise `SoftLabelError` where there is none"
+    check_dls_type(dls, remedy)
     targets = targets_of(dls)
     found = [t.tfm for t in targets if type(t.tfm) in _BLOCKS]
-    if len(targets) != 1 or len(found) != 1:
-        raise SoftLabelError(f'Of the targets of these DataLoaders ({len(targets)}) {len(found)} have soft labels; expected one target, of `SoftCategoryBlock`, `SoftMultiCategoryBlock` or `SoftMaskBlock`. {remedy}')
+    check_one_target(len(targets), len(found), remedy)
     return found[0]
 
-def _describe_loss(loss) -> tuple:
-    "The loss that the model was trained with (None if it is not ours), the temperature and the threshold, and its name"
-    thresh = temperature = None
-    while type(loss) in (Abstaining, TemperatureScaled, Remembering): # one around the other, in any order, or twice
-        if type(loss) is Abstaining: thresh = max(float(loss.thresh), thresh or 0.)
+# %% ../nbs/25_persist.ipynb #489c8572
+def check_dls_type(dls, remedy: str):
+    "Refuse what is no `DataLoaders`"
+    if not isinstance(dls, DataLoaders): refuse(f'`dls` is a {type(dls).__name__}; expected `DataLoaders`', remedy)
+
+def check_one_target(n: int, n_soft: int, remedy: str):
+    "Refuse several targets, or one without soft labels"
+    if n == n_soft == 1: return
+    refuse(f'Of the targets of these DataLoaders ({n}) {n_soft} have soft labels; expected one target, '
+           'of `SoftCategoryBlock`, `SoftMultiCategoryBlock` or `SoftMaskBlock`', remedy)
+
+# %% ../nbs/25_persist.ipynb #961117b0
+def _describe_loss(loss) -> dict:
+    "Describe the loss that the model was trained with (None if it is not ours), its name, temperature and threshold"
+    threshold = temperature = None
+    while type(loss) in (Abstaining, TemperatureScaled, Remembering):
+        if type(loss) is Abstaining: threshold = max(float(loss.thresh), threshold or 0.)
         if type(loss) is TemperatureScaled: temperature = float(loss.temperature)*(temperature or 1.)
         loss = loss.loss
-    return _describe(loss, type(loss).__name__, _LOSSES[type(loss)]) if type(loss) in _LOSSES else None, temperature, thresh, type(loss).__name__
+    name, places = type(loss).__name__, _LOSSES.get(type(loss))
+    description = None if places is None else _describe(loss, name, places)
+    return dict(loss=description, loss_name=name, temperature=temperature, threshold=threshold)
 
-def _describe_images(dls: DataLoaders) -> tuple:
-    "The kind of image and the transforms on the way to the model; names of transforms that are not listed"
+# %% ../nbs/25_persist.ipynb #b18a9f76
+_STEPS = ('after_item', 'before_batch', 'after_batch')
+
+def _describe_images(dls: DataLoaders) -> tuple[dict | None, list]:
+    "Describe the kind of image and the transforms on the way to the model; name what of it is not listed"
     inputs = list(dls.valid_ds.tls)[:dls.valid_ds.n_inp]
+    strange = [] if _are_images(inputs) else ['the inputs']
+    kind = inputs[0].types[-1]
+    description = {'input': getattr(kind, '__name__', str(kind))}
+    for step in _STEPS:
+        tfms = [t for t in getattr(dls.valid, step).fs if _is_to_describe(t)]
+        description[step] = [_describe_tfm(t) for t in tfms]
+        strange += [type(t).__name__ for t, described in zip(tfms, description[step]) if described is None]
+    return (None if strange else description), strange
+
+def _are_images(inputs: list) -> bool:
+    "Is there one input, opened by a class of `_INPUTS` itself?"
     kind, opener = inputs[0].types[-1], inputs[0].tfms.fs[-1].name
-    strange = [] if len(inputs) == 1 and kind in _INPUTS and opener == kind.create.__qualname__ else ['the inputs']
-    res = {'input': getattr(kind, '__name__', str(kind))}
-    for when in ('after_item', 'before_batch', 'after_batch'):
-        tfms = [t for t in getattr(dls.valid, when).fs if (t.split_idx != 0 or isinstance(t, AffineCoordTfm)) and not isinstance(t, _OURS)] # fastai sets this one's `split_idx` at each call
-        res[when] = [_describe_tfm(t) for t in tfms]
-        strange += [type(t).__name__ for t, described in zip(tfms, res[when]) if described is None]
-    return (None if strange else res), strange
+    return len(inputs) == 1 and kind in _INPUTS and opener == kind.create.__qualname__
 
-# %% ../nbs/25_persist.ipynb #67a06f54
-_KEY, _VERSION = 'fastai_softlabels', 1 # a change of the format that older versions cannot read takes a new number
+def _is_to_describe(t) -> bool:
+    "Does a transform change validation images, and is not brought by a block?"
+    is_for_valid = t.split_idx != 0 or isinstance(t, AffineCoordTfm) # fastai sets this one's `split_idx` at each call
+    return is_for_valid and not isinstance(t, _OF_BLOCKS)
 
+# %% ../nbs/25_persist.ipynb #39b0bba9
 def _bare(model: nn.Module) -> nn.Module:
-    "The model in what `torch.compile` and PyTorch's parallel wrappers put around it"
-    inner = model.module if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)) else getattr(model, '_orig_mod', None)
+    "Take off what `torch.compile` and PyTorch's parallel classes wrap around a model"
+    if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)): return _bare(model.module)
+    inner = getattr(model, '_orig_mod', None)
     return model if inner is None else _bare(inner)
 
 def _state(model: nn.Module) -> dict:
     "The model's tensors on the CPU, each with memory of its own"
-    res = {k: v for k, v in model.state_dict().items()}
-    for k, v in res.items():
-        if isinstance(v, Tensor) and (v.is_meta or v.layout != torch.strided or isinstance(v, UninitializedTensorMixin)): raise SoftLabelError(f'The weights {k!r} of the model have no numbers yet, or are sparse. Let it see a batch first, or make them dense.')
-        if not isinstance(v, Tensor): raise SoftLabelError(f'The model keeps a {type(v).__name__} in its state ({k!r}), which is no tensor. Use `learn.export` for it.')
-    return {k: v.detach().to('cpu', copy=True).as_subclass(Tensor).contiguous() for k, v in res.items()}
+    state = dict(model.state_dict())
+    for name, v in state.items(): check_tensor(v, name)
+    return {name: v.detach().to('cpu', copy=True).as_subclass(Tensor).contiguous() for name, v in state.items()}
 
+def check_tensor(v, name: str):
+    "Refuse what is no dense tensor with numbers"
+    if not isinstance(v, Tensor):
+        refuse(f'The model keeps a {type(v).__name__} in its state ({name!r}), which is no tensor',
+               'Use `learn.export` for it.')
+    if v.is_meta or v.layout != torch.strided or isinstance(v, UninitializedTensorMixin):
+        refuse(f'The weights {name!r} of the model have no numbers yet, or are sparse',
+               'Let it see a batch first, or make them dense.')
+
+# %% ../nbs/25_persist.ipynb #d0293419
+_KEY = 'fastai_softlabels' # of the description in a file's header
+_VERSION = 1 # a change of the format that older versions cannot read takes a new number
+
+def _describe_learner(learn: Learner, model: nn.Module) -> tuple[dict, list]:
+    "Describe a learner; name transforms and inputs that are not listed"
+    target = _only_target(learn.dls, "For others there is fastai's `learn.export`.")
+    block, places = _BLOCKS[type(target)]
+    images, strange = _describe_images(learn.dls)
+    description = dict(
+        version=_VERSION,
+        block=_describe(target, block.__name__, places),
+        **_describe_loss(learn.loss_func),
+        arch=_describe_arch(learn, model),
+        images=images,
+    )
+    return {**description, 'needs': _needs(description)}, strange
+
+def _needs(description: dict) -> list: # Of 'model' and 'dls'
+    "Name what `load_soft_learner` has to be given, as it could not be described"
+    model = ['model'] if description['arch'] is None else []
+    dls = ['dls'] if None in (description['images'], description['loss']) else []
+    return model + dls
+
+# %% ../nbs/25_persist.ipynb #67a06f54
 def save_soft_learner(
     learn: Learner, # Over one `SoftCategoryBlock`, `SoftMultiCategoryBlock` or `SoftMaskBlock`
     path,           # The file to write, like 'digits.safetensors'
@@ -243,135 +416,259 @@ def save_soft_learner(
     Not kept: optimizer, callbacks, metrics, `get_x`, `get_y`, and transforms of training images alone. Raises `SoftLabelError`
     for a learner without a soft-label target, `OSError` where the file cannot be written (a file that was there stays as it was)."""
     check_learner(learn)
-    path, tfm, model = as_path(path), _target_of(learn.dls, 'For others there is fastai\'s `learn.export`.'), _bare(learn.model)
-    block, args = _BLOCKS[type(tfm)]
-    loss, temperature, thresh, loss_name = _describe_loss(learn.loss_func)
-    images, strange = _describe_images(learn.dls)
-    arch = _describe_arch(learn, model)
-    needs = {'model': arch is None, 'dls': images is None or loss is None}
-    about = dict(version=_VERSION, block=_describe(tfm, block.__name__, args), loss=loss, loss_name=loss_name, temperature=temperature, threshold=thresh, arch=arch, images=images,
-                 needs=[k for k, v in needs.items() if v])
-    with whole_file(path) as part: save_file(_state(model), part, metadata={_KEY: json.dumps(about, allow_nan=False)})
-    if needs['model']: warn(f'{path}: the model ({type(model).__name__}) is not what `vision_learner` or `unet_learner` make of a listed architecture. Whoever loads it must give it: `load_soft_learner(path, model=…)`.')
-    if needs['dls']: warn(f'{path}: {", ".join(strange) or "the loss " + loss_name} cannot be written as text. Whoever loads it must give DataLoaders: `load_soft_learner(path, dls=…)`.')
-    return about
+    path, model = as_path(path), _bare(learn.model)
+    description, strange = _describe_learner(learn, model)
+    header = {_KEY: json.dumps(description, allow_nan=False)}
+    with whole_file(path) as part: save_file(_state(model), part, metadata=header)
+    for fault in _undescribed(description, strange, type(model).__name__): warn(f'{path}: {fault}')
+    return description
+
+# %% ../nbs/25_persist.ipynb #c976cdc2
+def _undescribed(description: dict, strange: list, model_name: str) -> list:
+    "Say what could not be described, and what whoever loads the file has to give instead"
+    says = {
+        'model': (f'the model ({model_name}) is not what `vision_learner` or `unet_learner` make of a listed architecture. '
+                  'Whoever loads it must give it: `load_soft_learner(path, model=…)`.'),
+        'dls': (f'{", ".join(strange) or "the loss " + description["loss_name"]} cannot be written as text. '
+                'Whoever loads it must give DataLoaders: `load_soft_learner(path, dls=…)`.'),
+    }
+    return [says[name] for name in description['needs']]
 
 # %% ../nbs/25_persist.ipynb #d4c4a9fa
-def _no_number(text): raise ValueError(f'{text} is no number')
-
 def about_soft_learner(
     path, # A file that `save_soft_learner` wrote
 ) -> dict: # What it says about the learner
     "Read the description alone, without weights; raise `SoftLabelError` for a file that holds none, or one of a newer version"
     path = as_path(path)
-    if path.is_dir(): raise IsADirectoryError(f'{path} is a folder. Give the file in it that `save_soft_learner` wrote.')
-    if not path.is_file(): raise FileNotFoundError(f'There is no file {path}. Expected one that `save_soft_learner` wrote.')
+    check_is_file(path)
+    description = _parse_description(_read_header(path), path)
+    check_version(description, path)
+    return description
+
+# %% ../nbs/25_persist.ipynb #893321b3
+def _read_header(path) -> str | None:
+    "Read the description in the header of a safetensors file, as text; None if there is none"
     try:
-        with safe_open(path, 'pt') as f: text = (f.metadata() or {}).get(_KEY)
-    except SafetensorError as e: raise SoftLabelError(f'{path} is damaged, or not a safetensors file ({e}). Copy or save it again; a pickle of `learn.export` is read by `load_learner`.') from e
-    if text is None: raise SoftLabelError(f'{path} holds tensors, but no soft-label learner. Expected a file that `save_soft_learner` wrote.')
-    try: about = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as e: raise SoftLabelError(f'The description in {path} is damaged ({e}). Save it again.') from e
-    if not isinstance(about, dict) or type(about.get('version')) is not int or about['version'] < 1: raise SoftLabelError(f'The description in {path} has no version. Save it again.')
-    if about['version'] > _VERSION: raise SoftLabelError(f'{path} was written in version {about["version"]} of the format; this fastai_softlabels reads up to {_VERSION}. Upgrade it.')
-    return about
+        with safe_open(path, 'pt') as f: return (f.metadata() or {}).get(_KEY)
+    except SafetensorError as e:
+        raise SoftLabelError(f'{path} is damaged, or not a safetensors file ({e}). '
+                             'Copy or save it again; a pickle of `learn.export` is read by `load_learner`.') from e
+
+def _parse_description(text: str | None, path):
+    "Parse a description, in which all numbers are finite"
+    if text is None:
+        refuse(f'{path} holds tensors, but no soft-label learner', 'Expected a file that `save_soft_learner` wrote.')
+    try: return json.loads(text, parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as e:
+        raise SoftLabelError(f'The description in {path} is damaged ({e}). Save it again.') from e
+
+# %% ../nbs/25_persist.ipynb #c865eb69
+def check_is_file(path):
+    "Refuse a folder, and a file that does not exist"
+    if path.is_dir():
+        refuse(f'{path} is a folder', 'Give the file in it that `save_soft_learner` wrote.', IsADirectoryError)
+    if not path.is_file():
+        refuse(f'There is no file {path}', 'Expected one that `save_soft_learner` wrote.', FileNotFoundError)
+
+def check_version(description, path):
+    "Refuse a description without a version, or of a version that is newer than this package"
+    version = description.get('version') if isinstance(description, dict) else None
+    if type(version) is not int or version < 1: refuse(f'The description in {path} has no version', 'Save it again.')
+    if version <= _VERSION: return
+    refuse(f'{path} was written in version {version} of the format; '
+           f'this fastai_softlabels reads up to {_VERSION}', 'Upgrade it.')
+
+def refuse_constant(text: str):
+    "Refuse NaN and infinity, which JSON does not have and Python reads"
+    refuse(f'{text} is no number')
 
 # %% ../nbs/25_persist.ipynb #8026b690
 @contextmanager
-def _named(path):
-    "Whatever a description leads to that nobody thought of: the file is named"
+def _file_named(path):
+    "Raise `SoftLabelError` naming the file for any error that does not yet"
     try: yield
     except (SoftLabelError, ImportError): raise
-    except Exception as e: raise SoftLabelError(f'{path} cannot be loaded as it describes itself ({type(e).__name__}: {str(e)[:200]}). Was it altered, or written by another version?') from e
+    except Exception as e: _refuse_altered(f'{path} cannot be loaded as it describes itself', e, _ALTERED)
 
-def _around(loss, about: dict, path):
-    "`loss` with the temperature and the threshold of the file"
+def _described_loss(description: dict, path):
+    "Make the loss that the model was trained with; None if it is not described"
+    listed = {cls.__name__: (cls, places) for cls, places in _LOSSES.items()}
+    loss = description.get('loss')
+    return None if loss is None else _make(loss, listed, 'loss', path)
+
+# %% ../nbs/25_persist.ipynb #35adcd32
+def _wrapped(loss, description: dict, path):
+    "Wrap `loss` in the temperature and the threshold of the file"
     for key, cls, arg in (('temperature', TemperatureScaled, 'temperature'), ('threshold', Abstaining, 'thresh')):
-        if about.get(key) is not None: loss = _make({'name': key, 'args': {arg: float(v) if isinstance(v := about[key], int) else v}}, {key: (partial(cls, loss), (arg,))}, 'number', path)
+        value = description.get(key)
+        if value is None: continue
+        if isinstance(value, int): value = float(value)
+        listed = {key: (partial(cls, loss), (arg,))}
+        loss = _make({'name': key, 'args': {arg: value}}, listed, 'number', path)
     return loss
 
+# %% ../nbs/25_persist.ipynb #f54bbd70
 def _make_tfm(cls, **args):
-    "A transform whose arguments went through JSON"
-    if cls is Normalize: args.update({k: torch.tensor(args[k]) for k in ('mean', 'std')})
+    "Make a transform from arguments that went through JSON"
+    if cls is Normalize: args.update(mean=torch.tensor(args['mean']), std=torch.tensor(args['std']))
     if 'resamples' in args: args['resamples'] = tuple(Resampling(i) for i in args['resamples'])
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in args.items()})
 
+def _described_tfms(images: dict, block, path) -> dict:
+    "Make the transforms of each step: those that are described, and those of the block"
+    listed = {cls.__name__: (partial(_make_tfm, cls), args) for cls, args in _TRANSFORMS.items()}
+    tfms = {step: [] for step in _STEPS}
+    for step in _STEPS: tfms[step] += [_make(t, listed, 'transform', path) for t in images.get(step, [])]
+    tfms['after_item'] += _own_tfms(block.item_tfms)
+    tfms['after_batch'] += _own_tfms(block.batch_tfms)
+    return tfms
+
+def _own_tfms(tfms) -> list:
+    "Those of a block's transforms that are ours, classes or instances"
+    return [t for t in tfms if t in _OF_BLOCKS or isinstance(t, _OF_BLOCKS)]
+
+# %% ../nbs/25_persist.ipynb #f8c19b1b
 @randomness_kept()
-def _empty_dls(about: dict, loss, path) -> DataLoaders:
-    "`DataLoaders` without items, as `learn.export` leaves them"
-    block = _make(about.get('block'), {b.__name__: (partial(b, loss_func=loss), args) for b, args in _BLOCKS.values()}, 'block', path)
-    images, listed = about['images'], {c.__name__: (partial(_make_tfm, c), args) for c, args in _TRANSFORMS.items()}
-    if isinstance(images, dict) and not all(isinstance(images.get(when, []), list) for when in ('after_item', 'before_batch', 'after_batch')): raise SoftLabelError(f'{path} lists no transforms. Give `dls=`.')
-    image_cls = next((c for c in _INPUTS if isinstance(images, dict) and c.__name__ == images.get('input')), None)
-    if image_cls is None: raise SoftLabelError(f'{path} does not say how images are read. Give `dls=`.')
-    tfms = {when: [_make(t, listed, 'transform', path) for t in images.get(when, [])] for when in ('after_item', 'before_batch', 'after_batch')}
-    tfm, = block.type_tfms
-    if not tfm.vocab: raise SoftLabelError(f'{path} names no classes. Was it altered?')
-    label = np.zeros((64, 64), np.uint8) if isinstance(tfm, OpenSoftMask) else {tfm.vocab[0]: 1}
-    both = [TfmdLists([item], t, splits=[[0], [0]]) for item, t in ((np.zeros((64, 64, 3), np.uint8), [image_cls.create]), (label, [tfm]))]
-    for when, from_block in (('after_item', block.item_tfms), ('after_batch', block.batch_tfms)): tfms[when] += [t for t in from_block if t in _OURS or isinstance(t, _OURS)]
-    try: return Datasets(tls=both, n_inp=1).dataloaders(bs=64, num_workers=0, device='cpu', shuffle=False, drop_last=False, **tfms).new_empty()
-    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as e: raise SoftLabelError(f'{path}: the transforms that it lists cannot be applied to an image ({type(e).__name__}: {str(e)[:200]}). Was it altered?') from e
+def _empty_dls(description: dict, loss, path) -> DataLoaders:
+    "Make `DataLoaders` without items, as `learn.export` leaves them"
+    listed = {block.__name__: (partial(block, loss_func=loss), places) for block, places in _BLOCKS.values()}
+    block = _make(description.get('block'), listed, 'block', path)
+    images = description['images']
+    check_images(images, path)
+    tfms = _described_tfms(images, block, path)
+    target, = block.type_tfms
+    if not target.vocab: refuse(f'{path} names no classes', 'Was it altered?')
+    image_cls = first(_INPUTS, lambda cls: cls.__name__ == images['input'])
+    tls = [_one_item(np.zeros((64, 64, 3), np.uint8), image_cls.create), _one_item(_any_label(target), target)]
+    loading = dict(bs=64, num_workers=0, device='cpu', shuffle=False, drop_last=False)
+    try: return Datasets(tls=tls, n_inp=1).dataloaders(**loading, **tfms).new_empty()
+    except (*_MAKE_FAULTS, MemoryError) as e:
+        _refuse_altered(f'{path}: the transforms that it lists cannot be applied to an image', e)
+
+# %% ../nbs/25_persist.ipynb #df0bbffe
+def _one_item(item, tfm) -> TfmdLists: return TfmdLists([item], [tfm], splits=[[0], [0]])
+
+def _any_label(target):
+    "A label that a target with these classes can encode"
+    if isinstance(target, OpenSoftMask): return np.zeros((64, 64), np.uint8)
+    return {target.vocab[0]: 1}
+
+def check_images(images, path):
+    "Refuse a description of images without lists of transforms, or with another class than the listed ones"
+    is_dict = isinstance(images, dict)
+    steps = [images.get(step, []) for step in _STEPS] if is_dict else []
+    if not all(isinstance(tfms, list) for tfms in steps): refuse(f'{path} lists no transforms', 'Give `dls=`.')
+    known = [cls.__name__ for cls in _INPUTS]
+    if not is_dict or images.get('input') not in known: refuse(f'{path} does not say how images are read', 'Give `dls=`.')
 
 # %% ../nbs/25_persist.ipynb #b236a6af
-def _check_weights(model: nn.Module, path):
-    "See that the file's tensors have the model's names and sizes; raise `SoftLabelError` where they differ"
-    state = model.state_dict()
-    with safe_open(path, 'pt') as f: sizes = {k: tuple(f.get_slice(k).get_shape()) for k in f.keys()}
-    faults = [f'{brief(k)} is only in the {w}' for a, b, w in ((sizes, state, 'file'), (state, sizes, 'model')) for k in a if k not in b]
-    faults += [f'{k!r} has the size {s} in the file and {tuple(state[k].shape)} in the model' for k, s in sizes.items() if k in state and s != tuple(state[k].shape)]
-    if faults: raise SoftLabelError(f'The weights in {path} do not fit this {type(model).__name__}: {faults[0]}{f", and {len(faults) - 1} more differences" if len(faults) > 1 else ""}. Give the `model=` that was saved.')
-
 def _load_weights(model: nn.Module, path):
     "Put the file's tensors into `model`, which stays as it was where they do not fit"
-    _check_weights(model, path)
+    check_weights(model, path)
     with safe_open(path, 'pt') as f: model.load_state_dict({k: f.get_tensor(k) for k in f.keys()})
 
-def _check_dls(dls: DataLoaders, about: dict, path):
-    "See that these `DataLoaders` have the block and the classes of the file"
-    tfm, wanted = _target_of(dls, 'Give them as they were when the learner was saved.'), about.get('block') or {}
-    block, args = _BLOCKS[type(tfm)]
-    ours = _describe(tfm, block.__name__, args)
-    for what, a, b in (('block', ours['name'], wanted.get('name')), ('classes', *(list(d.get('args', {}).get('vocab' if 'vocab' in args else 'codes', [])) for d in (ours, wanted)))):
-        if a != b: raise SoftLabelError(f'The {what} of these DataLoaders, {brief(a)}, are not those in {path}, {brief(b)}. Give `dls=` as they were when the learner was saved.')
-    made, wanted = type(innermost(dls.train_ds.loss_func)).__name__, about.get('loss_name')
-    if about.get('loss') is None and made != wanted: raise SoftLabelError(f'The model in {path} was trained with the loss {brief(wanted)}, but these DataLoaders infer {made}. Build their block with it: `loss_func=`.')
+def check_weights(model: nn.Module, path):
+    "Refuse a file whose tensors have other names or sizes than the model's"
+    with safe_open(path, 'pt') as f: sizes = {k: tuple(f.get_slice(k).get_shape()) for k in f.keys()}
+    faults = _differences(sizes, model.state_dict())
+    if not faults: return
+    more = f', and {len(faults) - 1} more differences' if len(faults) > 1 else ''
+    refuse(f'The weights in {path} do not fit this {type(model).__name__}: {faults[0]}{more}',
+           'Give the `model=` that was saved.')
+
+def _differences(sizes: dict, state: dict) -> list:
+    "Say how a file's sizes differ from a model's state"
+    faults = [f'{brief(k)} is only in the file' for k in sizes if k not in state]
+    faults += [f'{brief(k)} is only in the model' for k in state if k not in sizes]
+    for k in sizes:
+        if k not in state or sizes[k] == tuple(state[k].shape): continue
+        faults.append(f'{k!r} has the size {sizes[k]} in the file and {tuple(state[k].shape)} in the model')
+    return faults
+
+# %% ../nbs/25_persist.ipynb #fa39989c
+def _described_model(arch: dict | None, n_out: int, path) -> nn.Module:
+    "Build the model of a file, after seeing that the file's weights fit it"
+    if arch is None:
+        refuse(f"{path} holds a model of somebody's own making, which cannot be made by name",
+               'Build it, and give it: `model=`.')
+    with torch.device('meta'): # sizes without memory: the file may ask for anything
+        check_weights(_build(arch, n_out, path), path)
+    return _build(arch, n_out, path)
+
+# %% ../nbs/25_persist.ipynb #9d3c6532
+_AS_SAVED = 'when the learner was saved.'
+
+def check_dls(dls: DataLoaders, description: dict, path):
+    "Refuse `DataLoaders` with another block, other classes or another loss than the file's"
+    target = _only_target(dls, f'Give them as they were {_AS_SAVED}')
+    block, places = _BLOCKS[type(target)]
+    ours, saved = _describe(target, block.__name__, places), description.get('block') or {}
+    classes, saved_classes = _classes_of(ours, places), _classes_of(saved, places)
+    check_same('block', ours['name'], saved.get('name'), path)
+    check_same('classes', classes, saved_classes, path)
+    if description.get('loss') is None: check_same_loss(dls, description.get('loss_name'), path)
+
+# %% ../nbs/25_persist.ipynb #bb13e1a3
+def _classes_of(block: dict, places: dict) -> list:
+    "The classes in the description of a block"
+    return list(block.get('args', {}).get('vocab' if 'vocab' in places else 'codes', []))
+
+def check_same(what: str, ours, saved, path):
+    "Refuse what differs from the file"
+    if ours == saved: return
+    refuse(f'The {what} of these DataLoaders, {brief(ours)}, are not those in {path}, {brief(saved)}',
+           f'Give `dls=` as they were {_AS_SAVED}')
+
+def check_same_loss(dls: DataLoaders, saved: str, path):
+    "Refuse `DataLoaders` that infer another loss than the file names"
+    inferred = type(innermost(dls.train_ds.loss_func)).__name__
+    if inferred == saved: return
+    refuse(f'The model in {path} was trained with the loss {brief(saved)}, but these DataLoaders infer {inferred}',
+           'Build their block with it: `loss_func=`.')
 
 # %% ../nbs/25_persist.ipynb #7db2efa1
 def load_soft_learner(
-    path,                          # A file that `save_soft_learner` wrote
+    path,                            # A file that `save_soft_learner` wrote
     model: nn.Module | None = None,  # The model, where it is of your own making; its weights are replaced
     dls: DataLoaders | None = None,  # `DataLoaders` to use instead of those without items that the file describes
-    cpu: bool = True,              # Stay on the CPU, rather than on fastai's default device?
-) -> Learner:                      # Predicts as the saved one; with `dls=` it can be trained further
-    """A learner from a file of which no code is run: names in it are looked up in lists, everything else is numbers and texts
+    cpu: bool = True,                # Stay on the CPU, rather than on fastai's default device?
+) -> Learner:                        # Predicts as the saved one; with `dls=` it can be trained further
+    """Load a learner from a file of which no code is run: names in it are looked up in lists, everything else is numbers and texts
 
     Without `dls=` it has no items of its own, like an exported one, and predicts from files and images, as `get_x` and `get_y`
     are not kept. Raises `SoftLabelError` where the file is damaged, altered or of a newer version, where weights and model
     differ, and where it takes `model=` or `dls=`; `FileNotFoundError` where there is no file."""
-    about = about_soft_learner(path)
-    if model is not None and not isinstance(model, nn.Module): raise TypeError(f'`model` is a {type(model).__name__}; expected an `nn.Module`, built (of a learner: `learn.model`).')
-    loss, arch = about.get('loss'), about.get('arch')
-    if loss is not None: loss = _make(loss, {c.__name__: (c, args) for c, args in _LOSSES.items()}, 'loss', path)
-    if dls is not None:
-        with _named(path): _check_dls(dls, about, path)
-    elif loss is None or about.get('images') is None: raise SoftLabelError(f'{path} holds {"a loss" if loss is None else "transforms"} of somebody\'s own making, which cannot be made by name. Build the `DataLoaders` as they were, and give them: `dls=`.')
-    else:
-        with _named(path): dls = _empty_dls(about, loss, path).to(torch.device('cpu') if cpu else default_device())
-    if model is None and arch is None: raise SoftLabelError(f'{path} holds a model of somebody\'s own making, which cannot be made by name. Build it, and give it: `model=`.')
-    made = model is None
-    with _named(path):
-        if made:
-            with torch.device('meta'): _check_weights(_build(arch, len(target_of(dls).vocab), path), path) # sizes without memory: the file may ask for anything
-            model = _build(arch, len(target_of(dls).vocab), path)
+    description = about_soft_learner(path)
+    check_model(model)
+    arch = description.get('arch') if model is None else None
+    with _file_named(path):
+        loss = _described_loss(description, path)
+        if dls is None: dls = _described_dls(description, loss, path, cpu)
+        else: check_dls(dls, description, path)
+        if model is None: model = _described_model(arch, len(target_of(dls).vocab), path)
         _load_weights(model, path)
-    with _named(path): loss = _around(loss or dls.train_ds.loss_func, about, path)
+        loss = _wrapped(loss or dls.train_ds.loss_func, description, path)
     learn = Learner(dls, model.eval().to(dls.device), loss_func=loss)
-    if made: _remember(learn, arch['args'])
+    if arch is not None: _restore_arch(learn, arch['args'])
     return learn
 
-def _remember(learn: Learner, args: dict):
-    "What `vision_learner` and `unet_learner` leave with a learner: its parts for `freeze`, and the architecture for the next `save_soft_learner`"
+# %% ../nbs/25_persist.ipynb #d934f3b5
+def check_model(model):
+    "Refuse what is no model"
+    if model is None or isinstance(model, nn.Module): return
+    refuse(f'`model` is a {type(model).__name__}; expected an `nn.Module`, '
+           'built (of a learner: `learn.model`).', error=TypeError)
+
+def _described_dls(description: dict, loss, path, cpu: bool) -> DataLoaders:
+    "Make the `DataLoaders` without items that a file describes"
+    if loss is None or description.get('images') is None:
+        what = 'a loss' if loss is None else 'transforms'
+        refuse(f"{path} holds {what} of somebody's own making, which cannot be made by name",
+               'Build the `DataLoaders` as they were, and give them: `dls=`.')
+    return _empty_dls(description, loss, path).to(torch.device('cpu') if cpu else default_device())
+
+def _restore_arch(learn: Learner, args: dict):
+    "Give a learner what fastai's makers leave with it: parts for `freeze`, and the architecture for the next saving"
     arch = _builder(args['source'], args['arch'])
     learn.splitter = model_meta.get(arch, {}).get('split', default_split)
     for k, v in {**args, 'arch': arch}.items(): setattr(learn, k, v)
