@@ -145,7 +145,7 @@ def check_targets(
     refuse_row(rows, bad, 'targets', multi, f'Divide votes by {divisor}.')
     return clip(targets)
 
-# %% ../nbs/13_metrics.ipynb #90786422
+# %% ../nbs/13_metrics.ipynb #50db1163
 def items_at_fault(
     probs: Tensor,   # Probabilities, (N,K) or (N,K,H,W)
     targets: Tensor, # Probabilities of the same shape, or class indices
@@ -158,11 +158,11 @@ def items_at_fault(
     bad_labels = torch.zeros_like(bad_probs)
     if targets.is_floating_point(): bad_labels = any_in_item(is_outside(targets))
     if not multi and probs.shape[1] > 1:
-        off = misses_one(probs.float().sum(1), tolerance=2e-2)
+        off = misses_one(probs.float().sum(1, keepdim=True), tolerance=2e-2)
         bad_probs = bad_probs | any_in_item(off)
     return bad_probs, bad_labels
 
-def any_in_item(t: Tensor) -> Tensor: return t.reshape(len(t), -1).any(1)
+def any_in_item(t: Tensor) -> Tensor: return t.flatten(1).any(1)
 
 # %% ../nbs/13_metrics.ipynb #30387bf6
 class SoftMetric(Metric):
@@ -291,7 +291,7 @@ def items(self: ItemMetric,
 # %% ../nbs/13_metrics.ipynb #79765f76
 @partial(ItemMetric, across_classes=True)
 def top1_agreement(probs, targets):
-    "Compute the share of items whose predicted class is among the target's most probable; for independent classes across them, of a single class its yes and no"
+    "Compute the share of items whose predicted class is among the target's most probable ones; independent classes compete with each other, a single class's yes with its no"
     chosen = targets.gather(-1, probs.argmax(-1, keepdim=True))
     return (chosen == targets.amax(-1, keepdim=True)).squeeze(-1).float()
 
@@ -309,10 +309,10 @@ def soft_cross_entropy(probs, targets):
     "Compute the cross-entropy −Σ y·log p in nats; for independent classes that of yes and no, then the mean over labelled classes"
     return -(targets*_finite_log(probs)).sum(-1)
 
-# %% ../nbs/13_metrics.ipynb #26aa4e14
+# %% ../nbs/13_metrics.ipynb #c170f634
 @ItemMetric
 def kl_divergence(probs, targets):
-    "Compute the KL divergence Σ y·log(y/p) of labels y and predictions p, in nats; for independent classes the two-sided one of yes and no, then the mean over labelled classes"
+    "Compute the KL divergence Σ y·log(y/p) from labels to predictions, in nats; for independent classes the two-sided one (yes and no), then the mean over labelled classes"
     return (targets*(_finite_log(targets) - _finite_log(probs))).sum(-1)
 
 # %% ../nbs/13_metrics.ipynb #28cf2a09
