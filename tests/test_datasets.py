@@ -4,6 +4,7 @@ import hashlib, io, os, pickle, tarfile, zipfile
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 
+from fastdownload import FastDownload
 from fastai_softlabels import datasets
 from fastai_softlabels.all import CIFAR_CLASSES, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares
 from fastai_softlabels.files import build_folder, safe_unzip
@@ -134,7 +135,7 @@ def test_cifar10h_by_download(empty_cache, monkeypatch, tmp_path):
     archive, table = stand_ins(tmp_path, records, counts)
     asked = []
     monkeypatch.setattr(datasets, '_CIFAR_MD5', hashlib.md5(archive.read_bytes()).hexdigest())
-    monkeypatch.setattr(datasets.FastDownload, 'download', lambda self, url, force: asked.append(url) or {datasets.CIFAR_URL: archive, datasets.CIFAR10H_URL: table}[url])
+    monkeypatch.setattr(FastDownload, 'download', lambda self, url, force: asked.append(url) or {datasets.CIFAR_URL: archive, datasets.CIFAR10H_URL: table}[url])
     path = cifar10h()
     df = pd.read_csv(path/'votes.csv')
     assert df.label.tolist() == ['airplane', 'truck', 'cat', 'cat'] and (df[CIFAR_CLASSES] == 5).all(axis=None)
@@ -147,7 +148,7 @@ def test_cifar10h_by_download(empty_cache, monkeypatch, tmp_path):
 def test_damaged_downloads_are_removed_and_named(empty_cache, monkeypatch, tmp_path):
     monkeypatch.delenv('FASTAI_SOFTLABELS_DATA', raising=False)
     archive, table = stand_ins(tmp_path, np.zeros((4, 3073), np.uint8), np.full((4, 10), 5))
-    monkeypatch.setattr(datasets.FastDownload, 'download', lambda self, url, force: {datasets.CIFAR_URL: archive, datasets.CIFAR10H_URL: table}[url])
+    monkeypatch.setattr(FastDownload, 'download', lambda self, url, force: {datasets.CIFAR_URL: archive, datasets.CIFAR10H_URL: table}[url])
     right, whole = archive.read_bytes(), table.read_bytes()
     with pytest.raises(ValueError, match=r'cifar-10-binary\.tar\.gz was damaged \(its MD5 is [0-9a-f]{32}, expected c32a1d4ab5d03f1284b67883e8d87530\), and is removed\. Call again'): cifar10h()
     assert not archive.exists()
