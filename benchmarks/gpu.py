@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
-from fastai.vision.all import (ColReader, ConvLayer, DataBlock, EndSplitter, ImageBlock, Learner, Normalize, Resize, Tensor, aug_transforms,
+from fastai.vision.all import (ColReader, ConvLayer, DataBlock, EndSplitter, ImageBlock, Learner, Normalize, Tensor, aug_transforms,
                                get_image_files, imagenet_stats, nn, noop, set_seed)
 
 from timing import ROOT, about, alternate, peak, quartiles

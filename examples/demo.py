@@ -14,6 +14,7 @@ import pandas as pd
 from fastai.vision.all import *
 
 from fastai_softlabels.all import *
+from fastai_softlabels.files import whole_file
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
 img{max-width:100%;height:auto;background:#fff} table{border-collapse:collapse} td,th{padding:.2rem .8rem;border-bottom:1px solid #ccc;text-align:right}

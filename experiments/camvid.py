@@ -14,6 +14,8 @@ from PIL import Image
 from fastai.vision.all import *
 
 from fastai_softlabels.all import *
+from fastai_softlabels.datasets import cache_path
+from fastai_softlabels.files import build_folder, file_checksum
 from runs import arguments, write_runs
 
 

@@ -11,6 +11,7 @@ import pandas as pd, torch
 from fastai.vision.all import *
 
 from fastai_softlabels.all import *
+from fastai_softlabels.files import file_checksum
 from runs import arguments, plain_net, write_runs
 
 

@@ -480,8 +480,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'fastai_softlabels/dice.py'),
                                         'fastai_softlabels.dice.check_dice_options': ( 'dice.html#check_dice_options',
                                                                                        'fastai_softlabels/dice.py'),
-                                        'fastai_softlabels.dice.check_mask_logits': ( 'dice.html#check_mask_logits',
-                                                                                      'fastai_softlabels/dice.py'),
                                         'fastai_softlabels.dice.prepare_masks': ('dice.html#prepare_masks', 'fastai_softlabels/dice.py')},
             'fastai_softlabels.errors': { 'fastai_softlabels.errors.SoftLabelError': ( 'errors.html#softlabelerror',
                                                                                        'fastai_softlabels/errors.py'),

@@ -412,9 +412,6 @@ def _check_reader(self: SoftCategorize, o: TensorSoftCategory, is_multi: bool):
     if is_multi and not self.multi:
         refuse('The reader was built with `multi=True`, for `SoftMultiCategoryBlock`; '
                'this block needs one distribution over classes.')
-    if self.multi and not is_multi and getattr(o, 'divided', False): # labels of another training have no such mark
-        refuse('The reader divided votes by their sum, as for one distribution; the classes of this block are independent',
-               'Build it with `multi=True` and `n_votes=`, the number of annotators that were asked.')
 
 # %% ../nbs/12_data.ipynb #c5029f89
 class SoftMultiCategorize(SoftCategorize):

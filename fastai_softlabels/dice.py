@@ -74,15 +74,6 @@ def extra_repr(self: SoftDiceLoss) -> str:
     if self.compiled: shown['compile'] = True
     return ', '.join(f'{k}={v!r}' for k, v in shown.items())
 
-# %% ../nbs/06_dice.ipynb #b0517547
-def check_mask_logits(loss: SoftLoss, logits: Tensor):
-    "Refuse what are not logits of masks"
-    check_logits(loss, logits)
-    if logits.ndim != 3: return
-    shape = tuple(logits.shape)
-    refuse(f'Expected logits of masks (N,K,H,W), got shape {shape}, whose rows would be taken for classes',
-           'Masks of one class have an axis for it: `logits.unsqueeze(1)`, and so have their targets.')
-
 # %% ../nbs/06_dice.ipynb #05c712c2
 def prepare_masks(loss: SoftLoss, logits: Tensor, targets: Tensor, softmax: bool) -> tuple:
     "Turn logits and targets into plain logits and soft masks of their shape"
@@ -107,7 +98,7 @@ def forward(self: SoftDiceLoss,
     targets: Tensor, # Probabilities (no mass for softmax, NaN for sigmoid: unlabelled), or indices (N,H,W) (−100)
 ) -> Tensor:         # A scalar; for 'none' (N,), the value of each image alone
     "Compute the Dice semimetric of `logits` and `targets`"
-    check_mask_logits(self, logits)
+    check_logits(self, logits)
     softmax = self.is_softmax(logits)
     logits, y = prepare_masks(self, logits, targets, softmax)
     value = self._by_kernel(logits, y, softmax)

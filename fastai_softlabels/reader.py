@@ -212,8 +212,6 @@ class SoftLabelReader(DisplayedTransform):
         if isinstance(n_votes, str): n_votes = read_numbers(df, [n_votes], name)[:, 0]
         if multi: self.probs = check_probabilities(numbers, name, n_votes, ignore)
         else: self.probs = check_distributions(numbers, name, normalize, ignore)
-        are_votes = np.issubdtype(numbers.dtype, np.integer) and (numbers.sum(1) > 1).any()
-        self.divided = not multi and bool(are_votes)
         warn_of_annotators(self.classes)
         self._check_repeat(name)
 
@@ -321,7 +319,6 @@ def __call__(self: SoftLabelReader, o, split_idx=None, **kwargs):
     label = torch.from_numpy(self.probs[self.find(o)].copy())
     res = torch.as_subclass(label, self.tensor_type)
     res.classes = self.classes
-    res.divided = self.divided
     return res
 
 # %% ../nbs/10_reader.ipynb #cdd130a1

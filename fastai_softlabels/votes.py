@@ -344,6 +344,7 @@ def _as_index(names) -> pd.Index: return pd.Index(names, dtype=object, tupleize_
 
 def _votes_by_class(tally, names, classes) -> np.ndarray:
     "Votes by item and class (N,K); 0 for a class that nobody named"
+    if list(names) == list(classes): return tally
     by_name = pd.DataFrame(tally, columns=_as_index(names))
     by_class = by_name.reindex(columns=_as_index(classes), fill_value=0.)
     return np.ascontiguousarray(by_class)
@@ -380,7 +381,8 @@ def _soft_table(items, classes, votes, named, prior) -> pd.DataFrame:
     "Shares of the votes, then the statistics; `named` are the votes that name a class"
     n_votes = votes.sum(1)
     total = n_votes + prior*len(classes)
-    soft = (votes + prior)/total[:, None]
+    smoothed = votes + prior if prior else votes
+    soft = smoothed/total[:, None]
     entropies = entropy(soft).numpy() if len(classes) > 1 else 0.
     res = pd.DataFrame(soft, items, classes, copy=False)
     res = res.assign(n_votes=n_votes, entropy=entropies, agreement=_agreement(named))
@@ -440,7 +442,10 @@ def votes_to_soft(
     named = _votes_by_class(tally, names, classes)
     votes = named + _spread(tally, names, unsure, len(classes)) if unsure_as == 'spread' else named
     enough = _have_enough(items, votes, min_votes)
-    return _soft_table(items[enough], classes, votes[enough], named[enough], prior)
+    if not enough.all(): items, votes, named = (o[enough] for o in (items, votes, named))
+    res = _soft_table(items, classes, votes, named, prior)
+    res.attrs['ordered'] = vocab is not None # somebody said so
+    return res
 
 # %% ../nbs/07_votes.ipynb #1becbf59
 def _check_forms(forms: dict, item):
@@ -521,7 +526,7 @@ def krippendorff_alpha(
     classes = soft.drop(columns=_STATISTICS)
     shares = _read_shares(classes)
     counts = _whole_votes(soft, shares)
-    if level == 'ordinal': _warn_of_alphabet(list(classes))
+    if level == 'ordinal' and not soft.attrs.get('ordered'): _warn_of_alphabet(list(classes))
     _check_pairs(counts)
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))
 

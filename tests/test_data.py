@@ -84,9 +84,11 @@ def test_counts_with_n_votes():
     assert tfm('a').tolist() == tfm(['a']).tolist() == tfm([True, False, False]).tolist() == [1, 0, 0], 'a name is present, not counted'
 
 
-def test_arrays_are_counts_even_where_they_could_be_names():
+def test_arrays_that_could_be_names_are_refused_as_lists_are():
     tfm = SoftCategorize(vocab=[0, 1, 2])
-    for label in (np.array([2, 2, 0]), torch.tensor([2, 2, 0])): assert tfm(label).tolist() == [.5, .5, 0]
+    for label in (np.array([2, 2, 0]), torch.tensor([2, 2, 0]), [2, 2, 0]):
+        with pytest.raises(SoftLabelError, match='values in vocab order, or votes'): tfm(label)
+    assert tfm(np.array([2, 2, 5])).tolist() == pytest.approx([2/9, 2/9, 5/9]), 'no class is called 5'
 
 
 def test_a_column_reader_with_more_behind_it(digits, votes):

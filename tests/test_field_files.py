@@ -50,7 +50,7 @@ def test_a_class_may_be_called_anything_in_a_given_vocab(text):
     assert listed([[text, 'cat']], vocab=[text, 'cat'])[text].tolist() == wide([text], ['cat'], vocab=[text, 'cat'])[text].tolist() == [.5]
 
 
-@pytest.mark.parametrize('text', ['Washington, D.C.', 'Müll, Größe', '5', '-1', '0110', 'n/a', 'cat and dog', 'cat 0.6', 'http://a/b', 'lung (left)', 'St. Gallen', '2-3', 'C++'])
+@pytest.mark.parametrize('text', ['Washington, D.C.', 'Müll, Größe', '5', '-1', '0110', 'cat and dog', 'cat 0.6', 'http://a/b', 'lung (left)', 'St. Gallen', '2-3', 'C++'])
 def test_names_stay_names(text): assert classes_of([text, 'cat', 'dog']) == sorted([text, 'cat', 'dog'])
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
 from fastai.callback.fp16 import MixedPrecision
+from fastai.torch_core import default_device
 from fastai.vision.all import (BCEWithLogitsLossFlat, Callback, CancelValidException, CategoryBlock, ColReader, CrossEntropyLossFlat, CSVLogger, DataBlock, EarlyStoppingCallback, EndSplitter,
                                FetchPredsCallback, ImageBlock, Learner, MixUp, MSELossFlat, RandomResizedCrop, Resize, Flip, Rotate, SaveModelCallback, load_learner, noop, params, set_seed)
 from torch import nn
@@ -461,6 +462,12 @@ def test_a_model_that_gives_nan_is_named_and_the_training_goes_on(digits, known,
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_on_a_gpu(digits, known, strange):
+    default_device(use=True)
+    try: listens_on_the_gpu(digits, known, strange)
+    finally: default_device(use=False)
+
+
+def listens_on_the_gpu(digits, known, strange):
     learn, cb = learner(digits, known, device='cuda'), OODConfidence(strange)
     learn.to_fp16()
     learn.fit(2, 1e-2, cbs=cb)

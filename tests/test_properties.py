@@ -11,6 +11,7 @@ from torch import nn
 
 from fastai_softlabels import formulas, losses
 from fastai_softlabels.all import *
+from fastai_softlabels.losses import TemperatureScaled
 
 # ---- what is drawn
 
@@ -302,7 +303,7 @@ def test_gradients_by_finite_differences(kernel, data, seed):
     loss, any_float = case.loss().double(), lambda logits, y: logits.numel() > 0 and not torch.isnan(y).any()
     p = z.softmax(1) if case.exclusive else z.sigmoid()
     assume(not 'Dice' in case.name or ((p - case.y).abs().nan_to_num(1) > 1e-4).all()) # |p − y| has a kink
-    with taking(kernel), mock.patch.object(kernels, 'takes', any_float if kernel else formulas.takes), mock.patch.object(losses, 'takes', any_float if kernel else formulas.takes):
+    with taking(kernel), mock.patch.object(formulas, 'takes', any_float if kernel else formulas.takes), mock.patch.object(losses, 'takes', any_float if kernel else formulas.takes):
         assert torch.autograd.gradcheck(lambda z: loss(z, case.y.double()), z)
 
 

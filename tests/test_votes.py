@@ -128,7 +128,7 @@ def test_alpha(long):
     def ordinal(a, b):
         lo, hi = sorted((CLASSES.index(a), CLASSES.index(b)))
         return (sum(n[lo:hi+1]) - (n[lo] + n[hi])/2)**2 if lo != hi else 0
-    assert krippendorff_alpha(votes_to_soft(long, 'file', label='vote'), level='ordinal') == pytest.approx(alpha_loop(long, ordinal), abs=1e-9)
+    assert krippendorff_alpha(votes_to_soft(long, 'file', label='vote', vocab=CLASSES), level='ordinal') == pytest.approx(alpha_loop(long, ordinal), abs=1e-9)
 
 
 def test_item_weights_make_every_vote_count_the_same(long):
