@@ -51,11 +51,12 @@ def entropy(
     _check_class_axis(probs, axis)
     return terms.sum(axis)
 
-# %% ../nbs/02_core.ipynb #99589e73
+# %% ../nbs/02_core.ipynb #1772033e
 def _is_outside(probs: Tensor) -> Tensor:
     "Which of `probs` lie outside [0,1] by more than rounding"
     return (probs < -TOLERANCE) | (probs > 1 + TOLERANCE)
 
+# %% ../nbs/02_core.ipynb #e3d2b79e
 def _check_in_range(probs: Tensor, where: str):
     "Refuse numbers that are no probabilities"
     outside = probs[_is_outside(probs)]
@@ -134,6 +135,7 @@ def soft_targets(
     probs = rows.movedim(-1, axis).to(logits.dtype)
     return probs.masked_fill(no_label.unsqueeze(axis % logits.ndim), unlabelled)
 
+# %% ../nbs/02_core.ipynb #fc145fa7
 def _check_type(targets):
     "Refuse targets that are no tensor of real numbers"
     is_tensor = isinstance(targets, Tensor)
@@ -207,13 +209,14 @@ def is_labelled(self: SoftCategory) -> bool:
     if self.multi: return not bool(self.probs.isnan().all())
     return bool(self.probs.nan_to_num().sum() > 0)
 
-# %% ../nbs/02_core.ipynb #a25126fe
+# %% ../nbs/02_core.ipynb #344ab5f8
 @patch
 def items(self: SoftCategory) -> list:
     "List pairs of class and probability, largest first, ties in vocab order"
     order = self.probs.nan_to_num(-1).argsort(descending=True, stable=True).tolist()
     return [(self.vocab[i], self.probs[i].item()) for i in order]
 
+# %% ../nbs/02_core.ipynb #8af95c14
 @patch(as_prop=True)
 def top_classes(self: SoftCategory) -> list:
     "All classes that share the largest probability; none when unlabelled"
@@ -221,7 +224,7 @@ def top_classes(self: SoftCategory) -> list:
     largest = self.probs.nan_to_num(-1).max()
     return [c for c, p in zip(self.vocab, self.probs) if p == largest]
 
-# %% ../nbs/02_core.ipynb #7d9b6084
+# %% ../nbs/02_core.ipynb #2546f10a
 @patch(as_prop=True)
 def label(self: SoftCategory):
     "What was decided; else the most probable class (the first of a tie), for `multi` those above 0.5; `None` when unlabelled"
@@ -229,12 +232,13 @@ def label(self: SoftCategory):
     if not self.multi: return self.items()[0][0]
     return L(c for c, p in zip(self.vocab, self.probs.tolist()) if p > .5)
 
+# %% ../nbs/02_core.ipynb #41d36337
 @patch
 def to_dict(self: SoftCategory) -> dict:
     "Map class to probability, in vocab order, as JSON can hold it: plain numbers, None where unlabelled"
     return {c: None if p != p else p for c, p in zip(self.vocab, self.probs.tolist())}
 
-# %% ../nbs/02_core.ipynb #35259127
+# %% ../nbs/02_core.ipynb #c235c334
 @patch(as_prop=True)
 def is_none(self: SoftCategory) -> bool:
     "Was it decided that no class is present? A single class is then a \"no\""
@@ -245,6 +249,7 @@ def is_unsure(self: SoftCategory) -> bool:
     "Does the model abstain, as none of its classes is sure enough?"
     return isinstance(self._label, str) and self._label == DONT_KNOW and DONT_KNOW not in self.vocab
 
+# %% ../nbs/02_core.ipynb #ed54e3b8
 @patch
 def _verdict(self: SoftCategory) -> str:
     "What was decided, where it is no class"
@@ -280,13 +285,14 @@ def _without_numbers(self: SoftCategory) -> str:
     if self._label is None: return 'unlabelled'
     return ' · '.join(map(str, self._label if self.multi else [self._label]))
 
+# %% ../nbs/02_core.ipynb #99bb2ed2
 @patch
 def __format__(self: SoftCategory, spec): return format(str(self), spec)
 
 @patch
 def __repr__(self: SoftCategory): return f'SoftCategory({str(self)})'
 
-# %% ../nbs/02_core.ipynb #f9cb59a3
+# %% ../nbs/02_core.ipynb #4ac5a542
 @patch
 def __eq__(self: SoftCategory, other):
     if isinstance(other, SoftCategory): return self._has_probs_of(other)
@@ -301,17 +307,19 @@ def _has_probs_of(self: SoftCategory, other: SoftCategory) -> bool:
     if self.vocab != other.vocab: return False
     return torch.equal(self.probs.nan_to_num(-1), other.probs.nan_to_num(-1))
 
+# %% ../nbs/02_core.ipynb #97339a75
 @patch
 def __hash__(self: SoftCategory):
     label = self.label
     return hash(tuple(label) if isinstance(label, L) else label)
 
-# %% ../nbs/02_core.ipynb #9a56ad1b
+# %% ../nbs/02_core.ipynb #68b5fa13
 def _text_width(text: str, artist) -> float:
     "Measure `text` in pixels, in the font of a matplotlib text"
     artist.set(text=text, parse_math=False)
     return artist.get_window_extent().width
 
+# %% ../nbs/02_core.ipynb #3e812313
 def _keep_letters(name: str, n: int, share: float) -> str:
     "Keep `n` letters of `name`, a `share` of them from its beginning"
     n_end = int(n*(1 - share))
@@ -363,19 +371,21 @@ def width_of(ax) -> float:
     "Pixels that the layout gives to `ax`, of which an image may fill a part"
     return ax.get_position(original=True).width*ax.figure.bbox.width
 
+# %% ../nbs/02_core.ipynb #906f1b4e
 def write_title(ax, text: str, **kwargs):
     "Title `ax` in the size that its title has, in lines no wider than `ax`"
     size = ax.title.get_size()
     ax.set_title(wrap_text(text, .96*width_of(ax), ax.title), fontsize=size, **kwargs)
     return ax
 
-# %% ../nbs/02_core.ipynb #19f02d5f
+# %% ../nbs/02_core.ipynb #600f3728
 def _edge_beside(ax) -> float:
     "Find where the axes to the left of `ax` end, in pixels"
     def is_beside(box): return box.x1 <= ax.bbox.x0 and box.y0 < ax.bbox.y1 and ax.bbox.y0 < box.y1
     edges = [o.bbox.x1 for o in ax.figure.axes if is_beside(o.bbox)]
     return max(edges, default=ax.figure.bbox.x0)
 
+# %% ../nbs/02_core.ipynb #57fbf6c6
 def _make_room_for_names(ax):
     "Make `ax` narrower if its names lie over what is beside"
     fig = ax.figure
@@ -419,11 +429,12 @@ def draw_bars(
     if len(cats) > 1: ax.legend(fontsize='small', frameon=False)
     return ax
 
-# %% ../nbs/02_core.ipynb #386bf388
+# %% ../nbs/02_core.ipynb #52510060
 def _name_in_legend(name: str, cat: SoftCategory) -> str:
     "Add what was decided, where there are no numbers to draw"
     return name if cat.is_labelled or cat.label is None else f'{name}: {cat}'
 
+# %% ../nbs/02_core.ipynb #6e043b11
 def _check_one_vocab(cats: dict):
     "Refuse labels over different classes, and none at all"
     if not cats: refuse('There are no labels to draw: `cats` is empty.')

@@ -35,6 +35,7 @@ def repr_of(o) -> str:
     "Show `o` on one line, NumPy's numbers as plain ones"
     with np.printoptions(legacy='1.25'): return ' '.join(repr(o).split())
 
+# %% ../nbs/00_errors.ipynb #c423e828
 def brief(o) -> str:
     "Show `o` on one line of at most 120 characters"
     text = repr_of(o)
@@ -120,6 +121,7 @@ def fold_name(name) -> str:
     words = re.sub(r'(?<=\w)-(?=\w)', ' ', visible.replace('_', ' ')) # the sign of −1 stays
     return ' '.join(words.casefold().split())
 
+# %% ../nbs/00_errors.ipynb #c79799db
 def nearest(
     name,            # A name that is not among `known`
     known: Sequence, # Those that are

@@ -20,7 +20,7 @@ from .core import TOLERANCE
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/03_tables.ipynb #1223188f
+# %% ../nbs/03_tables.ipynb #23797647
 def refuse_rows(
     bad: np.ndarray,            # Which rows are at fault (N,)
     rows: np.ndarray,           # All rows (N,K)
@@ -32,13 +32,14 @@ def refuse_rows(
     def fill(text, i): return text.format(v=_values_of(rows[i]), s=f'{sum(rows[i].tolist()):.6g}')
     refuse_first(bad, lambda i: fill(fault, i), lambda i: fill(remedy, i), name)
 
+# %% ../nbs/03_tables.ipynb #2f669e2c
 def _values_of(row: np.ndarray) -> str:
     "Show the values of a row, of more than twelve the first"
     values = [float(f'{x:.4g}') for x in row[:12]]
     if len(row) <= 12: return f'{values}'
     return f'{values[:-1]}… ({len(row)} values)'
 
-# %% ../nbs/03_tables.ipynb #5b73c90b
+# %% ../nbs/03_tables.ipynb #a6e0cf16
 _SAY_IGNORE = 'Remove the item, or say `ignore=True` to treat it as unlabelled.'
 
 def _check_matrix(rows: np.ndarray):
@@ -47,6 +48,7 @@ def _check_matrix(rows: np.ndarray):
     refuse(f'The labels are an array of {rows.dtype} and shape {rows.shape}; '
            'expected numbers (N,K), a row for each label.')
 
+# %% ../nbs/03_tables.ipynb #b21b505d
 def _check_values(rows: np.ndarray, name: Callable, ignore: bool):
     "Refuse what neither kind of soft label may hold"
     refuse_rows(np.isinf(rows).any(1), rows, name, 'the label {v} holds an infinite value',
@@ -63,6 +65,7 @@ def _without_rounding(rows: np.ndarray, highest=1.) -> np.ndarray:
     rows = np.where((rows < 0) & (rows >= -slack), 0., rows)
     return np.where((rows > highest) & (rows <= highest + slack), highest, rows)
 
+# %% ../nbs/03_tables.ipynb #3ae883e6
 def _largest(rows: np.ndarray) -> np.ndarray:
     "The largest value of each row, or 0 (N,1)"
     return np.nan_to_num(rows).max(1, keepdims=True, initial=0.)
@@ -88,13 +91,14 @@ def check_distributions(
     if not are_votes and not normalize: _check_sums_to_one(rows, sums, name)
     return (rows / np.where(sums == 0, 1., sums)[:, None]).astype(np.float32)
 
-# %% ../nbs/03_tables.ipynb #56850d48
+# %% ../nbs/03_tables.ipynb #7f9d64a1
 def _check_gaps(rows: np.ndarray, name: Callable):
     "Refuse NaN beside numbers"
     nan = np.isnan(rows)
     refuse_rows(nan.any(1) & ~nan.all(1), rows, name, 'the label {v} holds NaN among numbers',
                 'Fill in 0 where nobody chose the class.')
 
+# %% ../nbs/03_tables.ipynb #5552509a
 def _check_sums(rows: np.ndarray, sums: np.ndarray, name: Callable, ignore: bool):
     "Refuse rows that cannot be divided by their sum"
     refuse_rows(np.isinf(sums), rows, name, 'the values {v} are too large to add them up',
@@ -140,19 +144,20 @@ def check_probabilities(
     _check_at_most_one(rows, name)
     return rows.astype(np.float32)
 
-# %% ../nbs/03_tables.ipynb #4bd67d65
+# %% ../nbs/03_tables.ipynb #dcff6427
 def _check_nan(rows: np.ndarray, name: Callable, ignore: bool):
     "Refuse NaN, unless it is an unlabelled class"
     if ignore: return
     refuse_rows(np.isnan(rows).any(1), rows, name, 'the label {v} holds NaN',
                 'Fill in 0 where a class is absent, or say `ignore=True` to leave NaN unlabelled.')
 
+# %% ../nbs/03_tables.ipynb #f17c712c
 def _check_at_most_one(rows: np.ndarray, name: Callable):
     "Refuse values above 1"
     refuse_rows((rows > 1).any(1), rows, name, 'the label {v} holds a value above 1',
                 'Expected a probability for each class; if these are counts, say of how many annotators: `n_votes=`.')
 
-# %% ../nbs/03_tables.ipynb #1248732e
+# %% ../nbs/03_tables.ipynb #e3564911
 def _annotators_asked(n_votes, n_rows: int) -> np.ndarray:
     "Annotators asked for each row (N,1)"
     n = np.asarray(n_votes, dtype=np.float64)
@@ -161,6 +166,7 @@ def _annotators_asked(n_votes, n_rows: int) -> np.ndarray:
                'give one number for all rows, or one for each.')
     return np.broadcast_to(n, n_rows)[:, None]
 
+# %% ../nbs/03_tables.ipynb #4b379a1b
 def _divide_counts(counts: np.ndarray, n_votes, name: Callable, ignore: bool, are_whole: bool) -> np.ndarray:
     "Divide counts by the annotators asked, each row by its own"
     if not are_whole: _check_no_shares(counts, n_votes)
@@ -173,7 +179,7 @@ def _divide_counts(counts: np.ndarray, n_votes, name: Callable, ignore: bool, ar
     _check_counts(counts, n, name)
     return (counts / n).astype(np.float32)
 
-# %% ../nbs/03_tables.ipynb #2ea9b82d
+# %% ../nbs/03_tables.ipynb #3842521f
 def _check_no_shares(rows: np.ndarray, n_votes):
     "Refuse `n_votes` for labels that are shares already"
     are_shares = (np.nan_to_num(rows) <= 1).all() and (rows % 1 > 0).any()
@@ -181,6 +187,7 @@ def _check_no_shares(rows: np.ndarray, n_votes):
     refuse(f'The labels, like {brief(rows[0].round(4).tolist())}, are shares already, none above 1: '
            'leave `n_votes=` out, which divides counts.')
 
+# %% ../nbs/03_tables.ipynb #915631a6
 def _check_asked(counts: np.ndarray, n: np.ndarray, name: Callable):
     "Refuse numbers of annotators by which nothing can be divided"
     bad = ~((n > 0) & np.isfinite(n)).any(1)
@@ -188,6 +195,7 @@ def _check_asked(counts: np.ndarray, n: np.ndarray, name: Callable):
                 'n_votes is not a finite number above 0 for the label {v} (counts, then n_votes)',
                 'Give the number of annotators that were asked.')
 
+# %% ../nbs/03_tables.ipynb #c08f6602
 def _check_counts(counts: np.ndarray, n: np.ndarray, name: Callable):
     "Refuse more votes for a class than annotators were asked"
     refuse_rows((counts > n).any(1), np.concatenate([counts, n], 1), name,
@@ -204,6 +212,7 @@ def as_table(df) -> pd.DataFrame:
     refuse(f'The table is a {type(df).__name__}; expected a pandas DataFrame, '
            f'or another that has `.to_pandas()`.{hint}')
 
+# %% ../nbs/03_tables.ipynb #f689b653
 def _to_pandas(df) -> pd.DataFrame:
     "Convert by `df`'s own method, which may need another library"
     try: return df.to_pandas()
@@ -211,7 +220,7 @@ def _to_pandas(df) -> pd.DataFrame:
         raise SoftLabelError(f'The table is a {type(df).__name__}, and its `.to_pandas()` says: {e}. '
                              'Install what it needs, or give a pandas DataFrame.') from e
 
-# %% ../nbs/03_tables.ipynb #01eabacb
+# %% ../nbs/03_tables.ipynb #b94bbf90
 def check_columns(
     df: pd.DataFrame,       # The table
     *names,                 # Columns that it needs; None is skipped
@@ -221,6 +230,7 @@ def check_columns(
     for n in names:
         if n is not None: _check_column(df, n, what)
 
+# %% ../nbs/03_tables.ipynb #479d82d7
 def _check_column(df: pd.DataFrame, name, what: str):
     "Refuse a name that is not that of a single column"
     if not isinstance(name, Hashable): refuse(f'{what} is {brief(name)}; expected the name of one column.')
@@ -231,22 +241,24 @@ def _check_column(df: pd.DataFrame, name, what: str):
     if isinstance(df[name], pd.DataFrame):
         refuse(f'The table has more than one column {repr_of(name)}', 'Rename or drop the others.')
 
-# %% ../nbs/03_tables.ipynb #9806fe39
+# %% ../nbs/03_tables.ipynb #eb2d8a7d
 def _without_categories(col: pd.Series) -> pd.Series:
     "Give a categorical column the type of its categories, which a gap may not fit"
     return col.astype(object if col.isna().any() else col.cat.categories.dtype)
 
+# %% ../nbs/03_tables.ipynb #15b2ddb0
 def _holds_texts(col: pd.Series) -> bool:
     "Is this a column of texts or of objects?"
     types = pd.api.types
     return not types.is_numeric_dtype(col) and (types.is_object_dtype(col) or types.is_string_dtype(col))
 
+# %% ../nbs/03_tables.ipynb #1db72a03
 def _fits_int64(col: pd.Series) -> bool:
     "Are all values integers that 64 bits with a sign can hold?"
     if not pd.api.types.is_integer_dtype(col) or col.isna().any(): return False
     return col.dtype.itemsize < 8 or col.max() < 2**63
 
-# %% ../nbs/03_tables.ipynb #82fd84fb
+# %% ../nbs/03_tables.ipynb #50978eca
 _SAY_VOTES = (' Votes that are names become labels by `votes_to_soft` first: '
               '`annotators=[…]` for a column of each annotator, `label=` for a row of each vote.')
 _SAY_LISTS = ' A column of lists of votes becomes labels by `votes_to_soft(…, lists=…)` first.'
@@ -260,6 +272,7 @@ def _parse_numbers(col: pd.Series, name: Callable) -> pd.Series:
     refuse(f'{name(int(bad.argmax()))}: {repr_of(value)} in column {repr_of(col.name)} is not a number',
            f'Expected votes or probabilities.{_say_how_to_read(value)}')
 
+# %% ../nbs/03_tables.ipynb #130cce9e
 def _say_how_to_read(value) -> str:
     "The end of a message about what stands where a number should"
     if isinstance(value, (list, tuple, set)): return _SAY_LISTS
@@ -295,6 +308,7 @@ def read_numbers(
     refuse_total(rows, classes)
     return rows
 
+# %% ../nbs/03_tables.ipynb #4412d70d
 def _numbers_of(col: pd.Series, name: Callable) -> np.ndarray:
     "Read a column: integers as int64, others as float64 with NaN for gaps"
     if isinstance(col.dtype, pd.CategoricalDtype): col = _without_categories(col)
@@ -303,13 +317,14 @@ def _numbers_of(col: pd.Series, name: Callable) -> np.ndarray:
     if _fits_int64(col): return col.to_numpy(np.int64)
     return col.to_numpy(float, na_value=np.nan)
 
+# %% ../nbs/03_tables.ipynb #53812202
 def _check_real(col: pd.Series):
     "Refuse dates, durations and complex numbers"
     types = pd.api.types
     if types.is_numeric_dtype(col) and not types.is_complex_dtype(col): return
     refuse(f'Column {repr_of(col.name)} holds {col.dtype}', 'Expected votes or probabilities.')
 
-# %% ../nbs/03_tables.ipynb #8e72cf43
+# %% ../nbs/03_tables.ipynb #eea22373
 def _check_class_columns(df: pd.DataFrame, classes: Sequence):
     "Refuse classes that are no columns, or two columns of one name"
     missing = [c for c in classes if c not in df.columns]
@@ -319,6 +334,7 @@ def _check_class_columns(df: pd.DataFrame, classes: Sequence):
                f'its columns are {repr_of(list(df.columns))}.{remedy}', error=UnknownNameError)
     check_columns(df, *classes)
 
+# %% ../nbs/03_tables.ipynb #fd674fde
 def _say_column_of_votes(df: pd.DataFrame, name) -> str:
     "The end of a message about a missing column, if its name is what somebody voted for"
     if not df.columns.is_unique: return ''
@@ -339,6 +355,7 @@ def check_classes(
     _check_distinct(classes, what)
     return classes
 
+# %% ../nbs/03_tables.ipynb #a8c1e143
 def _check_has_order(classes, what: str, of: str):
     "Refuse what is no list: a set, a text, a dict, a number"
     is_other = isinstance(classes, (str, bytes, set, frozenset, Mapping))
@@ -346,7 +363,7 @@ def _check_has_order(classes, what: str, of: str):
     refuse(f'{what} is {brief(classes)}; expected a list of {of} '
            '(a set has no order, a text is one name, a dict two).')
 
-# %% ../nbs/03_tables.ipynb #366344b2
+# %% ../nbs/03_tables.ipynb #1c16f965
 def _check_distinct(classes: list, what: str):
     "Refuse what cannot be a name, and names that stand twice"
     unfit = [c for c in classes if not _can_be_name(c)]
@@ -354,6 +371,7 @@ def _check_distinct(classes: list, what: str):
     twice = [c for c, n in Counter(classes).items() if n > 1]
     if twice: refuse(f'{what} names the class {twice[0]!r} more than once: {brief(classes)}', 'Name each class once.')
 
+# %% ../nbs/03_tables.ipynb #ec5a716f
 def _can_be_name(o) -> bool:
     "Is `o` hashable, and not missing?"
     return isinstance(o, Hashable) and o is not None and o is not pd.NA and o == o
@@ -371,6 +389,7 @@ def _find_literal(text: str) -> tuple | None:
     remedy = '`json.loads(text)`' if is_json else '`ast.literal_eval(text)`'
     return kind, remedy
 
+# %% ../nbs/03_tables.ipynb #913bbef7
 def _parse_literal(text: str):
     "What a text of Python or JSON stands for; None for other texts"
     for read in (ast.literal_eval, json.loads):
@@ -444,7 +463,7 @@ def _find_names(text: str, others: set) -> tuple | None:
     if len(words) > 1 and others.issuperset(words):
         return kind, "`text.split()`, in fastai `ColReader(…, label_delim=' ')`"
 
-# %% ../nbs/03_tables.ipynb #58c751d6
+# %% ../nbs/03_tables.ipynb #fb1cb3bb
 def text_holds(
     text: str,     # What would be the name of a class
     others: set,   # The other texts of its column
@@ -453,6 +472,7 @@ def text_holds(
     text = text.strip()
     return _find_literal(text) or _find_form(text, others) or _find_names(text, others)
 
+# %% ../nbs/03_tables.ipynb #a40c908c
 def how_to_read(
     cell,                      # What stands in a table
     others: set = frozenset(), # The other texts of its column
@@ -461,13 +481,14 @@ def how_to_read(
     found = text_holds(cell, others) if isinstance(cell, str) else None
     return f' It looks like {found[0]}; read it first: {found[1]}.' if found else ''
 
-# %% ../nbs/03_tables.ipynb #5077ba63
+# %% ../nbs/03_tables.ipynb #d2eedf18
 def _names_alike(names: Sequence) -> list:
     "Find the first names that are the same once they are folded"
     same = {}
     for n in names: same.setdefault(fold_name(n), []).append(n)
     return next((group for group in same.values() if len(group) > 1), [])
 
+# %% ../nbs/03_tables.ipynb #954ac44c
 def _say_alike(names: list) -> str:
     "A warning of names that are nearly the same"
     texts = {str(n) for n in names}
@@ -493,7 +514,7 @@ def check_inferred(
     alike = _names_alike(names)
     if alike: warn(_say_alike(alike[:3]))
 
-# %% ../nbs/03_tables.ipynb #53c4f42c
+# %% ../nbs/03_tables.ipynb #306d0670
 def _check_text(text: str, others: set, where: Callable):
     "Refuse a text that holds more than one name"
     found = text_holds(text, others)
@@ -502,6 +523,7 @@ def _check_text(text: str, others: set, where: Callable):
     refuse(f'{where(text)}: the text {brief(text)} would be a class of its own, but it looks like {kind}',
            f'Read it first: {remedy}. If it is the name of a class, say so in `vocab=`.')
 
+# %% ../nbs/03_tables.ipynb #4f32da8e
 def _check_no_share(value, where: Callable):
     "Refuse a number between whole ones"
     if not isinstance(value, float) or value.is_integer(): return
@@ -516,6 +538,7 @@ def is_missing(o) -> bool:
     if isinstance(o, (str, Tensor, np.ndarray)): return False
     return np.isscalar(o) and pd.isna(o)
 
+# %% ../nbs/03_tables.ipynb #42160f62
 def is_list(o) -> bool:
     "Is `o` a list, a tuple or a set?"
     return isinstance(o, (list, tuple, L, set, frozenset))
