@@ -144,12 +144,11 @@ def are(self: _RowsByKey, items) -> bool:
     return True
 
 # %% ../nbs/10_reader.ipynb #f67fb1be
-_PEOPLE = re.compile('(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader)'
-                     r'[ _-]?\d*', re.I)
+_PEOPLE = r'(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader)[ _-]?\d*'
 
 def warn_of_annotators(columns: list):
     "Warn of class columns that are named as people are, since those hold answers rather than counts"
-    people = [c for c in columns if _PEOPLE.fullmatch(str(c))]
+    people = [c for c in columns if re.fullmatch(_PEOPLE, str(c), re.I)]
     if not people: return
     warn(f'The columns {repr_of(people)} are taken for classes, but they are named as annotators are. '
          f'Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')

@@ -547,11 +547,10 @@ def item_weights(
 ) -> np.ndarray:               # (N,), mean 1
     "Weight items in proportion to their votes"
     _check_one_dimension(n_votes)
+    if cap is not None: check_number(cap, 'cap', 'a number above 0', lambda c: c > 0)
     n = pd.to_numeric(pd.Series(n_votes), errors='coerce').to_numpy(float)
     _check_positive(n, n_votes)
-    if cap is not None:
-        check_number(cap, 'cap', 'a number above 0', lambda c: c > 0)
-        n = np.minimum(n, cap)
+    if cap is not None: n = np.minimum(n, cap)
     return n/n.mean()
 
 # %% ../nbs/07_votes.ipynb #d7c0820a
