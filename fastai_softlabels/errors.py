@@ -115,7 +115,7 @@ def one_of(
 
 # %% ../nbs/00_errors.ipynb #094bf2f9
 def fold_name(name) -> str:
-    "Fold case, blanks, hyphens, underscores and invisible characters, such as a byte order mark, out of `name`"
+    "Fold case, blanks and invisible characters, such as a byte order mark, out of `name`"
     text = unicodedata.normalize('NFKC', str(name))
     visible = ''.join(c for c in text if unicodedata.category(c) != 'Cf')
     words = re.sub(r'(?<=\w)-(?=\w)', ' ', visible.replace('_', ' ')) # the sign of −1 stays
