@@ -107,6 +107,7 @@ FULL = """
 import resource, signal, sys
 from fastai.vision.all import *
 from fastai_softlabels.all import *
+from fastai_softlabels.files import whole_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN) # a write beyond the limit fails, as on a full disk
 out = Path(sys.argv[1])
 def at(limit): resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
