@@ -23,7 +23,7 @@ from .core import TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE
 from .tables import as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name, read_numbers
 
 # %% auto #0
-__all__ = ['BESIDE', 'SoftLabelReader']
+__all__ = ['SoftLabelReader']
 
 # %% ../nbs/10_reader.ipynb #afa812e1
 def _key_of(o) -> str:
