@@ -190,7 +190,7 @@ def check_masks(device: str, precision: str, tiny: bool):
     return {'dice': abs(dice - here)}, dice, float('nan'), seconds
 
 def check_batch_tfms(device: str) -> str:
-    "Masks turned and resized on the device and on the CPU"
+    "Masks that are augmented in batches stay on the device, and within [0,1]"
     set_seed(0)
     x, y = masks(device, 32).one_batch()
     assert y.device.type == device and y.min() >= 0 and y.max() <= 1, (y.device, y.min(), y.max())

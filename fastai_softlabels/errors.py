@@ -97,7 +97,7 @@ def in_range(
     above: float = -math.inf, # What it has to exceed
     below: float = math.inf,  # What it has to stay below
 ):                            # `value`
-    "Return `value` if it lies in the range; raise `SoftLabelError` if not"
+    "Return `value` if it is finite and lies in the range; raise `SoftLabelError` if not"
     def lies_within(v): return least <= v <= most and above < v < below
     check_number(value, name, expected, lies_within)
     return value

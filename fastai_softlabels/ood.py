@@ -540,7 +540,6 @@ class _SharedLabels:
     def __call__(self, o):
         res = self.tfm(o).as_subclass(Tensor).as_subclass(TensorSoftCategory).clone()
         res.classes = list(self.tfm.vocab)
-        res.divided = False # distributions on purpose, however the votes were divided
         return res
 
 # %% ../nbs/20_ood.ipynb #f6f10077

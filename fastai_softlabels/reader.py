@@ -377,11 +377,14 @@ def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
 @patch
 def _check_texts(self: SoftLabelReader, df, column, hashes):
     "Refuse an item whose text is another in the table of labels"
-    for i, hashed in enumerate(_hash_texts(df[column])):
-        if hashed == hashes[self.find(df.index[i])]: continue
-        refuse(f'{item_name(df, i)} of the items has {brief(df[column].iloc[i])} in the column {repr_of(column)}, '
-               'the row of that name in the table of labels has another',
-               f'Was the index made anew in between? Name items by a column: `item={column!r}`.')
+    is_same = self.key is None and self.rows.are(df.index)
+    if not is_same: hashes = hashes[[self.find(o) for o in df.index]]
+    differs = _hash_texts(df[column]) != hashes
+    if not differs.any(): return
+    i = int(differs.argmax())
+    refuse(f'{item_name(df, i)} of the items has {brief(df[column].iloc[i])} in the column {repr_of(column)}, '
+           'the row of that name in the table of labels has another',
+           f'Was the index made anew in between? Name items by a column: `item={column!r}`.')
 
 # %% ../nbs/10_reader.ipynb #e6846acc
 @patch

@@ -183,7 +183,8 @@ def _divide_counts(counts: np.ndarray, n_votes, name: Callable, ignore: bool, ar
 def _check_no_shares(rows: np.ndarray, n_votes):
     "Refuse `n_votes` for labels that are shares already"
     are_shares = (np.nan_to_num(rows) <= 1).all() and (rows % 1 > 0).any()
-    if not are_shares or not np.nanmax(n_votes) > 1: return
+    most = np.nan_to_num(np.asarray(n_votes, dtype=float)).max(initial=0)
+    if not are_shares or most <= 1: return
     refuse(f'The labels, like {brief(rows[0].round(4).tolist())}, are shares already, none above 1: '
            'leave `n_votes=` out, which divides counts.')
 
