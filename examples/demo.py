@@ -64,7 +64,7 @@ def figures(learn, floor) -> list:
     learn.dls.show_batch(max_n=9, nrows=3, figsize=(8, 8))
     res = [('A batch: the annotators\' shares are the title', picture())]
     learn.show_results(max_n=9, nrows=3, figsize=(9, 9), shuffle=False)
-    res.append(('Labels (above) and predictions (below); green where the predicted class is among the most frequent votes', picture()))
+    res.append(('Labels (above) and predictions (below); blue where the predicted class is among the most frequent votes, orange where it is not', picture()))
     ambiguous = floor.argsort(descending=True)[:9].tolist()
     Interpretation.from_learner(learn).show_results(ambiguous, bars=True)
     res.append(('The nine most ambiguous images of the validation set: what annotators said, and what the model says', picture()))

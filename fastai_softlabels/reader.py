@@ -21,6 +21,7 @@ from fasttransform import DisplayedTransform
 from .errors import brief, refuse, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE
 from .tables import as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name, read_numbers
+from .votes import STATISTICS
 
 # %% auto #0
 __all__ = ['SoftLabelReader']
@@ -154,7 +155,7 @@ def warn_of_annotators(columns: list):
          f'Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')
 
 # %% ../nbs/10_reader.ipynb #a492bf1a
-BESIDE = frozenset(['n_votes', 'entropy', 'agreement']) # the columns of `votes_to_soft` that are no classes
+BESIDE = frozenset(STATISTICS) # the columns of `votes_to_soft` that are no classes
 
 # %% ../nbs/10_reader.ipynb #3c0a2706
 def _class_columns(df, classes) -> list:

@@ -288,7 +288,7 @@ def _check_not_given(value, name):
     if value is not None: refuse(f'`{name}=` is for the long form, which has a row for each vote (`label=`).')
 
 # %% ../nbs/07_votes.ipynb #a1f0a840
-_STATISTICS = ['n_votes', 'entropy', 'agreement'] # the columns of the result beside the classes
+STATISTICS = ['n_votes', 'entropy', 'agreement'] # the columns of the result beside the classes
 
 def _ordered_names(column: pd.Series, names: list) -> list | None:
     "The names in the order of an ordered categorical column; None where the column has none"
@@ -301,7 +301,7 @@ def _classes_of(names, vocab, to_sort, unsure, unsure_as) -> list:
     "The classes, in order"
     classes = [c for c in (names if vocab is None else vocab) if c not in unsure]
     if vocab is None and to_sort: classes = _sorted(classes)
-    taken = set(_STATISTICS).intersection(classes)
+    taken = set(STATISTICS).intersection(classes)
     if taken: refuse(f'A class is named {taken.pop()!r}, as one of the columns of the result', 'Rename the class.')
     return classes + list(unsure) if unsure_as == 'class' else classes
 
@@ -523,7 +523,7 @@ def krippendorff_alpha(
     one_of(level, 'level', 'nominal', 'ordinal')
     soft = as_table(soft)
     _check_statistics(soft)
-    classes = soft.drop(columns=_STATISTICS)
+    classes = soft.drop(columns=STATISTICS)
     shares = _read_shares(classes)
     counts = _whole_votes(soft, shares)
     if level == 'ordinal' and not soft.attrs.get('ordered'): _warn_of_alphabet(list(classes))
@@ -533,12 +533,12 @@ def krippendorff_alpha(
 # %% ../nbs/07_votes.ipynb #c0699cb3
 def _check_statistics(soft):
     "Refuse a table that lacks the columns that `votes_to_soft` adds"
-    missing = [c for c in _STATISTICS if c not in soft]
+    missing = [c for c in STATISTICS if c not in soft]
     if missing:
         refuse(f'The table has no column {missing[0]!r}; its columns are {brief(list(soft.columns))}',
                'α is computed from what `votes_to_soft` makes of the votes: '
                '`krippendorff_alpha(votes_to_soft(votes, …))`.', UnknownNameError)
-    check_columns(soft, *_STATISTICS)
+    check_columns(soft, *STATISTICS)
 
 # %% ../nbs/07_votes.ipynb #6fa3a373
 def item_weights(
