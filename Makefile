@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-versions mutants nightly sync outputs notebooks pytest gpu badges readme docs clean
+.PHONY: demo test test-versions mutants nightly style sync outputs notebooks pytest gpu badges readme docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -32,6 +32,12 @@ test-versions: $(READY)
 	mkdir -p build
 	$(BIN)/python scripts/oldest_versions.py build/oldest.txt
 	$(BIN)/tox run
+
+# does the code read as fastai's does? pyproject.toml says what is not asked; in tests a case is a line, however long
+style: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[style]'
+	$(BIN)/chkstyle nbs
+	$(BIN)/chkstyle --ignore line-too-long --ignore closing-bracket tests scripts benchmarks experiments examples
 
 # which of 200 faults, put into the code one at a time, do the tests notice? An hour or two
 mutants: $(READY)

@@ -63,7 +63,9 @@ def access(df: pd.DataFrame, rounds: int) -> list:
 
 def grown(n: int) -> float:
     "By how many bytes of resident memory for each of the table's a reader of `n` rows lets this process grow"
-    def resident(): gc.collect(); return int(Path('/proc/self/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')
+    def resident():
+        gc.collect()
+        return int(Path('/proc/self/statm').read_text().split()[1])*os.sysconf('SC_PAGE_SIZE')
     df = votes(n)
     SoftLabelReader(df.head(10), 'fname', CLASSES) # what is loaded at the first use is not the reader's
     before = resident()

@@ -29,7 +29,8 @@ def seconds(f: Callable, repeats: int, device: str = 'cpu') -> float:
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         for _ in range(repeats): f()
-        end.record(); end.synchronize()
+        end.record()
+        end.synchronize()
         return start.elapsed_time(end)/1e3/repeats
     start = time.perf_counter()
     for _ in range(repeats): f()

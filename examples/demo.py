@@ -9,8 +9,7 @@ from pathlib import Path
 
 import matplotlib
 matplotlib.use('Agg') # pictures go to files, also where a screen is missing
-import matplotlib.pyplot as plt
-import pandas as pd
+import matplotlib.pyplot as plt, pandas as pd
 from fastai.vision.all import *
 
 from fastai_softlabels.all import *

@@ -549,6 +549,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                             'fastai_softlabels.formulas._dice_total': ( 'formulas.html#_dice_total',
                                                                                         'fastai_softlabels/formulas.py'),
                                             'fastai_softlabels.formulas._fast': ('formulas.html#_fast', 'fastai_softlabels/formulas.py'),
+                                            'fastai_softlabels.formulas._is_plain': ( 'formulas.html#_is_plain',
+                                                                                      'fastai_softlabels/formulas.py'),
                                             'fastai_softlabels.formulas._maps': ('formulas.html#_maps', 'fastai_softlabels/formulas.py'),
                                             'fastai_softlabels.formulas._plain_mix': ( 'formulas.html#_plain_mix',
                                                                                        'fastai_softlabels/formulas.py'),

@@ -28,11 +28,15 @@ from fastai.torch_core import TensorCategory, TensorImage
 from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .errors import brief, in_range, nearest, refuse, repr_of, SoftLabelError, UnknownNameError
-from .core import cut_text, DONT_KNOW, draw_bars, SoftCategory, TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE, width_of, wrap_text, write_title
-from .tables import check_classes, check_distributions, check_inferred, check_probabilities, how_to_read, is_list, is_missing, item_name, read_numbers, refuse_total
+from .core import (cut_text, DONT_KNOW, draw_bars, SoftCategory, TensorSoftCategory,
+                                    TensorSoftMultiCategory, TOLERANCE, width_of, wrap_text, write_title)
+from .tables import (check_classes, check_distributions, check_inferred, check_probabilities, how_to_read,
+                                      is_list, is_missing, item_name, read_numbers, refuse_total)
 from .losses import innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
 from .reader import BESIDE, SoftLabelReader, warn_of_annotators
-from .blocks import check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms, InferLoss, is_loader, labels_of, like_items, loss_of, make_loss, NameUnreadable, preceding, prediction_of, refuse_distributed, Target, target_of, ungathered
+from .blocks import (check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms,
+                                      InferLoss, is_loader, labels_of, like_items, loss_of, make_loss, NameUnreadable, preceding,
+                                      prediction_of, refuse_distributed, Target, target_of, ungathered)
 
 # %% auto #0
 __all__ = ['SoftCategoryBlock', 'SoftMultiCategoryBlock', 'SoftCategorize', 'SoftMultiCategorize', 'class_weights',

@@ -45,8 +45,7 @@ def degraded_views() -> dict: # Name → function of images (N,8,8) in [0,1]
         left=lambda x: x[:, :, :5],
         right=lambda x: x[:, :, 3:],
         top=lambda x: x[:, :5],
-        bottom=lambda x: x[:, 3:],
-    )
+        bottom=lambda x: x[:, 3:])
 
 # %% ../nbs/24_datasets.ipynb #605a4a65
 def committee() -> list:
@@ -61,8 +60,7 @@ def committee() -> list:
         GaussianNB(var_smoothing=.05),
         DecisionTreeClassifier(max_depth=8, random_state=0),
         LinearDiscriminantAnalysis(solver='lsqr', shrinkage='auto'),
-        LogisticRegression(C=.1, max_iter=1000),
-    ]
+        LogisticRegression(C=.1, max_iter=1000)]
 
 # %% ../nbs/24_datasets.ipynb #93f07281
 def out_of_fold(

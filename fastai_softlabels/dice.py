@@ -141,7 +141,7 @@ class _WithDice(SoftLoss):
 @patch
 def _is_pixel_plain(self: _WithDice) -> bool:
     "Is the pixel loss a mean without weights or other options?"
-    defaults = {'reduction': 'mean', 'label_smoothing': 0, 'kl': False}
+    defaults = dict(reduction='mean', label_smoothing=0, kl=False)
     changed = any(getattr(self.pixel, k, v) != v for k, v in defaults.items())
     return not changed and not list(self.pixel.buffers())
 

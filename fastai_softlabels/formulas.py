@@ -133,13 +133,19 @@ class _Fused(torch.autograd.Function):
         return res, *[None]*5
 
 # %% ../nbs/04_formulas.ipynb #a3cbe148
+def _is_plain(t) -> bool:
+    "Is it an ordinary float32 tensor of the CPU?"
+    is_dense = type(t) in (Tensor, torch.nn.Parameter) and t.layout == torch.strided
+    return is_dense and t.device.type == 'cpu' and t.dtype == torch.float32
+
 def takes(
     logits: Tensor, # Plain float logits
     y: Tensor,      # Labels of their shape and dtype
 ) -> bool:          # On a CPU, float32, not empty, no gradient for the labels, and not traced?
     "Can a kernel compute this?"
-    if not all(type(t) in (Tensor, torch.nn.Parameter) and t.device.type == 'cpu' and t.dtype == torch.float32 and t.layout == torch.strided for t in (logits, y)): return False
-    watched = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active() or forward_ad.unpack_dual(logits).tangent is not None
+    if not all(map(_is_plain, (logits, y))): return False
+    watched = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+    watched = watched or forward_ad.unpack_dual(logits).tangent is not None
     return logits.numel() > 0 and not y.requires_grad and not watched
 
 _LEAST = {'pixels': 2**13, 'dice': 2**16} # elements for which a kernel pays
@@ -339,7 +345,8 @@ def fast_dice(
     pixel_weight: float = 0.,  # Factor of the mean cross-entropy, binary for sigmoid
 ) -> Tensor | None:            # A scalar; None where the plain formula is needed
     "Compute dice_weight·Dice + pixel_weight·cross-entropy"
-    return _fast(_dice_kernel, _plain_mix, 'dice', logits, y, exclusive=exclusive, smooth=smooth, aggregate=aggregate, classes=classes, reduction=reduction, dice_weight=dice_weight, pixel_weight=pixel_weight)
+    return _fast(_dice_kernel, _plain_mix, 'dice', logits, y, exclusive=exclusive, smooth=smooth, aggregate=aggregate,
+                 classes=classes, reduction=reduction, dice_weight=dice_weight, pixel_weight=pixel_weight)
 
 def _plain_mix(logits, y, exclusive, smooth, aggregate, classes, reduction, dice_weight, pixel_weight):
     "The plain formula of `fast_dice`"

@@ -34,11 +34,9 @@ from .core import cut_names, format_prob, TensorSoftMask, TOLERANCE, write_title
 from .tables import check_classes, is_list, is_missing, item_name
 from .losses import keep_probs, reads_of
 from .dice import SoftDiceLoss
-from .blocks import (check_loss_weights, check_positions, FreshTransforms, InferLoss,
-                                      make_loss, NameUnreadable)
+from .blocks import check_loss_weights, check_positions, FreshTransforms, InferLoss, make_loss, NameUnreadable
 from .data import picture_grid, text_size
-from .mask_files import (check_exists, mask_array, mask_planes, PILSoftMask,
-                                          where_labelled, with_codes)
+from .mask_files import check_exists, mask_array, mask_planes, PILSoftMask, where_labelled, with_codes
 
 # %% auto #0
 __all__ = ['OpenSoftMask', 'SoftMaskBlock', 'mask_overlay', 'mask_legend', 'SoftMaskCutMix']

@@ -53,9 +53,9 @@ _LOSSES = {SoftCrossEntropyLossFlat: {k: k for k in ('axis', 'weight', 'label_sm
            SoftDiceCELoss: {'weight': 'pixel.weight', **_DICE, **{k: k for k in ('dice_weight', 'axis', 'reduction')}}}
 
 # %% ../nbs/25_persist.ipynb #0b4a45ce
-_BLOCKS = {SoftCategorize: (SoftCategoryBlock, {'vocab': 'vocab', 'normalize': 'normalize', 'ignore': 'ignore'}),
-           SoftMultiCategorize: (SoftMultiCategoryBlock, {'vocab': 'vocab', 'ignore': 'ignore', 'n_votes': 'n_votes'}),
-           OpenSoftMask: (SoftMaskBlock, {'codes': 'codes', 'exclusive': 'exclusive', 'ignore': 'ignore'})}
+_BLOCKS = {SoftCategorize: (SoftCategoryBlock, dict(vocab='vocab', normalize='normalize', ignore='ignore')),
+           SoftMultiCategorize: (SoftMultiCategoryBlock, dict(vocab='vocab', ignore='ignore', n_votes='n_votes')),
+           OpenSoftMask: (SoftMaskBlock, dict(codes='codes', exclusive='exclusive', ignore='ignore'))}
 
 # %% ../nbs/25_persist.ipynb #571201d9
 _TRANSFORMS = {ToTensor: (), IntToFloatTensor: ('div', 'div_mask'), Normalize: ('mean', 'std', 'axes'),
@@ -225,12 +225,11 @@ def _read_head(head: nn.Module) -> dict:
         ps=[_dropout_of(part) for part in before],
         first_bn=bool(_instances(before[0], nn.BatchNorm1d)),
         bn_final=bool(_instances(layers[starts[-1]:], nn.BatchNorm1d)),
-        y_range=[ranges[0].low, ranges[0].high] if ranges else None,
-    )
+        y_range=[ranges[0].low, ranges[0].high] if ranges else None)
 
 # %% ../nbs/25_persist.ipynb #ff61001c
 # fastai's defaults
-_UNET = {'blur': False, 'blur_final': True, 'self_attention': False, 'y_range': None, 'last_cross': True, 'bottle': False}
+_UNET = dict(blur=False, blur_final=True, self_attention=False, y_range=None, last_cross=True, bottle=False)
 
 def _vision_model(n_out, source, arch, **args):
     arch = _builder(source, arch)
@@ -396,8 +395,7 @@ def _describe_learner(learn: Learner, model: nn.Module) -> tuple[dict, list]:
         block=_describe(target, block.__name__, places),
         **_describe_loss(learn.loss_func),
         arch=_describe_arch(learn, model),
-        images=images,
-    )
+        images=images)
     return {**description, 'needs': _needs(description)}, strange
 
 def _needs(description: dict) -> list: # Of 'model' and 'dls'
@@ -430,8 +428,7 @@ def _undescribed(description: dict, strange: list, model_name: str) -> list:
         'model': (f'the model ({model_name}) is not what `vision_learner` or `unet_learner` make of a listed architecture. '
                   'Whoever loads it must give it: `load_soft_learner(path, model=…)`.'),
         'dls': (f'{", ".join(strange) or "the loss " + description["loss_name"]} cannot be written as text. '
-                'Whoever loads it must give DataLoaders: `load_soft_learner(path, dls=…)`.'),
-    }
+                'Whoever loads it must give DataLoaders: `load_soft_learner(path, dls=…)`.')}
     return [says[name] for name in description['needs']]
 
 # %% ../nbs/25_persist.ipynb #d4c4a9fa

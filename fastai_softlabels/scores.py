@@ -131,8 +131,7 @@ def _ranking(id_counts: np.ndarray, ood_counts: np.ndarray) -> dict:
         auroc=_auroc(n_id, n_ood),
         aupr_in=_aupr(n_id[::-1], n_ood[::-1]),
         aupr_out=_aupr(n_ood, n_id),
-        fpr95=_fpr95(n_id, n_ood),
-    )
+        fpr95=_fpr95(n_id, n_ood))
 
 # %% ../nbs/19_scores.ipynb #6d50a2b2
 def ood_metrics(
@@ -336,8 +335,7 @@ class _RunningReading:
             minus_smallest=filled(1, -torch.inf),
             top_scores=filled(k, -torch.inf),
             top_items=filled(k, -1.),
-            counts=self.histogram.counts,
-        )
+            counts=self.histogram.counts)
 
 # %% ../nbs/19_scores.ipynb #4a613b9a
 @patch
@@ -418,8 +416,7 @@ def _joined(part: Tensor) -> Tensor:
 _REDUCTIONS = dict( # name of a part → how it is put together from all processes
     n=_summed, n_nan=_summed, total=_summed, above=_summed, counts=_summed,
     largest=_largest, minus_smallest=_largest,
-    top_scores=_joined, top_items=_joined,
-)
+    top_scores=_joined, top_items=_joined)
 
 @patch
 def over_processes(self: _RunningReading) -> _RunningReading:
@@ -432,8 +429,7 @@ def over_processes(self: _RunningReading) -> _RunningReading:
 # %% ../nbs/19_scores.ipynb #ee413a77
 _READINGS = dict( # name → how logits become confidences, and how they become scores
     softmax=(softmax_confidence, softmax_score),
-    sigmoid=(sigmoid_confidence, sigmoid_score),
-)
+    sigmoid=(sigmoid_confidence, sigmoid_score))
 
 def _check_readings(readings: Sequence):
     "Raise `SoftLabelError` unless `readings` lists names of readings"

@@ -404,13 +404,11 @@ _DECIMAL = r'[-+]?(?:\d+\.\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\d+e[-+]?\d+'
 _FORMS_OF_GAPS = [ # a pattern, what it seems to be, and how it is read
     (_GAP, 'a missing value', 'leave the item out, or give None'),
     (r'[-–—_?!.…/*#]+', 'a missing or an unsure answer',
-     'leave the item out, or give None; of votes, name it in `unsure=`'),
-]
+     'leave the item out, or give None; of votes, name it in `unsure=`')]
 _FORMS_OF_NUMBERS = [
     (r'[-+]?\d+(?:[.,]\d+)?\s*%', 'a percentage', "`float(text.rstrip('%'))/100`"),
     (_DECIMAL, 'a decimal number', '`float(text)`'),
-    (r'[-+]?0?,\d+', 'a decimal number', "`float(text.replace(',', '.'))`"),
-]
+    (r'[-+]?0?,\d+', 'a decimal number', "`float(text.replace(',', '.'))`")]
 
 # %% ../nbs/03_tables.ipynb #1e1ca28a
 _NUMBER = r'[-+]?(?:\d+(?:\.\d*)?|\.\d+)%?'
@@ -421,8 +419,7 @@ _FORMS_OF_ARRAYS = [
      'give its numbers columns of their own, or `[float(v) for v in text.split(",")]`, '
      'with the separator that it has'),
     (rf'(?:[\w.]*(?:array|tensor|Tensor\w+)\()?{_ARRAY}(?:, dtype=[\w.]+)?\)?', 'a printed array',
-     'give its numbers columns of their own, or `text.strip("[]").split()`'),
-]
+     'give its numbers columns of their own, or `text.strip("[]").split()`')]
 
 # %% ../nbs/03_tables.ipynb #5a3d4a98
 _IN_BRACKETS = r'[^()]*[^()\s]\s*\(\s*[\d.]+\s*%?\s*\)'
@@ -436,8 +433,7 @@ _FORMS_OF_OBJECTS = [
     (rf'{_IN_BRACKETS}(?:\s*[,;|/]?\s*{_IN_BRACKETS})+', _SEVERAL,
      'make it a dict: `re.findall(r"(\\w+) \\(([\\d.]+)", text)`'),
     (r'[^:=,;|]+[:=]\s*[\d.]+%?(?:\s*[,;|\s]\s*[^:=,;|]+[:=]\s*[\d.]+%?)+', _SEVERAL,
-     '`dict(part.split(":") for part in text.split(","))`, with the separators that it has'),
-]
+     '`dict(part.split(":") for part in text.split(","))`, with the separators that it has')]
 
 # %% ../nbs/03_tables.ipynb #785c952e
 _FORMS = _FORMS_OF_GAPS + _FORMS_OF_NUMBERS + _FORMS_OF_ARRAYS + _FORMS_OF_OBJECTS

@@ -109,7 +109,8 @@ def main():
         lived = {tuple(l.split()[1:]) for log in args.again for l in log.read_text().splitlines() if l.startswith('survived')}
         sample = [m for m in sample if (f'{m[0]}:{m[3]}', m[1].split('/')[-1]) in lived]
     print(f'{len(everything)} mutants of {", ".join(args.modules)}; a sample of {len(sample)}', flush=True)
-    import matplotlib; matplotlib.use('Agg')
+    import matplotlib
+    matplotlib.use('Agg')
     os.environ['HYPOTHESIS_PROFILE'] = 'quick'
     for package in ('accelerate', 'crowdkit.aggregation', 'fastai.vision.all', 'hypothesis', 'monai.losses', 'polars', 'pytest', 'pytorch_ood', 'segmentation_models_pytorch', 'sklearn', 'timm', 'torchmetrics'):
         with contextlib.suppress(ImportError): importlib.import_module(package) # once for all forks

@@ -1,4 +1,4 @@
-"""The lower bounds of settings.ini's requirements as pip constraints: `python scripts/oldest_versions.py FILE`"""
+"The lower bounds of settings.ini's requirements as pip constraints: `python scripts/oldest_versions.py FILE`"
 import re, sys
 from configparser import ConfigParser
 from pathlib import Path

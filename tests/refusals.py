@@ -162,7 +162,9 @@ def hard(): return learner(CategoryBlock, get_y=lambda r: PETS[int(r['cat'] > 1)
 def of_masks(): return silent(Learner(DataBlock(blocks=(ImageBlock, SoftMaskBlock(['a'])), get_y=lambda f: np.zeros((8, 8)), splitter=EndSplitter(.4)).dataloaders(FILES, bs=2, num_workers=0), nn.Conv2d(3, 1, 1)))
 
 class TwoOutputs(nn.Module):
-    def __init__(self): super().__init__(); self.linear = nn.Linear(192, 2)
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(192, 2)
     def forward(self, x): return self.linear(x.flatten(1)), x
 
 def tuples(): return silent(Learner(learner().dls, TwoOutputs(), loss_func=CE()))

@@ -131,7 +131,8 @@ def test_cifar10h_by_download(empty_cache, monkeypatch, tmp_path):
     "the two files are downloaded by fastai's means; here from local stand-ins"
     monkeypatch.delenv('FASTAI_SOFTLABELS_DATA', raising=False)
     rng, counts = np.random.default_rng(0), np.full((4, 10), 5)
-    records = rng.integers(256, size=(4, 3073), dtype=np.uint8); records[:, 0] = [0, 9, 3, 3]
+    records = rng.integers(256, size=(4, 3073), dtype=np.uint8)
+    records[:, 0] = [0, 9, 3, 3]
     archive, table = stand_ins(tmp_path, records, counts)
     asked = []
     monkeypatch.setattr(datasets, '_CIFAR_MD5', hashlib.md5(archive.read_bytes()).hexdigest())
@@ -141,7 +142,8 @@ def test_cifar10h_by_download(empty_cache, monkeypatch, tmp_path):
     assert df.label.tolist() == ['airplane', 'truck', 'cat', 'cat'] and (df[CIFAR_CLASSES] == 5).all(axis=None)
     assert (np.array(Image.open(path/df.fname[2])) == records[2, 1:].reshape(3, 32, 32).transpose(1, 2, 0)).all()
     assert cifar10h() == path and asked == [datasets.CIFAR_URL, datasets.CIFAR10H_URL], 'downloaded once'
-    table.unlink(); np.save(table, counts[:, ::-1]*2)
+    table.unlink()
+    np.save(table, counts[:, ::-1]*2)
     assert (pd.read_csv(cifar10h(force=True)/'votes.csv')[CIFAR_CLASSES] == 10).all(axis=None) and [p.name for p in empty_cache.iterdir()] == ['cifar10h_v1']
 
 

@@ -43,7 +43,10 @@ def loop(z, y, kind, smooth, aggregate='image', classes='all', only=None):
                 if kind == 'softmax': m = y[i, :, j].sum()
                 else: m = 0. if np.isnan(y[i, c, j]) else 1.
                 if m == 0: continue
-                distance += abs(m*p[i, c, j] - y[i, c, j]); predicted += m*p[i, c, j]; mass += y[i, c, j]; size += m
+                distance += abs(m*p[i, c, j] - y[i, c, j])
+                predicted += m*p[i, c, j]
+                mass += y[i, c, j]
+                size += m
         if size == 0 or (classes == 'present' and mass == 0): continue
         total = predicted + mass + smooth if mass > 0 else predicted + smooth*size
         values.append(distance/total if total else 0.)

@@ -173,7 +173,9 @@ def test_a_class_called_dont_know_is_no_abstention(files):
 class Wrong(SoftLoss):
     "A loss of one's own whose `activation` gives no probabilities of classes"
     reads = 'softmax'
-    def __init__(self, activation): super().__init__(-1, 'mean'); self.activation = activation
+    def __init__(self, activation):
+        super().__init__(-1, 'mean')
+        self.activation = activation
     def forward(self, z, y): return (z - y).square().mean()
     def decodes(self, x): return x.argmax(-1)
 

@@ -1,9 +1,9 @@
 "Tables and files as annotators and annotation tools hand them over: read rightly or refused in words that help; and what an exported learner must not carry."
-import copy, json, pickle, pickletools, re, warnings, zipfile
+import copy, json, pickle, pickletools, warnings, zipfile
 from urllib.parse import unquote
 
 import numpy as np, pandas as pd, pytest, torch
-from fastai.vision.all import (Callback, ColReader, CutMix, DataBlock, DataLoaders, EndSplitter, Flatten, ImageBlock, ImageDataLoaders, ItemGetter, Learner, MixUp, TfmdLists, first,
+from fastai.vision.all import (Callback, ColReader, CutMix, DataBlock, EndSplitter, Flatten, ImageBlock, ImageDataLoaders, ItemGetter, Learner, MixUp, TfmdLists, first,
                                load_learner, skm_to_fastai)
 from PIL import Image
 from sklearn.metrics import roc_auc_score
@@ -551,7 +551,6 @@ def interrupted(dls):
 def used(learn, files):
     "After all that a user does with a learner"
     import matplotlib.pyplot as plt
-    from fastai.vision.all import PILImage # noqa: F401, what predict opens
     with learn.no_bar(), learn.no_logging():
         interp = SoftInterpretation.from_learner(learn)
         interp.suspicious_labels(3), interp.scores(n=5), interp.show_disagreements(2)

@@ -129,7 +129,8 @@ def loop(name, z, y):
             for j in range(z.shape[2]):
                 pixel -= y[i, c, j]*np.log(p[i, c, j]) + (0 if name in SOFTMAX else (1 - y[i, c, j])*np.log(1 - p[i, c, j]))
                 count += y[i, c, j] if name in SOFTMAX else 1
-                distance += abs(p[i, c, j] - y[i, c, j]); total += p[i, c, j] + y[i, c, j]
+                distance += abs(p[i, c, j] - y[i, c, j])
+                total += p[i, c, j] + y[i, c, j]
             dice += distance/(total + 1)/(n*k)
     share = {'Dice, softmax': 1., 'Dice, sigmoid': 1., 'Dice + CE': .3, 'Dice + BCE': .3}.get(name, 0.)
     return (1 - share)*pixel/count + share*dice

@@ -196,7 +196,8 @@ def test_compiles(cls, logits, soft):
     loss = cls(weight=WEIGHTS, kl=True)
     compiled = torch.compile(loss)
     (a, b), (c, d) = [(v := f(z := logits.float().requires_grad_(), soft.float()), torch.autograd.grad(v, z)[0]) for f in (loss, compiled)]
-    torch.testing.assert_close(c, a); torch.testing.assert_close(d, b)
+    torch.testing.assert_close(c, a)
+    torch.testing.assert_close(d, b)
 
 
 def test_sum_of_losses(logits, soft):
@@ -206,7 +207,8 @@ def test_sum_of_losses(logits, soft):
     expected = F.cross_entropy(z[:, :3], y) + F.cross_entropy(z[:, 3:], index)
     torch.testing.assert_close(both(z, y, index), expected)
     probs = both.activation(z)
-    torch.testing.assert_close(probs[0], z[:, :3].softmax(-1)); torch.testing.assert_close(probs[1], z[:, 3:].softmax(-1))
+    torch.testing.assert_close(probs[0], z[:, :3].softmax(-1))
+    torch.testing.assert_close(probs[1], z[:, 3:].softmax(-1))
     assert both.decodes(probs)[1].tolist() == z[:, 3:].argmax(-1).tolist()
     both.reduction = 'none'
     torch.testing.assert_close(both(z, y, index).as_subclass(torch.Tensor).mean(), expected)

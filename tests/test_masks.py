@@ -32,7 +32,8 @@ def saved(tmp_path, image, name='mask.png', **kw):
 def one_class_forms(tmp_path):
     "Each form of one class, and its probabilities by plain arithmetic"
     wide, soft = GREY.astype(np.uint16)*257, (GREY/255).astype(np.float32)
-    np.save(tmp_path/'m.npy', soft); np.savez(tmp_path/'m.npz', GREY)
+    np.save(tmp_path/'m.npy', soft)
+    np.savez(tmp_path/'m.npz', GREY)
     return {'8-bit PNG': (saved(tmp_path, Image.fromarray(GREY)), GREY/255), '8-bit PNG, path as text': (str(saved(tmp_path, Image.fromarray(GREY))), GREY/255),
             '16-bit PNG': (saved(tmp_path, Image.fromarray(wide), 'w.png'), wide/65535), 'float TIFF': (saved(tmp_path, Image.fromarray(soft), 'f.tif'), soft),
             '1-bit PNG': (saved(tmp_path, Image.fromarray(GREY > 100), 'b.png'), GREY > 100), 'binary 0, 255': (np.where(GREY > 100, 255, 0).astype(np.uint8), GREY > 100),
@@ -117,7 +118,9 @@ def test_weight_of_a_partly_void_pixel():
 def test_a_batch_holds_the_masks_as_they_are(tmp_path):
     "nothing on the way to the loss changes them, also with all of fastai's default batch transforms"
     masks = np.random.default_rng(0).integers(0, 256, (4, 6, 8)).astype(np.uint8)
-    for i, m in enumerate(masks): Image.new('RGB', (8, 6), (i, 9, 99)).save(tmp_path/f'i{i}.png'); Image.fromarray(m).save(tmp_path/f'm{i}.png')
+    for i, m in enumerate(masks):
+        Image.new('RGB', (8, 6), (i, 9, 99)).save(tmp_path/f'i{i}.png')
+        Image.fromarray(m).save(tmp_path/f'm{i}.png')
     block = DataBlock(blocks=(ImageBlock, SoftMaskBlock), get_y=lambda f: f.parent/f.name.replace('i', 'm'), splitter=EndSplitter(.5), batch_tfms=Normalize())
     files = [tmp_path/f'i{i}.png' for i in range(4)]
     dls = block.dataloaders(files, bs=2, num_workers=0, shuffle=False)
@@ -200,7 +203,8 @@ def test_cutmix_pastes_the_same_patch():
     for _ in range(20):
         mix.learn = SimpleNamespace(xb=(x.clone(),), yb=(y.clone(),), x=x.clone(), y=y.clone(), loss_func=SoftDiceLoss())
         mix.learn.xb = (mix.learn.x,)
-        mix.before_train(); mix.before_batch()
+        mix.before_train()
+        mix.before_batch()
         images, masks = mix.learn.xb[0], mix.learn.yb[0]
         assert torch.equal(images[:, :2]/10, masks)
         torn += len(masks.unique()) > 1 and masks[0].unique().numel() > 1
@@ -247,7 +251,10 @@ def test_an_index_mask_is_announced_once():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         tfm.encode((GREY > 100).astype(np.uint8), 'm.png')
-        OpenSoftMask()(GREY); OpenSoftMask()(GREY > 100); OpenSoftMask()(np.zeros((2, 2), np.uint8)); OpenSoftMask(LAND)(INDEX)
+        OpenSoftMask()(GREY)
+        OpenSoftMask()(GREY > 100)
+        OpenSoftMask()(np.zeros((2, 2), np.uint8))
+        OpenSoftMask(LAND)(INDEX)
     with pytest.warns(UserWarning, match='has 16 bits, but no value above 255 of 65535'): OpenSoftMask()(GREY.astype(np.uint16))
 
 

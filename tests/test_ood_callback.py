@@ -119,8 +119,10 @@ def test_silent_where_nobody_trains(what, digits, known, strange):
     learn.fit(1, 1e-2)
     learn.model.load_state_dict(plain.model.state_dict())
     history = cb.history
-    torch.manual_seed(0); a = SILENT[what](plain)
-    torch.manual_seed(0); b = SILENT[what](learn)
+    torch.manual_seed(0)
+    a = SILENT[what](plain)
+    torch.manual_seed(0)
+    b = SILENT[what](learn)
     pd.testing.assert_frame_equal(cb.history, history)
     if what == 'validate': assert list(a) == pytest.approx(list(b), rel=1e-4)
     if what.startswith('validate'): assert len(a) == 1
@@ -255,7 +257,9 @@ def test_in_the_precision_of_the_training(digits, known, strange):
 
 class Interrupt(Callback):
     "A keyboard interrupt, once, at an event of an epoch"
-    def __init__(self, event, epoch): setattr(self, event, self.stop); self.at = epoch
+    def __init__(self, event, epoch):
+        setattr(self, event, self.stop)
+        self.at = epoch
     def stop(self):
         if self.learn.epoch == self.at: raise KeyboardInterrupt
 
@@ -366,7 +370,9 @@ def test_a_validation_set_of_one_class(digits, votes, strange):
 class Transfers(TorchFunctionMode):
     "Counts what makes the host wait for the device"
     names = {'cpu', 'item', 'tolist', 'numpy', '__float__', '__bool__', '__int__', '__array__', 'nonzero'}
-    def __init__(self): super().__init__(); self.seen = []
+    def __init__(self):
+        super().__init__()
+        self.seen = []
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if getattr(func, '__name__', '') in self.names: self.seen.append(func.__name__)
         return func(*args, **(kwargs or {}))

@@ -80,7 +80,10 @@ def least(loss, y) -> torch.Tensor:
     "Where gradient descent takes free pixels"
     z = torch.zeros_like(y, requires_grad=True)
     opt = torch.optim.Adam([z], lr=.1)
-    for _ in range(600): opt.zero_grad(); loss(z, y).backward(); opt.step()
+    for _ in range(600):
+        opt.zero_grad()
+        loss(z, y).backward()
+        opt.step()
     return z.detach().sigmoid()
 
 

@@ -373,7 +373,8 @@ def test_who_may_read_the_file(files, saved, tmp_path):
     (tmp_path/'any').touch()
     assert saved.stat().st_mode == (tmp_path/'any').stat().st_mode
     learn, path = load_soft_learner(saved), tmp_path/'m.safetensors'
-    path.touch(); path.chmod(0o640)
+    path.touch()
+    path.chmod(0o640)
     save_soft_learner(learn, path)
     assert path.stat().st_mode & 0o777 == 0o640
 

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt, numpy as np, pytest, torch
 from matplotlib.text import Text
 from PIL import Image
 from torch import nn
-from fastai.vision.all import AdaptiveAvgPool, DataBlock, EndSplitter, Flatten, ImageBlock, Interpretation, Learner
+from fastai.vision.all import AdaptiveAvgPool, DataBlock, Flatten, ImageBlock, Interpretation, Learner
 
 from fastai_softlabels.all import SoftCategory, SoftCategoryBlock, SoftMaskBlock, draw_bars, mask_legend
 

@@ -165,7 +165,8 @@ def test_batches_of_one():
     assert sizes == [16, 16]*2
     probs, targets = learn.get_preds()
     ones = learn.get_preds(dl=dls.test_dl(list(range(33, 44)), with_labels=True, bs=1))
-    torch.testing.assert_close(ones[0], probs); torch.testing.assert_close(ones[1], targets)
+    torch.testing.assert_close(ones[0], probs)
+    torch.testing.assert_close(ones[1], targets)
     pred, index, p = learn.predict(33)
     torch.testing.assert_close(p, probs[0])
     assert index == probs[0].argmax() and pred.label in dls.vocab
@@ -197,7 +198,9 @@ class Generated:
 
 class Few(nn.Module):
     "A network that looks at few pixels of an image of any size"
-    def __init__(self, k): super().__init__(); self.linear = nn.Linear(48, k)
+    def __init__(self, k):
+        super().__init__()
+        self.linear = nn.Linear(48, k)
     def forward(self, x): return self.linear(x[:, :, ::x.shape[2]//4, ::x.shape[3]//4].flatten(1))
 
 

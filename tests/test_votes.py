@@ -1,5 +1,5 @@
 "Votes against a loop; all four forms; what is refused."
-import json, os, re, warnings
+import os, re, warnings
 from collections import Counter, defaultdict
 from itertools import combinations
 
