@@ -122,6 +122,21 @@ def labels_of(
     names = _class_names(found, c, vocab)
     return replace(found, vocab=names, exclusive=exclusive)
 
+# %% ../nbs/11_blocks.ipynb #7572bfc1
+def check_same_classes(
+    learn,                     # A `Learner`
+    dl,                        # A loader whose labels are compared with its predictions
+    target: int | None = None, # Which target, where there are several
+):
+    "Refuse a loader whose labels have other classes than the learner's, or the same in another order"
+    index = target or 0
+    theirs, ours = ([t.vocab for t in targets_of(o)][index:index + 1] for o in (dl, learn.dls))
+    if theirs == ours or None in theirs + ours or not (theirs and ours): return
+    how = 'in another order' if set(theirs[0]) == set(ours[0]) else 'and others'
+    refuse(f'The labels of this loader have the classes {theirs[0]}, but the learner predicts {ours[0]}, {how}',
+           'Give the loader\'s block those, `SoftCategoryBlock(vocab=learn.dls.vocab)`, or make the loader by '
+           '`learn.dls.test_dl(items, with_labels=True)`.')
+
 # %% ../nbs/11_blocks.ipynb #e7a73897
 def loss_of(
     learn,       # A `Learner`

@@ -16,7 +16,7 @@ from .errors import check_count, in_range, refuse
 from .core import DONT_KNOW, soft_targets
 from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAround, reads_of, SoftBCEWithLogitsLossFlat,
                                       SoftCrossEntropyLossFlat, TemperatureScaled)
-from .blocks import (check_learner, is_loader, items_target, labels_of, only_target, refuse_distributed, ungathered,
+from .blocks import (check_learner, check_same_classes, is_loader, items_target, labels_of, only_target, refuse_distributed, ungathered,
                                       valid_dl)
 from .data import SoftCategorize
 from .metrics import brier_score, check_targets, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
@@ -54,6 +54,7 @@ def _check_loader(learn: Learner, dl):
     if dl is not None and not is_loader(dl):
         refuse(f'`dl` is a {type(dl).__name__}; expected a DataLoader, '
                'like `learn.dls.test_dl(items, with_labels=True)`.')
+    if dl is not None: check_same_classes(learn, dl)
     if len(learn.dls.valid if dl is None else dl): return
     if dl is not None: refuse('There are no items to go by in `dl`.')
     refuse('There are no items to go by: this learner has no validation set (was it loaded?)', 'Give a `dl=`.')

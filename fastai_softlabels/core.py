@@ -197,8 +197,8 @@ def _check_probs(probs: Tensor, vocab: list):
     "Refuse numbers outside [0,1], and another number of them than there are classes"
     if _is_outside(probs).any():
         refuse(f'{probs.tolist()} are not probabilities in [0,1]',
-               'Logits? Then the loss has no `activation`: use `SoftCrossEntropyLossFlat` '
-               'or `SoftBCEWithLogitsLossFlat`, or pass `act=`.')
+               'Logits? Then the loss has no `activation`: a loss of your own needs a method of that name; '
+               'or use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`.')
     if probs.shape != (len(vocab),):
         refuse(f'{tuple(probs.shape)} probabilities for {len(vocab)} classes: give one each, in vocab order')
 

@@ -31,9 +31,9 @@ from .errors import brief, in_range, nearest, refuse, repr_of, SoftLabelError, U
 from .core import (cut_text, DONT_KNOW, draw_bars, SoftCategory, TensorSoftCategory,
                                     TensorSoftMultiCategory, TOLERANCE, width_of, wrap_text, write_title)
 from .tables import (check_classes, check_distributions, check_inferred, check_probabilities, how_to_read,
-                                      is_list, is_missing, item_name, read_numbers, refuse_total)
+                                      is_list, is_missing, item_name, read_numbers, refuse_total, warn_of_annotators)
 from .losses import innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
-from .reader import BESIDE, SoftLabelReader, warn_of_annotators
+from .reader import BESIDE, SoftLabelReader
 from .blocks import (check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms,
                                       InferLoss, is_loader, labels_of, like_items, loss_of, make_loss, NameUnreadable, preceding,
                                       prediction_of, refuse_distributed, Target, target_of, ungathered)
@@ -230,7 +230,7 @@ def read_label(
     if type(plain) is not type(o): return read_label(plain, tfm, name)
     if tfm._is_probability(o): return tfm._from_numbers([o], name)
     check_name(o, name)
-    return tfm._from_names({o: 1. if tfm.multi else 1}, name)
+    return tfm._from_name_list([o], name)
 
 # %% ../nbs/12_data.ipynb #c4f67192
 def check_name(o, name: str):
@@ -381,6 +381,11 @@ def _check(self: SoftCategorize, rows: np.ndarray, name: Callable[[int], str]) -
     return check_distributions(rows, name, normalize=self.normalize, ignore=self.ignore)
 
 @patch
+def _divided(self: SoftCategorize, rows: np.ndarray, name: Callable[[int], str]) -> np.ndarray:
+    "Counts as they are, since the check divides by their sum"
+    return rows
+
+@patch
 def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
     "The numbers in label `o`, in vocab order, not checked yet"
     return np.full(self.c, np.nan) if is_missing(o) else read_label(o, self, name)
@@ -416,6 +421,9 @@ def _check_reader(self: SoftCategorize, o: TensorSoftCategory, is_multi: bool):
     if is_multi and not self.multi:
         refuse('The reader was built with `multi=True`, for `SoftMultiCategoryBlock`; '
                'this block needs one distribution over classes.')
+    if self.multi and self.n_votes is not None:
+        refuse('The labels come from a `SoftLabelReader`, which divides counts itself, so the block cannot: move `n_votes=` there, '
+               f'`SoftLabelReader(…, multi=True, n_votes={self.n_votes})`.')
 
 # %% ../nbs/12_data.ipynb #c5029f89
 class SoftMultiCategorize(SoftCategorize):
@@ -440,9 +448,19 @@ class SoftMultiCategorize(SoftCategorize):
     def _default_loss(self): return SoftBCEWithLogitsLossFlat(thresh=self.thresh)
 
     def _check(self, rows, name):
-        "The rows (N,K) as probabilities; integers are counts"
-        n_votes = self.n_votes if np.issubdtype(rows.dtype, np.integer) else None
-        return check_probabilities(rows, name, n_votes=n_votes, ignore=self.ignore)
+        "The rows (N,K) as probabilities"
+        return check_probabilities(rows, name, ignore=self.ignore)
+
+    def _from_numbers(self, values, name):
+        "K numbers in vocab order; counts are divided, what is True is present"
+        row = super()._from_numbers(values, name)
+        has_flags = any(isinstance(_as_python(v), bool) for v in values)
+        return row if has_flags else self._divided(row[None], lambda _: name)[0]
+
+    def _divided(self, rows, name):
+        "Counts (N,K) divided by the number of annotators, if that was said"
+        if self.n_votes is None: return rows
+        return check_probabilities(rows, name, self.n_votes, self.ignore)
 
     def _from_list(self, o, name):
         "Sets of names, one for each annotator, are averaged"
@@ -453,7 +471,7 @@ class SoftMultiCategorize(SoftCategorize):
     def _from_name_list(self, names, name):
         "The set of classes that are present"
         check_set(names, name)
-        return self._from_names({c: 1. for c in names}, name)
+        return self._from_names({c: True for c in names}, name)
 
 # %% ../nbs/12_data.ipynb #a9e6e53c
 def check_sets(o, name: str):
@@ -540,6 +558,21 @@ def check_some_names(names: list, labels: list):
     refuse(f'Cannot infer the classes from labels without names, like {example}: '
            'give `vocab=`, in the order of the numbers.')
 
+# %% ../nbs/12_data.ipynb #f554aa0f
+def check_no_gap(names: list, labels: list, items):
+    "Refuse a missing vote among votes"
+    if not any(map(is_missing, names)): return
+    i = next(i for i, o in enumerate(labels) if any(map(is_missing, label_names(o))))
+    refuse(f'{item_name(getattr(items, "items", items), i)}: a missing vote, in {brief(labels[i])}, is no class',
+           'Leave it out of the votes; what "don\'t know" means is said by `votes_to_soft(…, unsure=…)`.')
+
+def check_no_answers(labels: list, items):
+    "Refuse a Series of answers, which are votes, for one of numbers by class"
+    for i, o in enumerate(labels):
+        if not isinstance(o, pd.Series) or not len(o) or not isinstance(o.iloc[0], str): continue
+        refuse(f'{item_name(getattr(items, "items", items), i)}: the Series holds {brief(o.iloc[0])} rather than numbers by class',
+               'If it is the answers of several people, give the list of them, `.tolist()`, or count them, `.value_counts()`.')
+
 # %% ../nbs/12_data.ipynb #de87650d
 def check_flags(names: list):
     "Refuse yes and no as the names of independent classes, of which they are the values"
@@ -596,10 +629,14 @@ def _infer_names(self: SoftCategorize, labels: list, items) -> list:
     "The class names in the training labels, each once; refuse those that cannot be"
     names = list(dict.fromkeys(chain.from_iterable(map(label_names, labels))))
     check_some_names(names, labels)
+    check_no_gap(names, labels, items)
+    check_no_answers(labels, items)
     check_row_numbers(labels, names)
     if self.multi: check_flags(names)
     check_beside(names, 'The labels name {}',
                  'Leave them out of the label: `row[soft.attrs["classes"]]`, or use `SoftLabelReader`.')
+    keys = [label_names(o) for o in labels if isinstance(o, (pd.Series, Mapping))]
+    warn_of_annotators(list(dict.fromkeys(chain.from_iterable(keys))))
     def first_with(n): return next(i for i, o in enumerate(labels) if n in label_names(o))
     check_inferred(names, lambda n: item_name(getattr(items, 'items', items), first_with(n)))
     return names
@@ -615,7 +652,7 @@ def _setup_columns(self: SoftCategorize, df: pd.DataFrame, cols: list):
     self._check_columns(names)
     def name(i): return item_name(df, i)
     rows = read_numbers(df, names, name)
-    self._check(rows, name)
+    self._check(self._divided(rows, name), name)
     self._column_type = rows.dtype.type
     self._column_order = self._order(names)
 
@@ -684,9 +721,23 @@ def check_no_procs(items):
 @patch
 def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
     "The display type for a target (K,), or for a decoded prediction"
-    if o.dtype == torch.bool or o.ndim == 0: return self._decode_prediction(o)
+    if o.dtype == torch.bool or o.ndim == 0:
+        self._check_decision(o)
+        return self._decode_prediction(o)
     self._check_target(o)
     return SoftCategory(o, vocab=self.vocab, multi=self.multi, label=self._present(o))
+
+# %% ../nbs/12_data.ipynb #d6c2de80
+@patch
+def _check_decision(self: SoftCategorize, o):
+    "Refuse the decision of a loss that reads logits as the other block means them"
+    decides_each = o.ndim > 0
+    if decides_each == self.multi: return
+    if decides_each:
+        refuse('The loss decides on each class by itself (sigmoid), but these classes exclude each other',
+               'Use `SoftMultiCategoryBlock`, or leave `loss_func=` out.')
+    refuse('The loss decides for one class alone (softmax), but each of these classes has a probability of its own',
+           'Use `SoftCategoryBlock`, or leave `loss_func=` out.')
 
 # %% ../nbs/12_data.ipynb #038a8a9a
 @patch
@@ -722,7 +773,7 @@ def _check_target(self: SoftCategorize, o):
     is_off = total > TOLERANCE and abs(total - 1) > 1e-2 # an unlabelled item is all zeros, or NaN
     if not is_off: return
     refuse(f'{brief([round(v, 4) for v in o.tolist()])} is no distribution over the classes {brief(list(self.vocab))}',
-           'Logits? A loss without `activation` that is given to the `Learner` makes fastai return them: give it to the block.')
+           'Logits? A loss of your own needs a method `activation`; one of PyTorch\'s gets it from the block: give it to the block.')
 
 # %% ../nbs/12_data.ipynb #f56a1ee7
 def class_weights(
@@ -961,7 +1012,7 @@ def check_activation(loss):
     "Refuse a loss that cannot make probabilities of logits"
     if hasattr(loss, 'activation'): return
     refuse(f'The loss {loss} has no `activation`, so its logits cannot become probabilities',
-           'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or give yours to the block.')
+           'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; a loss of your own needs a method `activation`.')
 
 def _say_other_items(learn, e: Exception) -> str:
     "A message about items that the learner cannot read"

@@ -17,7 +17,7 @@ from fastai.interpret import Interpretation
 from .errors import brief, check_count, check_number, in_range, refuse
 from .core import entropy, soft_targets, SoftCategory
 from .reader import SoftLabelReader
-from .blocks import check_learner, check_reads_items, labels_of, prediction_of
+from .blocks import check_learner, check_same_classes, check_reads_items, labels_of, prediction_of
 from .blocks import refuse_distributed, target_of, ungathered
 from .metrics import as_distributions, bootstrap_interval, calibration_bins, check_preds
 from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
@@ -102,6 +102,7 @@ def from_learner(cls: SoftInterpretation,
     refuse_distributed(learn, '`SoftInterpretation`')
     check_activation(learn.loss_func, act)
     if dl is None: dl = _in_order(learn.dls[ds_idx])
+    check_same_classes(learn, dl, target)
     return cls(learn, dl, None, act, target, vocab)
 
 # %% ../nbs/22_interpret.ipynb #44da497c
@@ -136,7 +137,7 @@ def confusion_matrix(self: SoftInterpretation) -> np.ndarray: # (K,K), rows are 
 # %% ../nbs/22_interpret.ipynb #71ce8222
 def check_exclusive(multi: bool, needs: str):
     "Refuse independent classes"
-    if multi: refuse(f'{needs}; here each class has a probability of its own.')
+    if multi: refuse(f'{needs}; here each class has a probability of its own', 'See `scores()` and `plot_reliability()`.')
 
 # %% ../nbs/22_interpret.ipynb #c5296475
 @patch
@@ -306,6 +307,7 @@ def suspicious_labels(self: SoftInterpretation,
 @patch
 def classification_report(self: SoftInterpretation) -> pd.DataFrame: # By class: precision, recall, f1, support
     "Compute expected precision, recall and F1 of each class, from the expected confusion matrix; 0 where nothing was predicted or labelled"
+    check_exclusive(self.multi, 'A report of precision and recall needs one class for each item')
     cm = self.confusion_matrix()
     hit = cm.diagonal()
     support = cm.sum(1)

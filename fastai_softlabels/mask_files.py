@@ -190,6 +190,9 @@ def check_scale(a: np.ndarray, name: str, palette: bool):
                f'{_SAY_READERS} For one class give 0 and 1, probabilities as floats in [0,1], '
                'or as 8 or 16 bits (`uint8`, `uint16`); for more classes name them in `codes=`.')
     check_no_indices(a, name)
+    if a.dtype == np.uint16 and top <= 255:
+        refuse(f'{name} has 16 bits, but no value above {top} of 65535, as a mask of 8 bits that was stored in 16',
+               "Make it one of 8 bits (`mask.astype('uint8')`); probabilities as small as that are given as floats.")
 
 # %% ../nbs/16_mask_files.ipynb #87d9df66
 def check_no_indices(a: np.ndarray, name: str):
@@ -215,9 +218,9 @@ def announce_scale(a: np.ndarray, name: str, announce: Callable):
     if full == 255 and 90 < top <= 100:
         announce(f'{name} has 8 bits, but no value above {top} of 255. '
                  'Are these percentages? Then divide them by 100, and give floats.')
-    if full == 65535 and 1 < top < 4096:
+    if full == 65535 and 255 < top < 4096:
         announce(f'{name} has 16 bits, but no value above {top} of 65535. '
-                 'Is it a mask of 8 or 12 bits? Then divide it by its own range, and give floats.')
+                 'Is it a mask of 12 bits? Then divide it by its own range, and give floats.')
 
 # %% ../nbs/16_mask_files.ipynb #caac4e22
 def one_hot_planes(a: np.ndarray, codes: list, name: str) -> np.ndarray:
@@ -233,10 +236,18 @@ def check_indices(a: np.ndarray, codes: list, name: str):
                'Give integers (the index of a code), or an array with a plane for each code.')
     unknown = (a < 0) | (a >= len(codes))
     if not unknown.any(): return
-    remedy = 'Correct the mask, or add the name of this code to `codes=`.'
-    if set(np.unique(a)) <= {0, 255}: remedy = 'For the probability of one class, give `codes=` one name.'
+    remedy = _say_unknown(a, codes, unknown)
     refuse(f'{name}: the mask holds {first_pixel(a, unknown)}, but the {len(codes)} codes {brief(codes)} '
            f'have the numbers 0 to {len(codes) - 1}', remedy, UnknownNameError)
+
+# %% ../nbs/16_mask_files.ipynb #451a8ca9
+def _say_unknown(a: np.ndarray, codes: list, unknown: np.ndarray) -> str:
+    "What to do about indices that no code has"
+    if set(np.unique(a)) <= {0, 255}: return 'For the probability of one class, give `codes=` one name.'
+    if set(np.unique(a[unknown])) != {255}: return 'Correct the mask, or add the name of this code to `codes=`.'
+    with_void = codes if 'Void' in codes else [*codes, 'Void']
+    return (f'If 255 is what nobody labelled, give it an index of its own (`mask[mask == 255] = {with_void.index("Void")}`), '
+            f"name it and leave it out: `codes={with_void}, ignore=['Void']`.")
 
 # %% ../nbs/16_mask_files.ipynb #ed0a9425
 def distributions_of(a: np.ndarray, name: str) -> np.ndarray:

@@ -6,17 +6,19 @@
 from __future__ import annotations
 from functools import partial
 from typing import Callable
+from warnings import warn
 
 import numpy as np, torch
 from torch import Tensor
 
 from fastcore.all import GetAttr, patch
+from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Metric, mk_metric
 from .errors import brief, check_count, in_range, refuse
 from .core import soft_targets, TOLERANCE
 from .formulas import dice_values
 from .losses import innermost
-from .blocks import gathered, labels_of
+from .blocks import check_same_classes, gathered, labels_of
 
 # %% auto #0
 __all__ = ['SoftMetric', 'ItemMetric', 'top1_agreement', 'soft_accuracy', 'soft_cross_entropy', 'kl_divergence', 'js_divergence',
@@ -167,6 +169,7 @@ def any_in_item(t: Tensor) -> Tensor: return t.flatten(1).any(1)
 # %% ../nbs/13_metrics.ipynb #30387bf6
 class SoftMetric(Metric):
     "A metric for soft targets, in `metrics=[…]` on logits, or called with probabilities"
+    higher_is_better = True
     def __init__(self,
         func: Callable, # What it computes; its name and docstring become the metric's
     ):
@@ -190,7 +193,10 @@ def learner_probs(self: SoftMetric,
     probs = learn.loss_func.activation(learn.pred)
     targets = learn.yb[0]
     if probs.ndim < 2: return probs, targets, False
-    meaning = labels_of(learn, probs.shape[1], getattr(learn, 'target', None))
+    target = getattr(learn, 'target', None)
+    if hasattr(learn, 'dl'): check_same_classes(learn, learn.dl, target)
+    if not self.higher_is_better: warn_of_trackers(learn, self.name, target)
+    meaning = labels_of(learn, probs.shape[1], target)
     return probs, targets, not meaning.exclusive
 
 # %% ../nbs/13_metrics.ipynb #1ceb27a3
@@ -204,6 +210,15 @@ def check_batch(name: str, learn):
         f'The loss {loss} has no `activation`, so `{name}` cannot know what its logits mean',
         'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceLoss`, or one of those '
         'with `axis=1`; a loss of your own needs a method `activation` that makes probabilities of what the model gives.')
+
+# %% ../nbs/13_metrics.ipynb #966dc5ef
+def warn_of_trackers(learn, name: str, target: int | None):
+    "Warn of a callback that keeps the largest value of a metric whose smallest is the best"
+    if target is not None: name = f'{name}_{target}'
+    for cb in getattr(learn, 'cbs', ()):
+        if not isinstance(cb, TrackerCallback) or cb.monitor != name or cb.comp != np.greater: continue
+        warn(f"`{type(cb).__name__}(monitor='{name}')` takes the largest value for the best, as fastai does unless a name "
+             "holds 'loss' or 'error'; here the smallest is: say `comp=np.less`.")
 
 # %% ../nbs/13_metrics.ipynb #12aff515
 @patch
@@ -257,11 +272,13 @@ class MeanMetric(SoftMetric):
 class ItemMetric(MeanMetric):
     "The mean, over what is labelled, of a function of a predicted and a target distribution along the last axis"
     def __init__(self,
-        func: Callable,               # (predictions, targets) (…,C) → values (…); the function's name is the metric's
-        across_classes: bool = False, # Compare classes with each other, even where each has its own probability?
+        func: Callable,                 # (predictions, targets) (…,C) → values (…); the function's name is the metric's
+        across_classes: bool = False,   # Compare classes with each other, even where each has its own probability?
+        higher_is_better: bool = True,  # Is a larger value the better one?
     ):
         super().__init__(func)
         self.across_classes = across_classes
+        self.higher_is_better = higher_is_better
 
     def __call__(self,
         probs: Tensor,       # Probabilities (N,K)
@@ -298,25 +315,25 @@ def top1_agreement(probs, targets):
 # %% ../nbs/13_metrics.ipynb #62a18b8d
 @ItemMetric
 def soft_accuracy(probs, targets):
-    "Compute the label's mass on the predicted class, in [0,1]; for independent classes on its yes or no, then the mean over labelled classes"
+    "Compute the label's mass on the predicted class, in [0,1]; for independent classes on its yes (above 0.5) or no, then the mean over labelled classes"
     return targets.gather(-1, probs.argmax(-1, keepdim=True)).squeeze(-1)
 
 # %% ../nbs/13_metrics.ipynb #2351d665
 def _finite_log(p): return p.clamp_min(torch.finfo(p.dtype).tiny).log()
 
-@ItemMetric
+@partial(ItemMetric, higher_is_better=False)
 def soft_cross_entropy(probs, targets):
     "Compute the cross-entropy −Σ y·log p in nats; for independent classes that of yes and no, then the mean over labelled classes"
     return -(targets*_finite_log(probs)).sum(-1)
 
 # %% ../nbs/13_metrics.ipynb #c170f634
-@ItemMetric
+@partial(ItemMetric, higher_is_better=False)
 def kl_divergence(probs, targets):
     "Compute the KL divergence Σ y·log(y/p) from labels to predictions, in nats; for independent classes the two-sided one (yes and no), then the mean over labelled classes"
     return (targets*(_finite_log(targets) - _finite_log(probs))).sum(-1)
 
 # %% ../nbs/13_metrics.ipynb #28cf2a09
-@ItemMetric
+@partial(ItemMetric, higher_is_better=False)
 def js_divergence(probs, targets):
     "Compute the Jensen-Shannon divergence in nats, in [0, log 2]; for independent classes that of yes and no, then the mean over labelled classes"
     mean = (probs + targets)/2
@@ -325,13 +342,13 @@ def js_divergence(probs, targets):
 def _entropy(p: Tensor) -> Tensor: return torch.special.entr(p).sum(-1) # without checks, which would make a GPU wait
 
 # %% ../nbs/13_metrics.ipynb #85df3dd6
-@ItemMetric
+@partial(ItemMetric, higher_is_better=False)
 def total_variation(probs, targets):
     "Compute ½·Σ|p − y|, in [0,1]; for independent classes |p − y| of each, then the mean over labelled classes"
     return (probs - targets).abs().sum(-1)/2
 
 # %% ../nbs/13_metrics.ipynb #7d329ca4
-@ItemMetric
+@partial(ItemMetric, higher_is_better=False)
 def brier_score(probs, targets):
     "Compute the Brier score Σ(p − y)² over classes (Brier 1950), in [0,2]; for independent classes over yes and no, then the mean over labelled classes"
     return (probs - targets).square().sum(-1)
@@ -431,6 +448,7 @@ def check_confidences(conf: Tensor, correct: Tensor):
 # %% ../nbs/13_metrics.ipynb #c43a77d9
 class SoftECE(CollectedMetric):
     "Expected calibration error of soft labels (Naeini et al. 2015; Guo et al. 2017), in `metrics=[SoftECE()]` or called with probabilities and labels"
+    higher_is_better = False
     def __init__(self,
         n_bins: int = 15,         # Number of bins
         equal_mass: bool = False, # Bins with equally many items, instead of equal width?

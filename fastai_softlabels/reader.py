@@ -4,14 +4,12 @@
 
 # %% ../nbs/10_reader.ipynb #1252007f
 from __future__ import annotations
-import re
 from array import array as c_array
 from collections.abc import Mapping
 from itertools import chain, islice
 from multiprocessing.context import get_spawning_popen
 from pathlib import PurePath
 from typing import Callable, Sequence
-from warnings import warn
 from zlib import crc32
 
 import numpy as np, pandas as pd, torch
@@ -20,7 +18,7 @@ from fastcore.all import patch
 from fasttransform import DisplayedTransform
 from .errors import brief, refuse, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE
-from .tables import as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name, read_numbers
+from .tables import as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name, read_numbers, refuse_total_row, warn_of_annotators
 from .votes import STATISTICS
 
 # %% auto #0
@@ -144,16 +142,6 @@ def are(self: _RowsByKey, items) -> bool:
         begin = end
     return True
 
-# %% ../nbs/10_reader.ipynb #f67fb1be
-_PEOPLE = r'(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader)[ _-]?\d*'
-
-def warn_of_annotators(columns: list):
-    "Warn of class columns that are named as people are, since those hold answers rather than counts"
-    people = [c for c in columns if re.fullmatch(_PEOPLE, str(c), re.I)]
-    if not people: return
-    warn(f'The columns {repr_of(people)} are taken for classes, but they are named as annotators are. '
-         f'Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')
-
 # %% ../nbs/10_reader.ipynb #a492bf1a
 BESIDE = frozenset(STATISTICS) # the columns of `votes_to_soft` that are no classes
 
@@ -203,7 +191,8 @@ class SoftLabelReader(DisplayedTransform):
         self.multi = multi
         self.key = key
         self._check_options(df, n_votes, normalize)
-        self.rows = _RowsByKey(self._name_rows(df, n_votes))
+        items = self._name_rows(df, n_votes)
+        self.rows = _RowsByKey(items)
         self.depths = self.rows.depths()
         self.beside = _naming_texts(df, self.classes) if item is None else None
         self.tensor_type = TensorSoftMultiCategory if multi else TensorSoftCategory
@@ -212,6 +201,7 @@ class SoftLabelReader(DisplayedTransform):
         if isinstance(n_votes, str): n_votes = read_numbers(df, [n_votes], name)[:, 0]
         if multi: self.probs = check_probabilities(numbers, name, n_votes, ignore)
         else: self.probs = check_distributions(numbers, name, normalize, ignore)
+        refuse_total_row(numbers, items)
         warn_of_annotators(self.classes)
         self._check_repeat(name)
 

@@ -297,6 +297,32 @@ def refuse_total(
         refuse(f'The column {repr_of(name)} is the sum of the others in each of the {len(rows)} rows: '
                'a total, and no class', 'Leave it out (`pd.crosstab` without `margins=`).')
 
+# %% ../nbs/03_tables.ipynb #e9654dee
+def refuse_total_row(
+    rows: np.ndarray, # Votes or probabilities (N,K)
+    items: Sequence,  # The names of the N rows
+):
+    "Refuse a first or last row that is called a total and is the sum of all others, which is no item"
+    if len(rows) < 2: return
+    for i in (0, len(rows) - 1):
+        name = str(items[i])
+        others = np.delete(rows, i, axis=0) if name.lower() in _NAMES_OF_TOTALS else None
+        if others is None or not (np.nansum(others, axis=0) == rows[i]).all(): continue
+        refuse(f'The row {name!r} is the sum of the other {len(others)}: a total, and no item',
+               'Leave it out (`pd.crosstab` without `margins=`).')
+
+# %% ../nbs/03_tables.ipynb #0a5d19c1
+_PEOPLE = r'(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader)[ _-]?\d*'
+
+def warn_of_annotators(
+    names: Sequence, # Of classes
+):
+    "Warn of classes that are named as people are, since those have answers rather than counts"
+    people = [c for c in names if re.fullmatch(_PEOPLE, str(c), re.I)]
+    if not people: return
+    warn(f'{repr_of(people)} are taken for classes, but they are named as annotators are. '
+         f'Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')
+
 # %% ../nbs/03_tables.ipynb #08fd99ea
 def read_numbers(
     df: pd.DataFrame,           # The table

@@ -16,7 +16,7 @@ import krippendorff, numpy as np, pandas as pd
 
 from .errors import brief, check_count, check_number, in_range, nearest, one_of, refuse, refuse_first, repr_of, UnknownNameError
 from .core import entropy
-from .tables import as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers
+from .tables import as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers, refuse_total_row, warn_of_annotators
 
 # %% auto #0
 __all__ = ['votes_to_soft', 'krippendorff_alpha', 'item_weights', 'dawid_skene']
@@ -252,7 +252,10 @@ def _read_counts(df, item, counts) -> tuple:
     "Read the count form: a column of counts for each class"
     n = read_numbers(df, counts, _row_of(df)).astype(float)
     _check_counts(df, n, counts)
-    return _items_of(df, item), list(counts), n
+    warn_of_annotators(counts)
+    items = _items_of(df, item)
+    refuse_total_row(n, items)
+    return items, list(counts), n
 
 # %% ../nbs/07_votes.ipynb #694b26f5
 def _check_counts(df, n, counts):

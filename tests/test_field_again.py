@@ -1,14 +1,17 @@
 "What new users gave, a second time: each value right, or refused in words."
+import warnings
 from collections import Counter
 
 import numpy as np, pandas as pd, pytest, torch
-from fastai.vision.all import (ColReader, DataBlock, DataLoaders, EndSplitter, Flatten, ImageBlock, IndexSplitter, Learner, MSELossFlat, TransformBlock)
+from fastai.vision.all import (BCEWithLogitsLossFlat, ColReader, CrossEntropyLossFlat, DataBlock, DataLoaders, EarlyStoppingCallback, EndSplitter, Flatten, ImageBlock,
+                               IndexSplitter, Learner, MSELossFlat, ReduceLROnPlateau, SaveModelCallback, TransformBlock)
 from PIL import Image
 from torch import nn
 
-from fastai_softlabels.all import (DONT_KNOW, OODConfidence, SoftCategorize, SoftCategoryBlock, SoftDice, SoftDiceLoss,
+from fastai_softlabels.all import (DONT_KNOW, OODConfidence, OpenSoftMask, SoftBCEWithLogitsLossFlat, SoftCategorize, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftDiceLoss,
                                    SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftLoss, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory, abstain, brier_score,
-                                   entropy_correlation, kl_divergence, krippendorff_alpha, preds_to_soft, votes_to_soft)
+                                   entropy_correlation, js_divergence, kl_divergence, krippendorff_alpha, on_target, preds_to_soft, soft_accuracy, soft_cross_entropy, temperature_scale,
+                                   top1_agreement, total_variation, votes_to_soft)
 from fastai_softlabels.losses import temperature_of
 
 ANIMALS = ['owl', 'ant', 'fox']
@@ -220,3 +223,189 @@ def test_names_that_differ_in_a_hyphen_are_doubted(pair):
 
 def test_the_sign_of_a_grade_is_no_hyphen():
     assert labels(lambda f: dict(a='-1', b='1', c='1')[f], SoftCategoryBlock)[0] == ['-1', '1']
+
+
+# --- classes in another order
+
+VOTES = pd.DataFrame({'spiral': [6, 2, 1, 0], 'elliptical': [2, 6, 1, 9], 'merger': [2, 2, 8, 1]}, index=list('abcd'))
+NAMES = list('abcd'*5)
+
+def by_reader(): return galaxies(SoftLabelReader(VOTES, None, list(VOTES)))
+def by_dict(): return galaxies(lambda f: VOTES.loc[f].to_dict()) # an inferred vocab is sorted
+def galaxies(get_y, block=SoftCategoryBlock):
+    return DataBlock((BLANK, block), get_y=get_y, splitter=IndexSplitter(range(2, 20))).dataloaders(NAMES, bs=2, num_workers=0)
+
+IN_ORDER = {
+    'SoftInterpretation': lambda learn, dl: SoftInterpretation.from_learner(learn, dl=dl),
+    'SoftInterpretation, told so': lambda learn, dl: SoftInterpretation.from_learner(learn, dl=dl, vocab=list(dl.vocab)),
+    'a metric': lambda learn, dl: learn.validate(dl=dl),
+    'a metric of the whole set': lambda learn, dl: Learner(learn.dls, learn.model, metrics=SoftECE()).validate(dl=dl),
+    'temperature_scale': lambda learn, dl: temperature_scale(learn, dl=dl),
+    'abstain': lambda learn, dl: abstain(learn, dl=dl)}
+
+@pytest.mark.parametrize('what', IN_ORDER)
+def test_labels_in_another_order_than_predictions(what):
+    learn = Learner(by_reader(), nn.Linear(1, 3), metrics=kl_divergence)
+    with learn.no_bar(): refused(lambda: IN_ORDER[what](learn, by_dict().valid), "['elliptical', 'merger', 'spiral']", "['spiral', 'elliptical', 'merger']", 'SoftCategoryBlock(vocab=learn.dls.vocab)')
+
+
+def test_labels_of_one_of_several_targets_in_another_order():
+    def two(*get_y): return DataBlock((BLANK, SoftCategoryBlock, SoftCategoryBlock), get_y=get_y, n_inp=1, splitter=IndexSplitter([2, 3])).dataloaders(list('abcd'), bs=2, num_workers=0)
+    reader, by_name = SoftLabelReader(VOTES, None, list(VOTES)), lambda f: VOTES.loc[f].to_dict()
+    class Twice(nn.Linear):
+        def forward(self, x): return super().forward(x), super().forward(x)
+    learn = Learner(two(reader, reader), Twice(1, 3), metrics=[on_target(kl_divergence, 0), on_target(kl_divergence, 1)])
+    with learn.no_bar():
+        assert len(learn.validate()) == 3
+        refused(lambda: learn.validate(dl=two(reader, by_name).valid), "['elliptical', 'merger', 'spiral']", 'in another order')
+        learn = Learner(learn.dls, learn.model)
+        refused(lambda: SoftInterpretation.from_learner(learn, dl=two(reader, by_name).valid, target=1), 'in another order')
+        SoftInterpretation.from_learner(learn, dl=two(reader, by_name).valid, target=0)
+
+
+def test_labels_of_other_classes_than_predictions():
+    learn = Learner(by_reader(), nn.Linear(1, 3), metrics=kl_divergence)
+    other = VOTES.rename(columns={'merger': 'irregular'})
+    with learn.no_bar(): refused(lambda: learn.validate(dl=galaxies(SoftLabelReader(other, None, list(other))).valid), "'irregular'", "'merger'")
+
+
+@pytest.mark.parametrize('what', IN_ORDER)
+def test_labels_in_the_learners_order(what):
+    model = nn.Linear(1, 3)
+    with torch.no_grad(): model.weight[:, 0], model.bias[:] = torch.tensor([.2, 1., .6]), 0. # elliptical, as most votes
+    learn = Learner(by_reader(), model, metrics=kl_divergence)
+    same = galaxies(lambda f: VOTES.loc[f].to_dict(), SoftCategoryBlock(vocab=learn.dls.vocab))
+    with learn.no_bar(): IN_ORDER[what](learn, same.valid)
+
+
+# --- counts of independent classes
+
+COUNTS = {'a dict': {'a': None, 'b': 1}, 'a Series': pd.Series({'a': np.nan, 'b': 1.}), "pandas' integers": pd.Series([pd.NA, 1], ['a', 'b'], dtype='Int64')}
+
+@pytest.mark.parametrize('form', COUNTS)
+def test_counts_with_a_gap_are_divided(form):
+    row = SoftMultiCategorize(['a', 'b'], n_votes=4, ignore=True).encode(COUNTS[form])
+    assert row[0].isnan() and row[1] == .25
+
+
+@pytest.mark.parametrize('form', [lambda v: dict(zip('ab', v)), lambda v: pd.Series(v, list('ab')), np.array, list], ids=['dict', 'Series', 'array', 'list'])
+def test_counts_of_floats_are_divided(form):
+    tfm = SoftMultiCategorize(['a', 'b'], n_votes=4)
+    assert tfm.encode(form([1., 0.])).tolist() == [.25, 0]
+    assert tfm.encode(form([3., 0.])).tolist() == [.75, 0]
+    refused(lambda: tfm.encode(form([.5, 0.])), 'are shares already', 'leave `n_votes=` out')
+
+
+def test_columns_of_counts_with_gaps_are_divided():
+    df = pd.DataFrame(dict(a=[np.nan, 1, 4], b=[1, 1, 0]), index=list('xyz'))
+    found = labels(ColReader(['a', 'b']), SoftMultiCategoryBlock(n_votes=4, ignore=True), df)[1]
+    assert found == [[pytest.approx(np.nan, nan_ok=True), .25], [.25, .25]]
+
+
+@pytest.mark.parametrize('label, share', [(['a'], 1), ([['a'], []], .5), ('a', 1), ({'a': True, 'b': False}, 1), ([True, False], 1)], ids=str)
+def test_what_is_present_is_not_counted(label, share):
+    for tfm in (SoftMultiCategorize(['a', 'b']), SoftMultiCategorize(['a', 'b'], n_votes=4)): assert tfm.encode(label).tolist() == [share, 0]
+
+
+@pytest.mark.parametrize('multi', [False, True])
+def test_a_reader_divides_by_its_own_number(multi):
+    reader = SoftLabelReader(pd.DataFrame(dict(f=list('abc'), cat=[3, 9, 1], dog=[2, 10, 1])), 'f', ['cat', 'dog'], multi=multi, n_votes=10 if multi else None)
+    refused(lambda: labels(reader, SoftMultiCategoryBlock(n_votes=10)), '`n_votes=`', 'SoftLabelReader(…, multi=True, n_votes=10)')
+
+
+# --- people and totals
+
+@pytest.mark.parametrize('how', [lambda w: labels(lambda f: w.loc[f], SoftCategoryBlock), lambda w: labels(lambda f: w.loc[f].to_dict(), SoftCategoryBlock),
+                                 lambda w: votes_to_soft(w.reset_index(), 'index', counts=list(w))], ids=['Series', 'dict', 'counts='])
+def test_names_of_annotators_are_no_classes(how):
+    grades = pd.DataFrame(dict(rater_1=[0, 2, 1], rater_2=[1, 2, 1], rater_3=[1, 2, 0]), index=list('abc'))
+    with pytest.warns(UserWarning, match=r"rater_1.*are named as annotators are.*annotators=\["): how(grades)
+
+
+@pytest.mark.parametrize('how', [lambda t, K: votes_to_soft(t.reset_index(), 'i', counts=K), lambda t, K: SoftLabelReader(t.reset_index(), 'i', K), lambda t, K: SoftLabelReader(t, None, K),
+                                 lambda t, K: SoftLabelReader(t.reset_index(), 'i', K, multi=True, n_votes=9)], ids=['counts=', 'a column', 'the index', 'multi'])
+def test_the_row_of_totals_is_no_item(how):
+    total = pd.crosstab(pd.Series(list('aaabbbccc'), name='i'), pd.Series(list('xxxyyyxxx'), name='v'), margins=True)
+    refused(lambda: how(total, ['x', 'y']), "'All'", 'the sum of the other', 'margins=')
+    how(total.drop('All'), ['x', 'y'])
+    how(total.replace(6, 5), ['x', 'y']) # an item that is called so
+
+
+# --- gaps and answers
+
+@pytest.mark.parametrize('gap', [None, np.nan, pd.NA])
+@pytest.mark.parametrize('sort', [True, False])
+def test_a_missing_vote_among_votes(gap, sort):
+    refused(lambda: labels(lambda f: Counter(['cat', 'dog', gap]), SoftCategoryBlock(sort=sort)), "'a': a missing vote", 'is no class')
+
+
+def test_a_series_of_answers_in_words():
+    long = pd.DataFrame(dict(f=list('aabbcc'), answer=['cat', 'dog', 'cat', 'cat', 'dog', 'dog']))
+    refused(lambda: labels(lambda f: long[long.f == f].answer, SoftCategoryBlock), "'cat'", '.tolist()')
+
+
+# --- masks
+
+@pytest.mark.parametrize('array', [False, True])
+def test_eight_bits_in_sixteen(tmp_path, array):
+    mask = np.zeros((6, 8), np.uint16)
+    mask[2:4] = 255
+    Image.fromarray(mask).save(tmp_path/'m.png')
+    refused(lambda: OpenSoftMask()(mask if array else tmp_path/'m.png'), 'has 16 bits, but no value above 255', "astype('uint8')")
+    assert np.asarray(OpenSoftMask()(mask.astype('uint8'))).max() == 1
+
+
+def test_an_index_for_what_is_not_labelled():
+    mask = np.array([[0, 1, 255]], np.uint8)
+    refused(lambda: OpenSoftMask(['bg', 'x', 'Void'], ignore=['Void'])(mask), 'holds 255', 'mask[mask == 255] = 2', "ignore=['Void']")
+    refused(lambda: OpenSoftMask(['bg', 'x'])(mask), 'holds 255', 'mask[mask == 255] = 2', "codes=['bg', 'x', 'Void'], ignore=['Void']")
+
+
+# --- losses and callbacks
+
+class Focal(nn.Module):
+    def forward(self, logits, y): return -(y*logits.log_softmax(-1)*(1 - logits.softmax(-1))**2).sum(-1).mean()
+
+def test_a_loss_without_activation_is_told_what_it_needs():
+    learn = Learner(galaxies(SoftLabelReader(VOTES, None, list(VOTES)), SoftCategoryBlock(loss_func=Focal())), nn.Linear(1, 3))
+    refused(lambda: preds_to_soft(learn, ['a', 'b']), 'a method `activation`')
+    with learn.no_bar(): refused(lambda: learn.predict('a'), 'a method `activation`')
+
+
+@pytest.mark.parametrize('loss', [BCEWithLogitsLossFlat, SoftBCEWithLogitsLossFlat])
+def test_decisions_for_each_class_where_classes_exclude_each_other(loss):
+    learn = Learner(by_reader(), nn.Linear(1, 3), loss_func=loss())
+    with learn.no_bar(): refused(lambda: learn.predict('a'), 'each class by itself', 'leave `loss_func=` out')
+
+
+@pytest.mark.parametrize('loss', [lambda: CrossEntropyLossFlat(), SoftCrossEntropyLossFlat], ids=['fastai', 'ours'])
+def test_one_decision_where_classes_are_independent(loss):
+    dls = galaxies(lambda f: (VOTES.loc[f]/10).to_dict(), SoftMultiCategoryBlock)
+    learn = Learner(dls, nn.Linear(1, 3), loss_func=loss())
+    with learn.no_bar(): refused(lambda: learn.predict('a'), 'one class alone', 'leave `loss_func=` out')
+
+
+@pytest.mark.parametrize('metric', [soft_cross_entropy, kl_divergence, js_divergence, total_variation, brier_score, SoftECE()], ids=lambda m: m.name)
+@pytest.mark.parametrize('tracker', [SaveModelCallback, EarlyStoppingCallback, ReduceLROnPlateau])
+def test_a_smaller_divergence_is_the_better_one(metric, tracker, tmp_path):
+    learn = Learner(by_reader(), nn.Linear(1, 3), metrics=metric, path=tmp_path)
+    with learn.no_bar(), learn.no_logging():
+        with pytest.warns(UserWarning, match=f"monitor='{metric.name}'.*comp=np.less"): learn.fit(1, cbs=tracker(monitor=metric.name))
+        with warnings.catch_warnings():
+            warnings.simplefilter('error', UserWarning)
+            learn.fit(1, cbs=tracker(monitor=metric.name, comp=np.less))
+            learn.fit(1, cbs=tracker(monitor='valid_loss'))
+
+
+@pytest.mark.parametrize('metric', [top1_agreement, soft_accuracy])
+def test_a_larger_agreement_is_the_better_one(metric, tmp_path):
+    learn = Learner(by_reader(), nn.Linear(1, 3), metrics=metric, path=tmp_path)
+    with learn.no_bar(), learn.no_logging(), warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        learn.fit(1, cbs=SaveModelCallback(monitor=metric.name))
+
+
+def test_a_report_names_itself():
+    dls = galaxies(lambda f: (VOTES.loc[f]/10).to_dict(), SoftMultiCategoryBlock)
+    interp = SoftInterpretation.from_learner(Learner(dls, nn.Linear(1, 3)))
+    refused(interp.classification_report, 'A report of precision and recall', '`scores')
