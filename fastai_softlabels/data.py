@@ -230,7 +230,7 @@ def read_label(
     if type(plain) is not type(o): return read_label(plain, tfm, name)
     if tfm._is_probability(o): return tfm._from_numbers([o], name)
     check_name(o, name)
-    return tfm._from_name_list([o], name)
+    return tfm._from_names({o: True if tfm.multi else 1}, name)
 
 # %% ../nbs/12_data.ipynb #c4f67192
 def check_name(o, name: str):

@@ -304,6 +304,7 @@ def refuse_total_row(
 ):
     "Refuse a first or last row that is called a total and is the sum of all others, which is no item"
     if len(rows) < 2: return
+    items = getattr(items, 'array', items) # by position, whatever the index
     for i in (0, len(rows) - 1):
         name = str(items[i])
         others = np.delete(rows, i, axis=0) if name.lower() in _NAMES_OF_TOTALS else None

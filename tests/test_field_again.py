@@ -322,11 +322,12 @@ def test_names_of_annotators_are_no_classes(how):
     with pytest.warns(UserWarning, match=r"rater_1.*are named as annotators are.*annotators=\["): how(grades)
 
 
-@pytest.mark.parametrize('how', [lambda t, K: votes_to_soft(t.reset_index(), 'i', counts=K), lambda t, K: SoftLabelReader(t.reset_index(), 'i', K), lambda t, K: SoftLabelReader(t, None, K),
+@pytest.mark.parametrize('how', [lambda t, K: votes_to_soft(t.reset_index(), 'i', counts=K), lambda t, K: SoftLabelReader(t.reset_index().set_axis(range(9, 9 - len(t), -1)), 'i', K), lambda t, K: SoftLabelReader(t, None, K),
                                  lambda t, K: SoftLabelReader(t.reset_index(), 'i', K, multi=True, n_votes=9)], ids=['counts=', 'a column', 'the index', 'multi'])
 def test_the_row_of_totals_is_no_item(how):
     total = pd.crosstab(pd.Series(list('aaabbbccc'), name='i'), pd.Series(list('xxxyyyxxx'), name='v'), margins=True)
     refused(lambda: how(total, ['x', 'y']), "'All'", 'the sum of the other', 'margins=')
+    refused(lambda: how(total.iloc[::-1], ['x', 'y']), "'All'")
     how(total.drop('All'), ['x', 'y'])
     how(total.replace(6, 5), ['x', 'y']) # an item that is called so
 
@@ -409,3 +410,17 @@ def test_a_report_names_itself():
     dls = galaxies(lambda f: (VOTES.loc[f]/10).to_dict(), SoftMultiCategoryBlock)
     interp = SoftInterpretation.from_learner(Learner(dls, nn.Linear(1, 3)))
     refused(interp.classification_report, 'A report of precision and recall', '`scores')
+
+
+# --- what the README says of losses
+
+def test_metrics_count_labelled_items_where_the_loss_of_batches_does_not():
+    known = {f: None if f in 'bd' else dict(a=1, b=3) for f in 'abcd'}
+    dls = DataBlock((BLANK, SoftCategoryBlock(['a', 'b'], ignore=True)), get_y=known.get, splitter=IndexSplitter([1, 2, 3])).dataloaders(list('abcd'), bs=1, num_workers=0)
+    model = nn.Linear(1, 2)
+    with torch.no_grad(): model.weight[:], model.bias[:] = 0, 0 # log 2, whatever the label
+    learn = Learner(dls, model, metrics=soft_cross_entropy)
+    with learn.no_bar():
+        assert list(learn.validate()) == pytest.approx([np.log(2)/3, np.log(2)]) # fastai averages over three items, one of which is labelled
+        assert learn.get_preds(with_loss=True)[2].tolist() == pytest.approx([0, np.log(2), 0])
+        assert SoftInterpretation.from_learner(learn).scores([soft_cross_entropy]).value.item() == pytest.approx(np.log(2), abs=1e-6)
