@@ -13,23 +13,23 @@ SUITES = { # what is quick comes first
     'files': 'refused_files datasets persist',
     'core': 'core refused_core data metrics pictures',
     'tables': 'tables refused_tables core refused_reader refused_data field_again',
-    'formulas': 'losses dice',
+    'formulas': 'losses dice formulas',
     'losses': 'losses refused_losses refused_dice temperature field_labels',
     'dice': 'dice refused_dice',
     'votes': 'votes refused_votes tables',
     'vote_files': 'refused_vote_files votes field_files',
     'reader': 'rows refused_reader tables field_again',
     'blocks': 'data refused_data field_again field_labels',
-    'data': 'data refused_data field_again field_labels field_files',
-    'metrics': 'metrics refused_metrics field_again temperature',
+    'data': 'data refused_data field_again field_labels field_files pictures',
+    'metrics': 'metrics refused_metrics dice field_again temperature peers',
     'mask_files': 'masks refused_masks refused_mask_files field_files',
     'masks': 'masks refused_masks field_files pictures',
     'scores': 'ood_metrics refused_scores ood_callback',
     'ood': 'refused_ood ood_callback heads',
     'calibrate': 'temperature refused_calibrate field_labels',
-    'interpret': 'interpret refused_interpret field_labels',
+    'interpret': 'interpret refused_interpret field_labels pictures',
     'datasets': 'refused_datasets datasets',
-    'persist': 'persist refused_persist'}
+    'persist': 'persist'}
 
 
 def annotations(code: str) -> list:

@@ -347,3 +347,10 @@ def test_no_stale_vocab_and_no_shared_loss():
     trees = block.datasets(FIVE)
     assert list(pets.vocab) == ['cat', 'dog'] and list(trees.vocab) == ['elm', 'fir', 'oak'] and (pets.c, trees.c) == (2, 3)
     assert pets.loss_func is not trees.loss_func
+
+
+def test_a_loss_along_the_last_axis_of_two(): assert SoftCategorize(ABC, loss_func=SoftCrossEntropyLossFlat(axis=1)).loss_func.axis == 1
+
+
+@pytest.mark.parametrize('label', [torch.tensor([.5, .5]), np.array([.5, .5]), [.5, .5], .5, None])
+def test_numbers_mention_no_class(label): assert label_names(label) == []

@@ -277,3 +277,13 @@ def test_metric_of_hard_masks_is_monais():
     z, y = hard_case(4)
     p = z.softmax(1)
     assert SoftDice()(p, y.argmax(1)).item() == pytest.approx(1 - MonaiDice(smooth_nr=1., smooth_dr=1.)(p, y).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize('multi', [False, True], ids=['softmax', 'sigmoid'])
+def test_class_indices_that_are_partly_unlabelled(multi):
+    p, index = torch.rand(2, 3, 6, 6).softmax(1), torch.randint(3, (2, 6, 6))
+    index[:, :2] = -100
+    soft = F.one_hot(index.clamp_min(0), 3).movedim(-1, 1).float()
+    soft[:, :, :2] = torch.nan if multi else 0
+    assert SoftDice()(p, index, multi=multi) == SoftDice()(p, soft, multi=multi) == SoftDice()(p[:, :, 2:], soft[:, :, 2:], multi=multi)
+    assert DiceAt()(p, index, multi=multi) == DiceAt()(p[:, :, 2:], soft[:, :, 2:], multi=multi)

@@ -228,3 +228,14 @@ def test_legend_of_a_part_of_a_figure():
     fig.canvas.draw()
     assert right.axes[0].title.get_window_extent().width <= right.bbox.width and right.axes[0].get_title().count('\n') <= 1
     assert all(is_cut_of(t.get_text(), n) for t, n in zip(left.legends[0].texts, NAMES[30]))
+
+
+@pytest.mark.parametrize('n, columns', [(1, 1), (2, 2), (4, 2), (9, 2)])
+def test_charts_stand_in_two_columns(case, n, columns):
+    axs = case(3, 3).draw('batch', n, bars=True).axes
+    assert axs[0].get_subplotspec().get_gridspec().ncols == 2*columns, 'an image and its chart'
+
+
+def test_the_header_is_a_little_larger_than_titles(case):
+    fig = case(3, 3).draw('results', 4)
+    assert fig._suptitle.get_size() == pytest.approx(1.2*fig.axes[0].title.get_size())

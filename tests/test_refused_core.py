@@ -9,6 +9,7 @@ REFUSED = {
     ],
     'entropy': [
         case('a text for an array', lambda: entropy('a'), "'a'", 'no numbers'),
+        case('one class, whatever it says', lambda: entropy(torch.ones(3, 1)), 'of one class', 'Say `multi=True`'),
     ],
     'draw_bars': [
         case('nothing to draw', lambda: draw_bars(None, {}), 'no labels to draw'),
