@@ -129,11 +129,13 @@ def check_same_classes(
     target: int | None = None, # Which target, where there are several
 ):
     "Refuse a loader whose labels have other classes than the learner's, or the same in another order"
-    index = target or 0
-    theirs, ours = ([t.vocab for t in targets_of(o)][index:index + 1] for o in (dl, learn.dls))
-    if theirs == ours or None in theirs + ours or not (theirs and ours): return
-    how = 'in another order' if set(theirs[0]) == set(ours[0]) else 'and others'
-    refuse(f'The labels of this loader have the classes {theirs[0]}, but the learner predicts {ours[0]}, {how}',
+    theirs, ours = targets_of(dl), targets_of(learn.dls)
+    if not ours or len(theirs) != len(ours): return
+    check_target(target, len(ours))
+    theirs, ours = (targets[target or 0].vocab for targets in (theirs, ours))
+    if theirs == ours or theirs is None or ours is None: return
+    how = 'in another order' if set(theirs) == set(ours) else 'and others'
+    refuse(f'The labels of this loader have the classes {theirs}, but the learner predicts {ours}, {how}',
            'Give the loader\'s block those, `SoftCategoryBlock(vocab=learn.dls.vocab)`, or make the loader by '
            '`learn.dls.test_dl(items, with_labels=True)`.')
 

@@ -98,7 +98,7 @@ def abstain(
 
     `predict` then shows "don't know", and its index is that of no class, the number of classes; `get_preds` gives the same
     probabilities as before. An exported learner keeps the threshold. A second call replaces it; `temperature_scale` takes
-    it away, as it changes the percentages."""
+    it away, as it changes the percentages. After more training, call it again: the threshold is that of the model as it was."""
     in_range(keep, 'keep', 'a share above 0, at most 1', above=0, most=1)
     check_learner(learn)
     _check_loader(learn, dl)
@@ -213,8 +213,8 @@ def temperature_scale(
     """Fit a temperature to one half of the labels, let `learn` predict with it, and report on the other half
 
     What is fitted is the plain cross-entropy, whatever weights or smoothing the loss has. `get_preds`, `predict`, `validate`
-    and an exported learner use the temperature, until the next call. Raises `SoftLabelError` where
-    no temperature is best; the learner is then as it was."""
+    and an exported learner use the temperature, until the next call, which is due after more training. Raises
+    `SoftLabelError` where no temperature is best; the learner is then as it was."""
     _check_can_scale(learn, dl, seed)
     loss = keep_probs(innermost(learn.loss_func))
     logits, targets, multi = _labelled_logits(learn, dl)

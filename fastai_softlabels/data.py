@@ -12,6 +12,7 @@ from itertools import chain
 from numbers import Real
 from pathlib import Path
 from typing import Callable, Sequence
+from warnings import warn
 
 import numpy as np, pandas as pd, torch
 from torch import Tensor
@@ -421,9 +422,6 @@ def _check_reader(self: SoftCategorize, o: TensorSoftCategory, is_multi: bool):
     if is_multi and not self.multi:
         refuse('The reader was built with `multi=True`, for `SoftMultiCategoryBlock`; '
                'this block needs one distribution over classes.')
-    if self.multi and self.n_votes is not None:
-        refuse('The labels come from a `SoftLabelReader`, which divides counts itself, so the block cannot: move `n_votes=` there, '
-               f'`SoftLabelReader(…, multi=True, n_votes={self.n_votes})`.')
 
 # %% ../nbs/12_data.ipynb #c5029f89
 class SoftMultiCategorize(SoftCategorize):
@@ -466,6 +464,7 @@ class SoftMultiCategorize(SoftCategorize):
         "Sets of names, one for each annotator, are averaged"
         if not any(map(is_list, o)): return super()._from_list(o, name)
         check_sets(o, name)
+        check_all_asked(o, self.n_votes, name)
         return np.mean([self._from_name_list(x, name) for x in o], axis=0)
 
     def _from_name_list(self, names, name):
@@ -481,6 +480,13 @@ def check_sets(o, name: str):
         refuse(f'{name}: {brief(stray[0])} stands among lists',
                'Give a list of names for each annotator, an empty one for "none of them".')
 
+# %% ../nbs/12_data.ipynb #03a1cff7
+def check_all_asked(o, n_votes: int | None, name: str):
+    "Refuse more or fewer lists than annotators were asked"
+    if n_votes in (None, len(o)): return
+    refuse(f'{name}: {len(o)} lists of classes, but `n_votes` is {n_votes}',
+           'Give a list for each annotator, an empty one for "none of them", or leave `n_votes=` out.')
+
 # %% ../nbs/12_data.ipynb #8318bb31
 def check_set(names, name: str):
     "Refuse a class that is named twice as present"
@@ -488,6 +494,20 @@ def check_set(names, name: str):
     if twice:
         refuse(f'{name}: {twice[0]!r} stands twice in a set of classes that are present',
                'For votes of several annotators give a list for each, or use `SoftCategoryBlock`.')
+
+# %% ../nbs/12_data.ipynb #53d4a4e3
+@patch
+def check_source(self: SoftMultiCategorize, reader: SoftLabelReader):
+    "Refuse a reader that divides votes where this block should, and flags that it divided; warn of votes"
+    if self.n_votes is not None:
+        refuse('The labels come from a `SoftLabelReader`, which divides counts itself, so the block cannot: move `n_votes=` there, '
+               f'`SoftLabelReader(…, multi=True, n_votes={self.n_votes})`.')
+    remedy = 'Where each class was judged by itself, the reader needs `multi=True`'
+    if reader.divided == 'flags':
+        refuse(f'The reader divided the flags of each item, 0 and 1, by their sum, so that several classes share one probability', f'{remedy}.')
+    if reader.divided == 'votes':
+        warn('The reader divided the votes of each item by their sum, so that all classes share one probability, as for `SoftCategoryBlock`. '
+             f'{remedy}: `SoftLabelReader(…, multi=True, n_votes=…)`.')
 
 # %% ../nbs/12_data.ipynb #3c50482d
 @singledispatch
@@ -700,6 +720,7 @@ def setup(self: SoftCategorize, items=None, train_setup=False):
     reader = preceding(tfms, SoftLabelReader)
     cols = preceding(tfms, ColReader)
     if reader is not None:
+        if self.multi and tfms[-1] is reader: self.check_source(reader)
         if self.vocab is None: self._set_vocab(reader.classes)
         if tfms[0] is reader: reader.check_items(items.items)
     elif _reads_columns(cols, tfms, items): self._setup_columns(items.items, list(cols.cols))
@@ -1012,7 +1033,8 @@ def check_activation(loss):
     "Refuse a loss that cannot make probabilities of logits"
     if hasattr(loss, 'activation'): return
     refuse(f'The loss {loss} has no `activation`, so its logits cannot become probabilities',
-           'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; a loss of your own needs a method `activation`.')
+           'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`, or give one of PyTorch\'s to the block; '
+           'a loss of your own needs a method `activation`.')
 
 def _say_other_items(learn, e: Exception) -> str:
     "A message about items that the learner cannot read"

@@ -135,14 +135,14 @@ def check_targets(
     targets,             # Probabilities (N,K), or of masks (N,K,H,W); class indices pass
     multi: bool = False, # A probability of its own for each class?
 ) -> Tensor:             # Clipped to [0,1]
-    "Refuse labels that are not probabilities where they are labelled"
+    "Refuse labels that are not probabilities where they are labelled; pixels may be labelled in part"
     targets = plain_tensor(targets, 'targets')
     if targets.ndim not in (2, 4): return targets # indices
     multi = are_independent(targets, multi)
     rows = classes_last(targets)
     bad = is_outside(rows)
     sums = rows.sum(-1, keepdim=True)
-    if not multi: bad = bad | ((sums != 0) & misses_one(sums))
+    if not multi: bad = bad | ((sums != 0) & misses_one(sums if targets.ndim == 2 else sums.clamp_min(1)))
     divisor = 'the number of annotators' if multi else 'their sum; for independent classes say `multi=True`'
     refuse_row(rows, bad, 'targets', multi, f'Divide votes by {divisor}.')
     return clip(targets)
@@ -646,7 +646,10 @@ class DiceAt(SoftDice):
 
     def image_values(self, p: Tensor, y: Tensor, exclusive: bool) -> tuple: # Values (N,K), and labelled pixels (N,K)
         "Compute the hard Dice of each class of each image"
-        labelled = y.sum(1, keepdim=True).expand_as(y) > 0 if exclusive else ~y.isnan()
+        labelled = ~y.isnan()
+        if exclusive:
+            mass = y.sum(1, keepdim=True) # of those who labelled the pixel
+            y, labelled = y/mass, (mass > 0).expand_as(y)
         predicted = (p > self.thresh) & labelled
         present = (y > self.thresh) & labelled
         pixels = list(range(2, p.ndim))

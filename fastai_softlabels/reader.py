@@ -195,15 +195,23 @@ class SoftLabelReader(DisplayedTransform):
         self.rows = _RowsByKey(items)
         self.depths = self.rows.depths()
         self.beside = _naming_texts(df, self.classes) if item is None else None
+        self.index_name = df.index.name if item is None else None
         self.tensor_type = TensorSoftMultiCategory if multi else TensorSoftCategory
         def name(i): return f'row {df.index[i]} (item {self.rows.key(i)!r})'
         numbers = read_numbers(df, self.classes, name)
         if isinstance(n_votes, str): n_votes = read_numbers(df, [n_votes], name)[:, 0]
+        self.divided = None if multi else _what_is_divided(numbers)
         if multi: self.probs = check_probabilities(numbers, name, n_votes, ignore)
         else: self.probs = check_distributions(numbers, name, normalize, ignore)
         refuse_total_row(numbers, items)
         warn_of_annotators(self.classes)
         self._check_repeat(name)
+
+# %% ../nbs/10_reader.ipynb #c88a8144
+def _what_is_divided(numbers: np.ndarray) -> str | None:
+    "What rows are divided by their sum: 'flags', 'votes', or None where they are shares or one vote each"
+    if not np.issubdtype(numbers.dtype, np.integer) or (numbers.sum(1) <= 1).all(): return None
+    return 'flags' if numbers.max() <= 1 else 'votes'
 
 # %% ../nbs/10_reader.ipynb #41a0eb0f
 @patch
@@ -360,9 +368,21 @@ def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
     if self.item is not None and self.item not in df:
         refuse(f'The table of items has no column {self.item!r} to look up; '
                f'its columns are {list(df.columns)}.', error=UnknownNameError)
+    if self.index_name is not None and self.index_name in df: self._check_index(df)
     if self.beside and self.beside[0] in df: self._check_texts(df, *self.beside)
     has_labels = self.item is None and not self.multi and set(self.classes) <= set(df.columns)
     if has_labels: self._check_labels(df)
+
+# %% ../nbs/10_reader.ipynb #5f5ff655
+@patch
+def _check_index(self: SoftLabelReader, df: pd.DataFrame):
+    "Refuse items whose index is another than their column of the name that the labels' index has"
+    column = df[self.index_name]
+    if len(column) == len(df) and list(map(_key_of, column)) == list(map(_key_of, df.index)): return
+    name = repr_of(self.index_name)
+    refuse(f'The labels are named by {name}, and the items have a column {name}, but another index, which would be looked up',
+           f'Set it as index (`df.set_index({name}, drop=False)`), or look the column up: '
+           f'`SoftLabelReader(labels.reset_index(), item={name})`.')
 
 # %% ../nbs/10_reader.ipynb #ff68d394
 @patch

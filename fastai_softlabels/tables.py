@@ -113,8 +113,9 @@ def _check_sums_to_one(rows: np.ndarray, sums: np.ndarray, name: Callable):
     off = (sums > 0) & (abs(sums - 1) > TOLERANCE)
     are_counts = (rows == rows.round()).all(1)
     are_independent = (sums > 1) & (rows <= 1).all(1)
+    to_integers = '' if (sums == 0).any() else 'convert them to integers, or ' # which no gap can be
     refuse_rows(off & are_counts, rows, name, 'the values {v} sum to {s}, expected 1',
-                'They look like votes stored as floats: convert them to integers, or say `normalize=True`. '
+                f'They look like votes stored as floats: {to_integers}say `normalize=True`. '
                 'Percentages are divided by 100.')
     refuse_rows(off & are_independent, rows, name, fault,
                 'If each class has a probability of its own, use `SoftMultiCategoryBlock` '

@@ -14,7 +14,7 @@ from warnings import warn
 
 import krippendorff, numpy as np, pandas as pd
 
-from .errors import brief, check_count, check_number, in_range, nearest, one_of, refuse, refuse_first, repr_of, UnknownNameError
+from .errors import brief, check_count, check_number, fold_name, in_range, nearest, one_of, refuse, refuse_first, repr_of, UnknownNameError
 from .core import entropy
 from .tables import as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers, refuse_total_row, warn_of_annotators
 
@@ -125,6 +125,18 @@ def _warn_of_twins(names, what: str):
          'and are counted as several. If they are one, write it in one way '
          '(`.astype(str).str.normalize("NFC").str.strip()`).')
 
+# %% ../nbs/07_votes.ipynb #2a11a9ba
+def _warn_of_tails(items: list):
+    "Warn of an item that is named as another without its folder"
+    paths = {n for n in items if isinstance(n, str)}
+    for path in paths:
+        tail = path
+        while '/' in tail:
+            tail = tail.partition('/')[2]
+            if tail not in paths: continue
+            return warn(f'The items {path!r} and {tail!r} may be one, with its folder and without, and are counted as two. '
+                        'If so, give both the same name.')
+
 # %% ../nbs/07_votes.ipynb #02fdd6f0
 def _read_long(df, item, label, annotator, weight) -> tuple:
     "Read the long form: a row for each vote"
@@ -146,6 +158,10 @@ def _read_weights(df, weight) -> np.ndarray:
     refuse_first(~(np.isfinite(w) & (w >= 0)), fault,
                  'Expected a finite number, 0 or more.', _row_of(df))
     return w
+
+def _has_weights(df, weight) -> bool:
+    "Do votes weigh other than 1?"
+    return weight is not None and not (_read_weights(df, weight) == 1).all()
 
 # %% ../nbs/07_votes.ipynb #7df2d926
 def _check_long(df, item, label, annotator):
@@ -320,12 +336,21 @@ def _sorted(classes: list) -> list:
 def _check_unsure(df, names, are_columns, unsure):
     "Refuse a name in `unsure=` that no vote says"
     missing = [c for c in unsure if c not in names]
-    if not missing: return
+    if not missing: return _check_unsure_spelling(names, unsure)
     name = missing[0]
     if are_columns and name in df:
         refuse(f'`unsure` names the column {repr_of(name)}, which `counts` leaves out: add it there.')
     refuse(f'`unsure` names {repr_of(name)}, but no vote says so: they say {brief(names)}.'
            f'{nearest(name, names)} Correct it, or leave it out.', error=UnknownNameError)
+
+# %% ../nbs/07_votes.ipynb #652877d9
+def _check_unsure_spelling(names, unsure):
+    "Refuse votes that differ from a name in `unsure=` by case or blanks alone"
+    meant = {fold_name(c): c for c in unsure}
+    for n in names:
+        if n in unsure or fold_name(n) not in meant: continue
+        refuse(f'`unsure` names {repr_of(meant[fold_name(n)])}, but some votes say {repr_of(n)}, which would be a class',
+               'Name both, or spell them alike.')
 
 # %% ../nbs/07_votes.ipynb #cf944181
 def _check_inferred_names(items, names, tally, unsure):
@@ -430,7 +455,8 @@ def votes_to_soft(
     """Make soft labels from votes: exactly their shares, unless `prior` or `unsure_as` say otherwise
 
     The statistics are `n_votes`, `entropy` (nats) and `agreement`, the share of pairs of annotators who agree (Fleiss 1971)
-    among the votes that name a class; NaN where these are fewer than two, or have fractional weights. The classes are in
+    among the votes that name a class; NaN where these are fewer than two, or where votes have fractional weights, or
+    annotators (`annotator=`) any weights. The classes are in
     `attrs['classes']`. Raises `SoftLabelError` for the first row at fault."""
     forms = dict(label=label, counts=counts, annotators=annotators, lists=lists)
     _check_forms(forms, item)
@@ -447,6 +473,8 @@ def votes_to_soft(
     enough = _have_enough(items, votes, min_votes)
     if not enough.all(): items, votes, named = (o[enough] for o in (items, votes, named))
     res = _soft_table(items, classes, votes, named, prior)
+    res.index.name = df.index.name if item is None else item
+    if annotator is not None and _has_weights(df, weight): res['agreement'] = np.nan
     res.attrs['ordered'] = vocab is not None # somebody said so
     return res
 
@@ -474,6 +502,7 @@ def _check_options(unsure, unsure_as, prior, min_votes) -> list:
 def _check_names(df, items, names, tally, vocab, are_columns, unsure):
     "Warn of items that are nearly one; refuse names that are none, and those of `unsure=` that nobody chose"
     _warn_of_twins(items.tolist(), 'items')
+    _warn_of_tails(items.tolist())
     _check_unsure(df, names, are_columns, unsure)
     is_given = vocab is not None or are_columns
     if not is_given: _check_inferred_names(items, names, tally, unsure)

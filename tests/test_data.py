@@ -80,7 +80,7 @@ def test_what_predict_gives_is_a_label(cls):
 def test_counts_with_n_votes():
     tfm = SoftMultiCategorize(vocab=ABC, n_votes=4)
     for label in ({'a': 3, 'b': 4}, Counter(a=3, b=4), [3, 4, 0], pd.Series({'b': 4, 'a': 3})): assert tfm(label).tolist() == [.75, 1, 0]
-    assert tfm([['a'], []]).tolist() == [.5, 0, 0], 'sets are shares already'
+    assert tfm([['a'], [], ['a'], []]).tolist() == [.5, 0, 0], 'sets are shares already'
     assert tfm('a').tolist() == tfm(['a']).tolist() == tfm([True, False, False]).tolist() == [1, 0, 0], 'a name is present, not counted'
 
 

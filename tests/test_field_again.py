@@ -1,6 +1,7 @@
 "What new users gave, a second time: each value right, or refused in words."
 import warnings
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np, pandas as pd, pytest, torch
 from fastai.vision.all import (BCEWithLogitsLossFlat, ColReader, CrossEntropyLossFlat, DataBlock, DataLoaders, EarlyStoppingCallback, EndSplitter, Flatten, ImageBlock,
@@ -8,7 +9,7 @@ from fastai.vision.all import (BCEWithLogitsLossFlat, ColReader, CrossEntropyLos
 from PIL import Image
 from torch import nn
 
-from fastai_softlabels.all import (DONT_KNOW, OODConfidence, OpenSoftMask, SoftBCEWithLogitsLossFlat, SoftCategorize, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftDiceLoss,
+from fastai_softlabels.all import (DONT_KNOW, DiceAt, OODConfidence, OpenSoftMask, SoftBCEWithLogitsLossFlat, SoftCategorize, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftDiceLoss,
                                    SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftLoss, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory, abstain, brier_score,
                                    entropy_correlation, js_divergence, kl_divergence, krippendorff_alpha, on_target, preds_to_soft, soft_accuracy, soft_cross_entropy, temperature_scale,
                                    top1_agreement, total_variation, votes_to_soft)
@@ -302,7 +303,7 @@ def test_columns_of_counts_with_gaps_are_divided():
     assert found == [[pytest.approx(np.nan, nan_ok=True), .25], [.25, .25]]
 
 
-@pytest.mark.parametrize('label, share', [(['a'], 1), ([['a'], []], .5), ('a', 1), ({'a': True, 'b': False}, 1), ([True, False], 1)], ids=str)
+@pytest.mark.parametrize('label, share', [(['a'], 1), ([['a'], [], ['a'], []], .5), ('a', 1), ({'a': True, 'b': False}, 1), ([True, False], 1)], ids=str)
 def test_what_is_present_is_not_counted(label, share):
     for tfm in (SoftMultiCategorize(['a', 'b']), SoftMultiCategorize(['a', 'b'], n_votes=4)): assert tfm.encode(label).tolist() == [share, 0]
 
@@ -424,3 +425,92 @@ def test_metrics_count_labelled_items_where_the_loss_of_batches_does_not():
         assert list(learn.validate()) == pytest.approx([np.log(2)/3, np.log(2)]) # fastai averages over three items, one of which is labelled
         assert learn.get_preds(with_loss=True)[2].tolist() == pytest.approx([0, np.log(2), 0])
         assert SoftInterpretation.from_learner(learn).scores([soft_cross_entropy]).value.item() == pytest.approx(np.log(2), abs=1e-6)
+
+
+# --- readers beside the other block, and rows that are called by several names
+
+def test_flags_read_as_one_distribution():
+    flags = pd.DataFrame(dict(f=list('abc'), cat=[1, 1, 0], indoors=[1, 0, 1]))
+    refused(lambda: labels(SoftLabelReader(flags, 'f', ['cat', 'indoors']), SoftMultiCategoryBlock), '`multi=True`', 'flags')
+    assert labels(SoftLabelReader(flags, 'f', ['cat', 'indoors'], multi=True), SoftMultiCategoryBlock)[1] == [[1, 1], [1, 0]]
+
+
+def test_votes_divided_by_their_sum_for_independent_classes():
+    votes = pd.DataFrame(dict(f=list('abc'), cat=[9, 2, 1], indoors=[8, 1, 4]))
+    with pytest.warns(UserWarning, match='divided the votes of each item by their sum.*multi=True, n_votes='): labels(SoftLabelReader(votes, 'f', ['cat', 'indoors']), SoftMultiCategoryBlock)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        shares = votes.set_index('f').div([17, 3, 5], axis=0)
+        labels(SoftLabelReader(shares, None, ['cat', 'indoors']), SoftMultiCategoryBlock)
+        labels(SoftLabelReader(votes, 'f', ['cat', 'indoors']), SoftCategoryBlock)
+
+
+FORMS = {'counts': lambda v: votes_to_soft(pd.crosstab(v.image_id, v.answer).reset_index(), 'image_id', counts=['x', 'y']),
+         'label': lambda v: votes_to_soft(v, 'image_id', label='answer'),
+         'lists': lambda v: votes_to_soft(v.groupby('image_id').answer.agg(list).reset_index(), 'image_id', lists='answer')}
+
+@pytest.mark.parametrize('form', FORMS)
+def test_rows_are_not_items_because_their_numbers_agree(form):
+    soft = FORMS[form](pd.DataFrame(dict(image_id=[0, 0, 1, 1, 2, 2, 3, 3], answer=list('xxxyyyyy'))))
+    assert soft.index.name == 'image_id'
+    moved = pd.DataFrame(dict(image_id=[3, 2, 1, 0], city=list('klmn')))
+    refused(lambda: labels(SoftLabelReader(soft, None), SoftCategoryBlock, moved), "column 'image_id'", "item='image_id'", "set_index('image_id'")
+    assert labels(SoftLabelReader(soft, None), SoftCategoryBlock, moved.set_index('image_id', drop=False))[1] == [[0, 1], [0, 1], [.5, .5]]
+    assert labels(SoftLabelReader(soft.reset_index(), 'image_id', ['x', 'y']), SoftCategoryBlock, moved)[1] == [[0, 1], [0, 1], [.5, .5]]
+
+
+@pytest.mark.parametrize('other', ['Unsure', 'unsure ', 'UNSURE'])
+def test_unsure_in_two_spellings(other):
+    votes = pd.DataFrame(dict(i=list('aabb'), v=['cat', 'unsure', 'dog', other]))
+    refused(lambda: votes_to_soft(votes, 'i', label='v', unsure='unsure'), repr(other), "`unsure` names 'unsure'", 'Name both')
+    assert votes_to_soft(votes, 'i', label='v', unsure=['unsure', other]).attrs['classes'] == ['cat', 'dog']
+
+
+def test_lists_of_all_who_were_asked():
+    tfm = SoftMultiCategorize(['mild', 'severe'], n_votes=3)
+    assert tfm.encode([['mild', 'severe'], ['severe'], []]).tolist() == pytest.approx([1/3, 2/3])
+    refused(lambda: tfm.encode([['mild', 'severe'], ['severe']]), '2 lists', '`n_votes` is 3', 'an empty one')
+    refused(lambda: tfm.encode([['mild']]*4), '4 lists')
+
+
+def test_weights_of_people_are_no_votes():
+    votes = pd.DataFrame([('a', 'cat', 'expert', 2), ('a', 'dog', 'bob', 1), ('b', 'cat', 'expert', 2), ('b', 'cat', 'bob', 1)], columns=['i', 'v', 'who', 'w'])
+    weighted = votes_to_soft(votes, 'i', label='v', annotator='who', weight='w')
+    assert weighted.agreement.isna().all() and weighted.cat.tolist() == pytest.approx([2/3, 1])
+    refused(lambda: krippendorff_alpha(weighted), 'no shares of whole votes')
+    assert votes_to_soft(votes.assign(w=1), 'i', label='v', annotator='who', weight='w').agreement.tolist() == [0, 1]
+    assert votes_to_soft(votes, 'i', label='v', weight='w').agreement.tolist() == pytest.approx([1/3, 1]) # so many votes
+
+
+def test_an_item_with_its_folder_and_without():
+    votes = pd.DataFrame([('x/a.png', 'cat'), ('a.png', 'dog'), ('x/b.png', 'cat'), ('y/a.png', 'dog')], columns=['image', 'answer'])
+    with pytest.warns(UserWarning, match="'[xy]/a.png' and 'a.png' may be one"): votes_to_soft(votes, 'image', label='answer')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        votes_to_soft(votes[votes.image != 'a.png'], 'image', label='answer')
+        votes_to_soft(votes.replace('a.png', 'c.png'), 'image', label='answer')
+
+
+def test_counts_beside_rows_without_any():
+    joined = pd.DataFrame(dict(f=['a', 'b'], x=[3, None], y=[1, None]))
+    for t in (joined, joined.astype(dict(x='Int64', y='Int64'))):
+        assert SoftLabelReader(t, 'f', ['x', 'y'], normalize=True, ignore=True)('a').tolist() == [.75, .25]
+        with pytest.raises(SoftLabelError, match='say `normalize=True`') as e: SoftLabelReader(t, 'f', ['x', 'y'], ignore=True)
+        assert 'convert' not in str(e.value)
+
+
+# --- masks of which a part is not labelled by all
+
+def test_hard_dice_of_pixels_that_one_of_two_labelled():
+    y = torch.zeros(1, 2, 4, 4)
+    y[:, 0, :2], y[:, 1, 2:] = 1, 1
+    perfect = y.clone()
+    y[:, :, 3] /= 2 # one of two raters said "void" there
+    for said in (perfect, 1 - perfect):
+        assert DiceAt()(said, y) == DiceAt()(said, perfect)
+        learn = SimpleNamespace(pred=said*60 - 30, yb=(y,), loss_func=SoftDiceLoss(), to_detach=lambda t: t)
+        metric = DiceAt()
+        metric.accumulate(learn)
+        assert metric.value == DiceAt()(said, perfect)
+    assert SoftDice()(perfect, y) == 1
+    refused(lambda: SoftDice()(perfect, y*3), 'is not a distribution')

@@ -205,8 +205,8 @@ def test_metrics_pickle_and_copy():
 @pytest.mark.parametrize('block', [SoftCategoryBlock, SoftMultiCategoryBlock])
 def test_all_in_a_learner(block, digits, votes):
     "an uneven last batch; the table equals the metrics of all predictions at once"
-    dls = DataBlock(blocks=(ImageBlock, block), get_x=ColReader('fname', pref=digits), get_y=SoftLabelReader(votes, 'fname', DIGITS), splitter=EndSplitter(.25),
-                    item_tfms=Resize(8)).dataloaders(votes, bs=16, val_bs=13, num_workers=0)
+    dls = DataBlock(blocks=(ImageBlock, block), get_x=ColReader('fname', pref=digits), get_y=SoftLabelReader(votes, 'fname', DIGITS, multi=block is SoftMultiCategoryBlock, n_votes=30 if block is SoftMultiCategoryBlock else None),
+                    splitter=EndSplitter(.25), item_tfms=Resize(8)).dataloaders(votes, bs=16, val_bs=13, num_workers=0)
     metrics = [*LOOPS, entropy_correlation, SoftECE()] if block is SoftCategoryBlock else [*LOOPS, SoftECE()]
     learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 10)), metrics=metrics)
     with learn.no_bar():
