@@ -8,7 +8,7 @@ from fastdownload import FastDownload
 from fastai_softlabels import datasets
 from fastai_softlabels.all import CIFAR_CLASSES, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares
 from fastai_softlabels.files import build_folder, safe_unzip
-from fastai_softlabels.datasets import committee_votes
+from fastai_softlabels.datasets import committee_votes, draw_ellipses
 
 
 @pytest.fixture
@@ -203,3 +203,14 @@ def test_ellipses_are_drawn_by_five_with_habits(empty_cache, monkeypatch):
     first = {f.name: f.read_bytes() for f in folder.rglob('*.png')}
     monkeypatch.setattr(datasets, 'cache_path', lambda name: empty_cache/'again'/name)
     assert {f.name: f.read_bytes() for f in ellipses_masks().rglob('*.png')} == first, 'the recipe is seeded'
+
+
+MEANS = [.308938, .327196, .325718]
+AREAS = [200, 490, 420, 609, 631], [534, 838, 659, 1237, 1109], [494, 536, 356, 982, 856]
+
+def test_a_change_of_the_recipe_takes_a_new_number():
+    "the folder `ellipses_masks_v1` stays on people's disks: what is drawn from a seed is what it has always been"
+    rng = np.random.default_rng(7)
+    drawn = [draw_ellipses(rng) for _ in range(3)]
+    assert [image.mean() for image, _ in drawn] == pytest.approx(MEANS, abs=1e-5)
+    for (_, masks), areas in zip(drawn, AREAS): assert masks.sum((1, 2)).tolist() == pytest.approx(areas, abs=2)

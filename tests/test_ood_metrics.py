@@ -188,3 +188,8 @@ def test_infinite_logits():
 def test_a_meter_that_heard_nothing():
     r = ConfidenceMeter().read()['softmax']
     assert r.n == 0 and np.isnan([r.mean, r.median, r.min, r.max]).all() and r.surest == []
+
+
+def test_nobody_is_between_edges():
+    meter = ConfidenceMeter('cpu')
+    assert meter.read()['softmax'].histogram(np.linspace(0, 1, 5)).tolist() == [0]*4
