@@ -390,7 +390,10 @@ def im(self: PILSoftMask):
            'and padded. For anything else take `np.asarray(mask)`, (H,W,K), and give the result to `mask.like(…)`.')
 
 @patch(as_prop=True)
-def __array_interface__(self: PILSoftMask): return self.stacked(-1).__array_interface__
+def __array_interface__(self: PILSoftMask):
+    "What NumPy reads; it keeps the array under `data` alive, which an address would not"
+    a = self.stacked(-1)
+    return {**a.__array_interface__, 'data': a}
 
 @patch
 def copy(self: PILSoftMask): return self.like(self.stacked(-1))

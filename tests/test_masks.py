@@ -335,3 +335,17 @@ def test_two_masks_from_one_net():
     loss = SumOfLosses([SoftDiceLoss(), SoftDiceCELoss()], [1, 3])
     torch.testing.assert_close(loss(z, lesion, land), SoftDiceLoss()(z[:, :1], lesion) + SoftDiceCELoss()(z[:, 1:], land))
     with pytest.raises(SoftLabelError, match=r'gives 5 channels, but the targets need 1 \+ 3 = 4.*return a tuple'): loss(torch.randn(2, 5, 8, 4), lesion, land)
+
+
+@pytest.mark.parametrize('size', [4, 16, 64, 500])
+@pytest.mark.parametrize('k', [1, 3])
+def test_an_array_of_a_mask_outlives_it(size, k):
+    "what NumPy makes of a mask is its own, also when the memory of all that was in between is used again"
+    planes = np.random.default_rng(0).random((k, size, size)).astype(np.float32)
+    for _ in range(20):
+        a = np.asarray(PILSoftMask(list(planes), list('abc')[:k], False))
+        others = [np.full((size, size, k), -1., np.float32) for _ in range(5)]
+        b = np.array(PILSoftMask(list(planes), list('abc')[:k], False))
+        np.testing.assert_array_equal(a, planes.transpose(1, 2, 0))
+        np.testing.assert_array_equal(b, planes.transpose(1, 2, 0))
+        assert a.flags.writeable and b.flags.writeable and len(others) == 5
