@@ -18,7 +18,8 @@ from fastcore.all import patch
 from fasttransform import DisplayedTransform
 from .errors import brief, refuse, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE
-from .tables import as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name, read_numbers, refuse_total_row, warn_of_annotators
+from .tables import (as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name,
+                                      read_numbers, refuse_total_row, warn_of_annotators)
 from .votes import STATISTICS
 
 # %% auto #0
