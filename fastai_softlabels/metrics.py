@@ -517,7 +517,9 @@ def resampled(metric, probs: Tensor, targets: Tensor, multi: bool, n: int, seed:
         values, labelled = metric.items(probs, targets, multi)
         for i in draws: yield values[i].sum()/labelled[i].sum()
     else:
-        for i in draws: yield metric(probs[i], targets[i], multi)
+        p, y, labelled = as_distributions(probs, targets, multi)
+        kept = metric.collect(p, y)
+        for i in draws: yield metric.func(*(o[i][labelled[i]] for o in kept))
 
 # %% ../nbs/13_metrics.ipynb #5b33c448
 def check_bootstrap(metric, level, n, seed):

@@ -9,7 +9,8 @@ from conftest import DIGITS
 
 
 def interpretation(block, digits, df, ignore=False):
-    reader = SoftLabelReader(df, 'fname', DIGITS, ignore=ignore)
+    options = dict(multi=True, n_votes=30) if block is SoftMultiCategoryBlock else {}
+    reader = SoftLabelReader(df, 'fname', DIGITS, ignore=ignore, **options)
     dls = DataBlock(blocks=(ImageBlock, block(ignore=ignore)), get_x=ColReader('fname', pref=digits), get_y=reader, splitter=EndSplitter(.25), item_tfms=Resize(8)).dataloaders(df, bs=16, num_workers=0)
     learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 10)))
     with learn.no_bar():

@@ -214,3 +214,16 @@ def test_all_in_a_learner(block, digits, votes):
         values = learn.recorder.values[-1][2:]
         probs, targets = learn.get_preds()
     for m, v in zip(metrics, values): assert m(probs, targets, multi=block is SoftMultiCategoryBlock).item() == pytest.approx(v, rel=1e-4), m.name
+
+
+@pytest.mark.parametrize('multi', [False, True])
+@pytest.mark.parametrize('metric', [SoftECE(), SoftECE(classwise=True), SoftECE(5, equal_mass=True), entropy_correlation], ids=lambda m: m.name)
+def test_the_bootstrap_of_what_is_collected(metric, multi):
+    "the metric of each resample, computed anew from predictions and labels"
+    p, y = torch.rand(40, 3), torch.rand(40, 3)
+    if not multi: p, y = p/p.sum(1, keepdim=True), y/y.sum(1, keepdim=True)
+    y[5], y[7] = (torch.nan, torch.tensor([torch.nan, .2, .9])) if multi else (0., y[7])
+    generator = torch.Generator().manual_seed(3)
+    draws = [torch.randint(40, (40,), generator=generator) for _ in range(30)]
+    by_hand = [metric(p[i], y[i], multi=multi).item() for i in draws]
+    assert bootstrap_interval(metric, p, y, multi, level=.9, n=30, seed=3) == pytest.approx(np.nanquantile(by_hand, [.05, .95]).tolist(), abs=1e-5)

@@ -44,7 +44,8 @@ def strange(digits, votes): return [digits/f for f in votes[votes.label >= 5].fn
 
 
 def learner(digits, known, block=SoftCategoryBlock, get_y=None, net=None, splitter=EndSplitter(.4), **kw):
-    reader = SoftLabelReader(known, 'fname', DIGITS)
+    options = dict(multi=True, n_votes=30) if block is SoftMultiCategoryBlock else {}
+    reader = SoftLabelReader(known, 'fname', DIGITS, **options)
     dls = DataBlock(blocks=(ImageBlock, block()), get_x=ColReader('fname', pref=digits), get_y=reader if get_y is None else get_y, splitter=splitter, item_tfms=Resize(8)).dataloaders(known, **{'bs': 8, 'num_workers': 0, **kw})
     learn = Learner(dls, net or nn.Sequential(nn.Flatten(), nn.Linear(192, 10 if block is not CategoryBlock else dls.c)))
     learn.remove_cbs([cb for cb in learn.cbs if type(cb).__name__ == 'ProgressCallback'])

@@ -11,7 +11,8 @@ from conftest import DIGITS
 
 
 def learner(digits, df, block=SoftCategoryBlock, get_y=None, **kw):
-    reader = SoftLabelReader(df, 'fname', DIGITS, ignore=True)
+    options = dict(multi=True, n_votes=30) if block is SoftMultiCategoryBlock else {}
+    reader = SoftLabelReader(df, 'fname', DIGITS, ignore=True, **options)
     dls = DataBlock(blocks=(ImageBlock, block(**kw)), get_x=ColReader('fname', pref=digits), get_y=reader if get_y is None else get_y, splitter=EndSplitter(.5), item_tfms=Resize(8)).dataloaders(df, bs=16, num_workers=0)
     learn = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 10)))
     learn.remove_cbs([cb for cb in learn.cbs if type(cb).__name__ == 'ProgressCallback'])
