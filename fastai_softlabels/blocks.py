@@ -135,7 +135,7 @@ def check_same_classes(
     theirs, ours = (targets[target or 0].vocab for targets in (theirs, ours))
     if theirs == ours or theirs is None or ours is None: return
     how = 'in another order' if set(theirs) == set(ours) else 'and others'
-    refuse(f'The labels of this loader have the classes {theirs}, but the learner predicts {ours}, {how}',
+    refuse(f'The labels of this loader have the classes {brief(theirs)}, but the learner predicts {brief(ours)}, {how}',
            'Give the loader\'s block those, `SoftCategoryBlock(vocab=learn.dls.vocab)`, or make the loader by '
            '`learn.dls.test_dl(items, with_labels=True)`.')
 

@@ -504,7 +504,7 @@ def check_source(self: SoftMultiCategorize, reader: SoftLabelReader):
                f'`SoftLabelReader(…, multi=True, n_votes={self.n_votes})`.')
     remedy = 'Where each class was judged by itself, the reader needs `multi=True`'
     if reader.divided == 'flags':
-        refuse(f'The reader divided the flags of each item, 0 and 1, by their sum, so that several classes share one probability', f'{remedy}.')
+        refuse('The reader divided the flags of each item, 0 and 1, by their sum, so that several classes share one probability', remedy + '.')
     if reader.divided == 'votes':
         warn('The reader divided the votes of each item by their sum, so that all classes share one probability, as for `SoftCategoryBlock`. '
              f'{remedy}: `SoftLabelReader(…, multi=True, n_votes=…)`.')

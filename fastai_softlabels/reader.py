@@ -369,7 +369,8 @@ def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
     if self.item is not None and self.item not in df:
         refuse(f'The table of items has no column {self.item!r} to look up; '
                f'its columns are {list(df.columns)}.', error=UnknownNameError)
-    if self.index_name is not None and self.index_name in df: self._check_index(df)
+    has_name = self.key is None and self.index_name is not None and self.index_name in df
+    if has_name: self._check_index(df)
     if self.beside and self.beside[0] in df: self._check_texts(df, *self.beside)
     has_labels = self.item is None and not self.multi and set(self.classes) <= set(df.columns)
     if has_labels: self._check_labels(df)

@@ -128,7 +128,7 @@ def _warn_of_twins(names, what: str):
 # %% ../nbs/07_votes.ipynb #2a11a9ba
 def _warn_of_tails(items: list):
     "Warn of an item that is named as another without its folder"
-    paths = {n for n in items if isinstance(n, str)}
+    paths = dict.fromkeys(n for n in items if isinstance(n, str)) # in their order
     for path in paths:
         tail = path
         while '/' in tail:

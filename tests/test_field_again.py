@@ -456,6 +456,7 @@ def test_rows_are_not_items_because_their_numbers_agree(form):
     moved = pd.DataFrame(dict(image_id=[3, 2, 1, 0], city=list('klmn')))
     refused(lambda: labels(SoftLabelReader(soft, None), SoftCategoryBlock, moved), "column 'image_id'", "item='image_id'", "set_index('image_id'")
     assert labels(SoftLabelReader(soft, None), SoftCategoryBlock, moved.set_index('image_id', drop=False))[1] == [[0, 1], [0, 1], [.5, .5]]
+    assert labels(SoftLabelReader(soft, None, key=lambda i: moved.image_id[i]), SoftCategoryBlock, moved)[1] == [[0, 1], [0, 1], [.5, .5]]
     assert labels(SoftLabelReader(soft.reset_index(), 'image_id', ['x', 'y']), SoftCategoryBlock, moved)[1] == [[0, 1], [0, 1], [.5, .5]]
 
 
