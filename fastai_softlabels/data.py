@@ -32,7 +32,7 @@ from .errors import brief, in_range, nearest, refuse, repr_of, SoftLabelError, U
 from .core import (cut_text, DONT_KNOW, draw_bars, SoftCategory, TensorSoftCategory,
                                     TensorSoftMultiCategory, TOLERANCE, width_of, wrap_text, write_title)
 from .tables import (check_classes, check_distributions, check_inferred, check_probabilities, how_to_read,
-                                      is_list, is_missing, item_name, read_numbers, refuse_total, warn_of_annotators)
+                                      is_list, is_missing, item_name, read_numbers, refuse_total, warn_of_names)
 from .losses import innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
 from .reader import BESIDE, SoftLabelReader
 from .blocks import (check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms,
@@ -656,7 +656,7 @@ def _infer_names(self: SoftCategorize, labels: list, items) -> list:
     check_beside(names, 'The labels name {}',
                  'Leave them out of the label: `row[soft.attrs["classes"]]`, or use `SoftLabelReader`.')
     keys = [label_names(o) for o in labels if isinstance(o, (pd.Series, Mapping))]
-    warn_of_annotators(list(dict.fromkeys(chain.from_iterable(keys))))
+    warn_of_names(list(dict.fromkeys(chain.from_iterable(keys))))
     def first_with(n): return next(i for i, o in enumerate(labels) if n in label_names(o))
     check_inferred(names, lambda n: item_name(getattr(items, 'items', items), first_with(n)))
     return names
@@ -667,11 +667,11 @@ def _setup_columns(self: SoftCategorize, df: pd.DataFrame, cols: list):
     "Check all rows of `df`, whose columns name the classes"
     names = [_column_name(df, c) for c in cols]
     check_beside(names, '`ColReader` takes the columns {}', 'Leave them out, or use `SoftLabelReader`.')
-    warn_of_annotators(names)
     if self.vocab is None: self._set_vocab(names)
     self._check_columns(names)
     def name(i): return item_name(df, i)
     rows = read_numbers(df, names, name)
+    warn_of_names(names)
     self._check(self._divided(rows, name), name)
     self._column_type = rows.dtype.type
     self._column_order = self._order(names)

@@ -10,6 +10,7 @@ from itertools import chain, islice
 from multiprocessing.context import get_spawning_popen
 from pathlib import PurePath
 from typing import Callable, Sequence
+from warnings import warn
 from zlib import crc32
 
 import numpy as np, pandas as pd, torch
@@ -19,7 +20,7 @@ from fasttransform import DisplayedTransform
 from .errors import brief, refuse, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE
 from .tables import (as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name,
-                                      read_numbers, refuse_total_row, warn_of_annotators)
+                                      read_numbers, refuse_total_row, warn_of_names)
 from .votes import STATISTICS
 
 # %% auto #0
@@ -197,6 +198,7 @@ class SoftLabelReader(DisplayedTransform):
         self.depths = self.rows.depths()
         self.beside = _naming_texts(df, self.classes) if item is None else None
         self.index_name = df.index.name if item is None else None
+        self.is_numbered = item is None and key is None and self.index_name is None and pd.api.types.is_integer_dtype(df.index)
         self.tensor_type = TensorSoftMultiCategory if multi else TensorSoftCategory
         def name(i): return f'row {df.index[i]} (item {self.rows.key(i)!r})'
         numbers = read_numbers(df, self.classes, name)
@@ -205,7 +207,7 @@ class SoftLabelReader(DisplayedTransform):
         if multi: self.probs = check_probabilities(numbers, name, n_votes, ignore)
         else: self.probs = check_distributions(numbers, name, normalize, ignore)
         refuse_total_row(numbers, items)
-        warn_of_annotators(self.classes)
+        warn_of_names(self.classes)
         self._check_repeat(name)
 
 # %% ../nbs/10_reader.ipynb #c88a8144
@@ -372,8 +374,10 @@ def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
     has_name = self.key is None and self.index_name is not None and self.index_name in df
     if has_name: self._check_index(df)
     if self.beside and self.beside[0] in df: self._check_texts(df, *self.beside)
-    has_labels = self.item is None and not self.multi and set(self.classes) <= set(df.columns)
+    has_labels = self.item is None and set(self.classes) <= set(df.columns)
     if has_labels: self._check_labels(df)
+    is_checked = has_name or has_labels or self.beside and self.beside[0] in df
+    if self.is_numbered and not is_checked: self._warn_of_numbers(df)
 
 # %% ../nbs/10_reader.ipynb #5f5ff655
 @patch
@@ -399,15 +403,28 @@ def _check_texts(self: SoftLabelReader, df, column, hashes):
            'the row of that name in the table of labels has another',
            f'Was the index made anew in between? Name items by a column: `item={column!r}`.')
 
+# %% ../nbs/10_reader.ipynb #5f361255
+def _as_shares(rows: np.ndarray) -> np.ndarray:
+    "Each row divided by its sum; zeros stay"
+    return rows/np.maximum(np.nansum(rows, axis=-1, keepdims=True), 1e-12)
+
 # %% ../nbs/10_reader.ipynb #e6846acc
 @patch
 def _check_labels(self: SoftLabelReader, df):
-    "Refuse an item whose label is another in the table of labels"
+    "Refuse an item whose label is another in the table of labels, up to a factor"
     rows = read_numbers(df, self.classes, lambda i: item_name(df, i)).astype(float)
-    sums = np.maximum(rows.sum(1, keepdims=True), 1e-12)
-    for i, label in enumerate(rows/sums):
-        found = self.probs[self.find(df.index[i])]
+    for i, label in enumerate(_as_shares(rows)):
+        found = _as_shares(self.probs[self.find(df.index[i])])
         if np.allclose(label, found, atol=2*TOLERANCE, equal_nan=True): continue
         refuse(f'{item_name(df, i)} of the items holds the label {brief(label.round(3).tolist())}, '
                f'but the row of that name in the table of labels holds {brief(found.round(3).tolist())}',
                'Was the index made anew in between? Name items by a column: `item=`.')
+
+# %% ../nbs/10_reader.ipynb #884d105a
+@patch
+def _warn_of_numbers(self: SoftLabelReader, df):
+    "Warn of labels that are found by the numbers of rows alone"
+    first = df.index[0]
+    warn(f'The labels are named by numbers, and no column of the items says that they are theirs: '
+         f'row {first} of the items gets the label of row {first}. If one of the tables was sorted, cut or numbered anew, '
+         'these are labels of others. Name them by a column: `SoftLabelReader(labels, item=…)`.')

@@ -315,15 +315,20 @@ def refuse_total_row(
 
 # %% ../nbs/03_tables.ipynb #0a5d19c1
 _PEOPLE = r'(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader)[ _-]?\d*'
+_NOTES = r'is_?(valid|test|train)|valid|k?fold|split|subset|index|id|row|nr'
 
-def warn_of_annotators(
+def warn_of_names(
     names: Sequence, # Of classes
 ):
-    "Warn of classes that are named as people are, since those have answers rather than counts"
+    "Warn of classes that are named as people are, who give answers rather than counts, or as a split or an index is"
     people = [c for c in names if re.fullmatch(_PEOPLE, str(c), re.I)]
-    if not people: return
-    warn(f'{repr_of(people)} are taken for classes, but they are named as annotators are. '
-         f'Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')
+    notes = [c for c in names if re.fullmatch(_NOTES, str(c), re.I)]
+    if people:
+        warn(f'{repr_of(people)} are taken for classes, but they are named as annotators are. '
+             f'Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')
+    if notes:
+        warn(f'{repr_of(notes)} are taken for classes, but they are named as a split or an index is. '
+             'If they are no classes, leave them out.')
 
 # %% ../nbs/03_tables.ipynb #08fd99ea
 def read_numbers(
@@ -362,6 +367,22 @@ def _check_class_columns(df: pd.DataFrame, classes: Sequence):
         refuse(f'The table has no column {repr_of(missing[0])} (of the classes {repr_of(list(classes))}); '
                f'its columns are {repr_of(list(df.columns))}.{remedy}', error=UnknownNameError)
     check_columns(df, *classes)
+    _check_no_index(classes)
+    _check_flags(df, classes)
+
+def _check_no_index(classes: Sequence):
+    "Refuse the columns that pandas makes of an index without a name"
+    unnamed = [c for c in classes if re.fullmatch(r'Unnamed: \d+|level_\d+', str(c))]
+    if not unnamed: return
+    refuse(f'The column {repr_of(unnamed[0])} was an index before it was written or reset, and is no class',
+           'Leave it out of the classes (`pd.read_csv(…, index_col=0)`).')
+
+def _check_flags(df: pd.DataFrame, classes: Sequence):
+    "Refuse columns of yes and no beside those of numbers"
+    flags = [c for c in classes if pd.api.types.is_bool_dtype(df[c])]
+    if not flags or len(flags) == len(classes): return
+    refuse(f'The column {repr_of(flags[0])} holds yes and no, and others hold numbers: it seems to be a split or a note',
+           'Leave it out of the classes, or convert it to the numbers that it stands for.')
 
 # %% ../nbs/03_tables.ipynb #fd674fde
 def _say_column_of_votes(df: pd.DataFrame, name) -> str:

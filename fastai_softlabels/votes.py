@@ -4,7 +4,7 @@
 
 # %% ../nbs/07_votes.ipynb #4b75b035
 from __future__ import annotations
-import math, unicodedata
+import math, re, unicodedata
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from itertools import chain
@@ -16,7 +16,7 @@ import krippendorff, numpy as np, pandas as pd
 
 from .errors import brief, check_count, check_number, fold_name, in_range, nearest, one_of, refuse, refuse_first, repr_of, UnknownNameError
 from .core import entropy
-from .tables import as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers, refuse_total_row, warn_of_annotators
+from .tables import as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers, refuse_total_row, warn_of_names
 
 # %% auto #0
 __all__ = ['votes_to_soft', 'krippendorff_alpha', 'item_weights', 'dawid_skene']
@@ -147,6 +147,7 @@ def _read_long(df, item, label, annotator, weight) -> tuple:
     weights = None if weight is None else _read_weights(df, weight)
     rows, items = pd.factorize(df[item])
     codes, names = _codes_and_names(df, label)
+    if annotator is None and weight is None: _check_no_counts(df, item, label)
     tally = _tally(rows, codes, len(items), len(names), weights)
     return _plain_index(items), names, tally
 
@@ -192,6 +193,23 @@ def _check_annotators(df, item, label, annotator):
                  + say_several(item, annotator, label), row)
     _warn_of_twins(pd.unique(df[annotator]).tolist(), 'annotators')
 
+# %% ../nbs/07_votes.ipynb #75e11e6d
+_COUNTS = r'n|0|(n[ _-]?)?(counts?|votes?|size|freq(uency)?|times|people|annotators)|prop(ortion)?|prob(ability)?|shares?|weights?|percent(age)?|%'
+_WHO = r'who|by|.*(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader|user|person).*'
+
+def _check_no_counts(df, item, label):
+    "Refuse a row for each class with a column of counts or shares beside it, or warn of it, since these would be lost"
+    if not df[item].duplicated().any() or df.duplicated([item, label]).any(): return
+    others = [c for c in df.columns if c not in (item, label) and pd.api.types.is_numeric_dtype(df[c]) and df[c].nunique() > 1]
+    named = [c for c in others if re.fullmatch(_COUNTS, str(c), re.I)]
+    if named:
+        refuse(f'No item has the same answer twice, and the column {repr_of(named[0])} beside them would not be read: '
+               'the table seems to have a row for each class rather than for each vote',
+               f'If it holds counts or weights, say `weight={repr_of(named[0])}`; otherwise drop it.')
+    if len(others) == 1 and not re.fullmatch(_WHO, str(others[0]), re.I):
+        warn(f'No item has the same answer twice. If the column {repr_of(others[0])} says how often it was given, '
+             f'say `weight={repr_of(others[0])}`; if it says by whom, `annotator={repr_of(others[0])}`.')
+
 # %% ../nbs/07_votes.ipynb #1acb5454
 def _number(names, number_of: dict) -> np.ndarray:
     "The number of each name in `number_of`, to which new names are added"
@@ -201,6 +219,7 @@ def _number(names, number_of: dict) -> np.ndarray:
 def _read_wide(df, item, annotators) -> tuple:
     "Read the wide form: a column for each annotator, with gaps where nobody voted"
     check_columns(df, item, *annotators)
+    _check_one_kind(df, annotators)
     items, number_of, columns = _items_of(df, item), {}, []
     for annotator in annotators:
         codes, names = _codes_and_names(df, annotator)
@@ -210,6 +229,18 @@ def _read_wide(df, item, annotators) -> tuple:
         voted = numbers >= 0
         tally[voted, numbers[voted]] += 1
     return items, list(number_of), tally
+
+# %% ../nbs/07_votes.ipynb #f0b79500
+def _check_one_kind(df, annotators):
+    "Refuse columns of numbers beside those of names"
+    answers = [a for a in annotators if df[a].notna().any()]
+    numbers = [a for a in answers if pd.api.types.is_numeric_dtype(df[a])]
+    if not numbers or len(numbers) == len(answers): return
+    is_odd = len(numbers) <= len(answers)/2
+    odd = numbers[0] if is_odd else next(a for a in answers if a not in numbers)
+    kind = 'numbers, and others names' if is_odd else 'names, and others numbers'
+    refuse(f'The column {repr_of(odd)} holds {kind}', 'If it holds no answers, leave it out of `annotators`; '
+           f'if it does, write them as the others do (`df[{repr_of(odd)}].astype(…)`).')
 
 # %% ../nbs/07_votes.ipynb #89c023b1
 def _is_list(cell) -> bool: return np.iterable(cell) and not isinstance(cell, (str, bytes, Mapping))
@@ -268,7 +299,7 @@ def _read_counts(df, item, counts) -> tuple:
     "Read the count form: a column of counts for each class"
     n = read_numbers(df, counts, _row_of(df)).astype(float)
     _check_counts(df, n, counts)
-    warn_of_annotators(counts)
+    warn_of_names(counts)
     items = _items_of(df, item)
     refuse_total_row(n, items)
     return items, list(counts), n

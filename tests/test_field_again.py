@@ -515,3 +515,71 @@ def test_hard_dice_of_pixels_that_one_of_two_labelled():
         assert metric.value == DiceAt()(said, perfect)
     assert SoftDice()(perfect, y) == 1
     refused(lambda: SoftDice()(perfect, y*3), 'is not a distribution')
+
+
+# --- tables that say more than votes
+
+COUNTED = pd.DataFrame(dict(f=list('aaaaabbbb'), vote=['owl', 'owl', 'ant', 'owl', 'fox', 'fox', 'fox', 'ant', 'fox'])).value_counts()
+
+@pytest.mark.parametrize('name', ['n', 'count', 'counts', 'size', 'freq', 'votes', 'n_votes', 'proportion', 0])
+def test_a_row_for_each_class_is_not_one_for_each_vote(name):
+    table = COUNTED.rename(name).reset_index()
+    refused(lambda: votes_to_soft(table, 'f', label='vote'), 'a row for each class', f'weight={name!r}')
+    assert votes_to_soft(table, 'f', label='vote', weight=name).loc['a', ['ant', 'fox', 'owl']].tolist() == pytest.approx([.2, .2, .6])
+
+
+def test_what_may_be_counts_or_annotators():
+    table = COUNTED.rename('k').reset_index()
+    with pytest.warns(UserWarning, match="says how often.*weight='k'.*annotator='k'"): votes_to_soft(table, 'f', label='vote')
+
+
+@pytest.mark.parametrize('table', [dict(f=list('aab'), vote=list('xxy'), n=[3, 2, 1]), dict(f=list('abc'), vote=list('xyx'), n=[3, 2, 1]), dict(f=list('aab'), vote=list('xyy'), n=[1, 1, 1]),
+                                   dict(f=list('aab'), vote=list('xyy'), user_id=[1, 2, 1])], ids=['an answer twice', 'one vote each', 'a constant', 'people'])
+def test_a_row_for_each_vote_beside_a_number(table):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        votes_to_soft(pd.DataFrame(table), 'f', label='vote')
+
+
+def with_notes(**notes): return pd.DataFrame(dict(f=list('abcdef'), **notes, owl=[3, 1, 0, 2, 2, 1], ant=[0, 2, 2, 1, 1, 0]))
+
+READ_COLUMNS = {'reader': lambda t, K: SoftLabelReader(t, 'f', K), 'counts': lambda t, K: votes_to_soft(t, 'f', counts=K),
+                'multi': lambda t, K: SoftLabelReader(t, 'f', K, multi=True, n_votes=10), 'columns': lambda t, K: labels(ColReader(K), SoftCategoryBlock, t)}
+
+@pytest.mark.parametrize('how', READ_COLUMNS.values(), ids=READ_COLUMNS)
+@pytest.mark.parametrize('name, values', [('Unnamed: 0', range(6)), ('Unnamed: 0', [3, 0, 5, 1, 4, 2]), ('level_0', range(6)), ('is_valid', [False]*5 + [True]), ('reviewed', [True, False]*3)])
+def test_columns_that_cannot_be_counts(name, values, how):
+    table = with_notes(**{name: list(values)})
+    refused(lambda: how(table, [name, 'owl', 'ant']), repr(name), 'eave it out')
+
+
+@pytest.mark.parametrize('how', READ_COLUMNS.values(), ids=READ_COLUMNS)
+@pytest.mark.parametrize('name', ['is_valid', 'fold', 'split', 'id', 'index'])
+def test_columns_that_are_named_as_notes_are_doubted(name, how):
+    with pytest.warns(UserWarning, match=f"'{name}'.*named as a split or an index is"): how(with_notes(**{name: [0, 1, 0, 1, 0, 1]}), [name, 'owl', 'ant'])
+
+
+def test_flags_alone_are_labels():
+    table = pd.DataFrame(dict(f=list('abc'), owl=[True, False, True], ant=[False, True, True]))
+    assert SoftLabelReader(table, 'f', ['owl', 'ant'], multi=True)('c').tolist() == [1, 1]
+
+
+@pytest.mark.parametrize('ages, odd', [([31, 45, 20], 'age'), ([31, None, 20], 'age')])
+def test_numbers_beside_answers(ages, odd):
+    wide = pd.DataFrame(dict(f=list('abc'), ann=['x', 'y', 'x'], ben=['x', None, 'y'], age=ages))
+    refused(lambda: votes_to_soft(wide, 'f', annotators=['ann', 'ben', 'age']), f"'{odd}' holds numbers, and others names", 'leave it out')
+    assert votes_to_soft(wide.assign(age=np.nan), 'f', annotators=['ann', 'ben', 'age']).n_votes.tolist() == [2, 1, 2] # who never answered
+
+
+@pytest.mark.parametrize('multi', [False, True])
+def test_labels_that_only_numbers_name(multi):
+    soft = pd.DataFrame(dict(owl=[.1, .2, .9], ant=[.9, .8, .1]))
+    reader = SoftLabelReader(soft, None, ['owl', 'ant'], multi=multi)
+    files = pd.DataFrame(dict(f=['c.png', 'a.png', 'b.png']))
+    with pytest.warns(UserWarning, match='row 0 of the items gets the label of row 0'): reader.check_items(files)
+    refused(lambda: reader.check_items(files.assign(owl=[.9, .1, .2], ant=[.1, .9, .8])), 'index made anew')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        reader.check_items(soft)
+        SoftLabelReader(soft.rename_axis('id'), None, ['owl', 'ant'], multi=multi).check_items(files) # somebody named them
+        SoftLabelReader(soft.assign(f=['a.png', 'b.png', 'c.png']), 'f', ['owl', 'ant'], multi=multi).check_items(files)
