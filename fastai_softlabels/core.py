@@ -124,15 +124,16 @@ def soft_targets(
     targets: Tensor,   # Probabilities of the predictions' shape, or class indices without `axis` (−100: unlabelled)
     axis: int,         # The class axis
     unlabelled: float, # What a soft target holds for the unlabelled: 0 for distributions, NaN for independent classes
-) -> Tensor:           # Probabilities of the predictions' shape and dtype
+) -> Tensor:           # Probabilities of the predictions' shape, in float32 or better
     "Bring targets to the shape of the predictions; raise `SoftLabelError` when that takes a guess"
+    dtype = torch.promote_types(logits.dtype, torch.float32)
     _check_type(targets)
-    if targets.shape == logits.shape: return targets.to(logits.dtype)
+    if targets.shape == logits.shape: return targets.to(dtype)
     _check_indices(logits, targets, axis)
     no_label = targets == -100
     indices = targets.masked_fill(no_label, 0).long()
     rows = _one_hot(indices, logits.shape[axis])
-    probs = rows.movedim(-1, axis).to(logits.dtype)
+    probs = rows.movedim(-1, axis).to(dtype)
     return probs.masked_fill(no_label.unsqueeze(axis % logits.ndim), unlabelled)
 
 # %% ../nbs/02_core.ipynb #fc145fa7

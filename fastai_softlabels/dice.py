@@ -12,8 +12,8 @@ from torch import Tensor
 from fastcore.all import patch
 from .errors import in_range, one_of, refuse
 from .core import TensorSoftMask
-from .formulas import fast_bce, fast_dice, plain_bce, plain_dice
-from .losses import as_weights, at_least_float32, check_logits, check_softmax, prepare, SoftCrossEntropyLossFlat, SoftLoss, with_probs
+from .formulas import at_least_float32, is_leanable, lean_bce, lean_dice, lean_mix, plain_bce, plain_dice
+from .losses import as_weights, check_logits, check_softmax, prepare, SoftCrossEntropyLossFlat, SoftLoss, with_probs
 
 # %% auto #0
 __all__ = ['SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
@@ -81,16 +81,6 @@ def prepare_masks(loss: SoftLoss, logits: Tensor, targets: Tensor, softmax: bool
     if softmax: check_softmax(loss, logits)
     return logits, y
 
-# %% ../nbs/06_dice.ipynb #f26bbc15
-@patch
-def _by_kernel(self: SoftDiceLoss, logits, y, softmax: bool, dice_weight=1., pixel_weight=0.) -> Tensor | None:
-    "Compute dice_weight·Dice + pixel_weight·cross-entropy; None where the plain formula is needed"
-    classes_second = self.axis % logits.ndim == 1
-    if not classes_second or not self._may_be_fast(logits, y): return None
-    return fast_dice(
-        logits, y, softmax, self.smooth, self.aggregate, self.classes,
-        self.reduction, dice_weight, pixel_weight)
-
 # %% ../nbs/06_dice.ipynb #ab79a6b2
 @patch
 def forward(self: SoftDiceLoss,
@@ -101,11 +91,9 @@ def forward(self: SoftDiceLoss,
     check_logits(self, logits)
     softmax = self.is_softmax(logits)
     logits, y = prepare_masks(self, logits, targets, softmax)
-    value = self._by_kernel(logits, y, softmax)
-    if value is not None: return value
     return self._compute(
-        plain_dice, logits, y, softmax, self.axis, self.smooth,
-        self.aggregate, self.classes, self.reduction)
+        plain_dice, lean_dice, logits, y, softmax, self.axis,
+        self.smooth, self.aggregate, self.classes, self.reduction)
 
 # %% ../nbs/06_dice.ipynb #0db0d3c9
 @patch
@@ -147,12 +135,14 @@ def _is_pixel_plain(self: _WithDice) -> bool:
 
 # %% ../nbs/06_dice.ipynb #fa64f8e0
 @patch
-def _by_kernel(self: _WithDice, logits: Tensor, targets: Tensor) -> Tensor | None:
-    "Compute both losses in the same passes; None where they have to be computed apart"
-    if self.dice.reduction != 'mean' or not self._is_pixel_plain(): return None
-    softmax = self.dice.is_softmax(logits)
+def _together(self: _WithDice, logits: Tensor, targets: Tensor) -> Tensor | None:
+    "Compute both losses of the same probabilities; None where they have to be computed apart"
+    if self.compiled or self.dice.reduction != 'mean' or not self._is_pixel_plain(): return None
+    dice = self.dice
+    softmax = dice.is_softmax(logits)
     logits, y = prepare_masks(self, logits, targets, softmax)
-    return self.dice._by_kernel(logits, y, softmax, self.dice_weight, 1 - self.dice_weight)
+    if not is_leanable(logits, y): return None
+    return lean_mix(logits, y, softmax, dice.axis, dice.smooth, dice.aggregate, dice.classes, self.dice_weight)
 
 @patch
 def _mixed(self: _WithDice, logits: Tensor, targets: Tensor) -> Tensor:
@@ -160,7 +150,7 @@ def _mixed(self: _WithDice, logits: Tensor, targets: Tensor) -> Tensor:
     w = self.dice_weight
     if w == 0: return self.pixel(logits, targets)
     if w == 1: return self.dice(logits, targets)
-    value = self._by_kernel(logits, targets)
+    value = self._together(logits, targets)
     if value is not None: return value
     return (1 - w)*self.pixel(logits, targets) + w*self.dice(logits, targets)
 
@@ -195,29 +185,20 @@ class _SidedBCE(SoftLoss):
         self.register_buffer('pos', pos)
         self.register_buffer('neg', neg)
 
-    def _side_weight(self, side: str, logits: Tensor) -> Tensor | None:
+    def _side_weight(self, side: str, y: Tensor) -> Tensor | None:
         "Get the weight of one side: one number for all classes, or shaped to broadcast"
         w = getattr(self, side)
         is_one_for_all = w is not None and w.ndim == 0
-        return w.to(logits) if is_one_for_all else self._class_weight(side, logits)
+        return w.to(y) if is_one_for_all else self._class_weight(side, y)
 
 # %% ../nbs/06_dice.ipynb #709471ac
 @patch
 def forward(self: _SidedBCE, logits: Tensor, targets: Tensor) -> Tensor:
     "Compute the weighted binary cross-entropy of `logits` to `targets`"
     logits, y = prepare(self, logits, targets, torch.nan)
-    pos = self._side_weight('pos', logits)
-    neg = self._side_weight('neg', logits)
-    value = self._by_kernel(logits, y)
-    if value is not None: return value
-    return self._compute(plain_bce, logits, y, None, pos, neg)
-
-@patch
-def _by_kernel(self: _SidedBCE, logits: Tensor, y: Tensor) -> Tensor | None:
-    "Compute the loss with a kernel; None where the plain formula is needed"
-    has_weights = self.pos is not None or self.neg is not None
-    if has_weights or not self._may_be_fast(logits, y): return None
-    return fast_bce(logits, y, y.numel())
+    pos = self._side_weight('pos', y)
+    neg = self._side_weight('neg', y)
+    return self._compute(plain_bce, lean_bce, logits, y, None, pos, neg)
 
 # %% ../nbs/06_dice.ipynb #369eae6a
 class SoftDiceBCELoss(_WithDice):

@@ -15,7 +15,7 @@ from fastai.losses import FocalLoss, LabelSmoothingCrossEntropy
 from fastai.torch_core import TensorBase
 from .errors import brief, check_number, in_range, one_of, refuse, SoftLabelError
 from .core import RemembersProbs, soft_targets, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory
-from .formulas import fast_bce, fast_cross_entropy, plain_bce, plain_cross_entropy, run_compiled, smooth_labels, takes
+from .formulas import at_least_float32, is_leanable, lean_bce, lean_cross_entropy, plain_bce, plain_cross_entropy, run_compiled
 
 # %% auto #0
 __all__ = ['SoftLoss', 'SoftCrossEntropyLossFlat', 'SoftBCEWithLogitsLossFlat', 'SumOfLosses', 'LossAround']
@@ -24,11 +24,6 @@ __all__ = ['SoftLoss', 'SoftCrossEntropyLossFlat', 'SoftBCEWithLogitsLossFlat', 
 def _plain_tensor(x):
     "Take fastai's tensor type off `x`"
     return x.as_subclass(Tensor) if isinstance(x, TensorBase) else x
-
-def at_least_float32(x: Tensor) -> Tensor:
-    "Convert half precision to float32"
-    is_half = x.dtype in (torch.float16, torch.bfloat16)
-    return x.float() if is_half else x
 
 # %% ../nbs/05_losses.ipynb #5dd805d7
 _FOR_EACH_CLASS = 'give a number for each class, in vocab order, as `class_weights(dls)` does'
@@ -85,13 +80,13 @@ def check_axis(axis):
 
 # %% ../nbs/05_losses.ipynb #4b4e70b8
 @patch
-def _class_weight(self: SoftLoss, name: str, logits: Tensor) -> Tensor | None:
-    "Shape the weights called `name` to broadcast along the class axis"
+def _class_weight(self: SoftLoss, name: str, y: Tensor) -> Tensor | None:
+    "Shape the weights called `name` to broadcast along the class axis of `y`"
     w = getattr(self, name)
     if w is None: return None
-    check_weight_count(w, name, logits.shape[self.axis])
-    axes_behind = logits.ndim - 1 - self.axis % logits.ndim
-    return w.to(logits).view(-1, *[1]*axes_behind)
+    check_weight_count(w, name, y.shape[self.axis])
+    axes_behind = y.ndim - 1 - self.axis % y.ndim
+    return w.to(y).view(-1, *[1]*axes_behind)
 
 # %% ../nbs/05_losses.ipynb #6897b0f1
 def check_weight_count(w: Tensor, name: str, n_classes: int):
@@ -102,16 +97,11 @@ def check_weight_count(w: Tensor, name: str, n_classes: int):
 
 # %% ../nbs/05_losses.ipynb #c88f5db6
 @patch
-def _may_be_fast(self: SoftLoss, logits: Tensor, y: Tensor) -> bool:
-    "Is a kernel possible, by the conditions that all losses share?"
-    if self.compiled or self.reduction == 'none': return False
-    return not getattr(self, 'kl', False) and takes(logits, y)
-
-@patch
-def _compute(self: SoftLoss, formula, *args, **options) -> Tensor:
-    "Run a plain formula, compiled if that was asked for"
-    if self.compiled: return run_compiled(formula, *args, **options)
-    return formula(*args, **options)
+def _compute(self: SoftLoss, plain, lean, logits: Tensor, y: Tensor, *options) -> Tensor:
+    "Compute the lean form; the plain formula where that cannot be, or to be compiled"
+    if self.compiled: return run_compiled(plain, at_least_float32(logits), y, *options)
+    if is_leanable(logits, y): return lean(logits, y, *options)
+    return plain(at_least_float32(logits), y, *options)
 
 # %% ../nbs/05_losses.ipynb #18d84027
 @patch
@@ -156,10 +146,9 @@ def check_softmax(loss: SoftLoss, logits: Tensor):
 
 # %% ../nbs/05_losses.ipynb #75e250c3
 def prepare(loss: SoftLoss, logits: Tensor, targets: Tensor, unlabelled: float) -> tuple:
-    "Turn logits and targets into plain tensors of one shape, in float32 or better"
+    "Turn logits and targets into plain tensors of one shape, the targets in float32 or better"
     check_logits(loss, logits)
-    logits = at_least_float32(_plain_tensor(logits))
-    targets = _plain_tensor(targets)
+    logits, targets = map(_plain_tensor, (logits, targets))
     return logits, soft_targets(logits, targets, loss.axis, unlabelled)
 
 # %% ../nbs/05_losses.ipynb #dd97d9b4
@@ -180,16 +169,6 @@ class SoftCrossEntropyLossFlat(SoftLoss):
         self.label_smoothing = label_smoothing
         self.kl = kl
 
-# %% ../nbs/05_losses.ipynb #9036ff98
-@patch
-def _by_kernel(self: SoftCrossEntropyLossFlat, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor | None:
-    "Compute the loss with a kernel; None where the plain formula is needed"
-    if not self._may_be_fast(logits, y): return None
-    count = None if weight is None else (weight*y).sum()
-    if self.reduction == 'sum': count = y.new_ones(())
-    smoothed = smooth_labels(y, self.axis, weight, self.label_smoothing)
-    return fast_cross_entropy(logits, smoothed, self.axis, count)
-
 # %% ../nbs/05_losses.ipynb #35c9eb7e
 @patch
 def forward(self: SoftCrossEntropyLossFlat,
@@ -199,12 +178,10 @@ def forward(self: SoftCrossEntropyLossFlat,
     "Compute the cross-entropy of `logits` to `targets`"
     logits, y = prepare(self, logits, targets, unlabelled=0.)
     check_softmax(self, logits)
-    weight = self._class_weight('weight', logits)
-    value = self._by_kernel(logits, y, weight)
-    if value is not None: return value
+    weight = self._class_weight('weight', y)
     return self._compute(
-        plain_cross_entropy, logits, y, self.axis, weight,
-        self.label_smoothing, self.kl, self.reduction)
+        plain_cross_entropy, lean_cross_entropy, logits, y, self.axis,
+        weight, self.label_smoothing, self.kl, self.reduction)
 
 # %% ../nbs/05_losses.ipynb #6d9f0f5d
 def with_probs(
@@ -257,15 +234,6 @@ class SoftBCEWithLogitsLossFlat(SoftLoss):
     def thresh(self, v: float):
         self._thresh = in_range(v, 'thresh', 'a probability in [0,1]', 0, 1)
 
-# %% ../nbs/05_losses.ipynb #092ff47d
-@patch
-def _by_kernel(self: SoftBCEWithLogitsLossFlat, logits: Tensor, y: Tensor) -> Tensor | None:
-    "Compute the loss with a kernel; None where the plain formula is needed"
-    has_weights = self.weight is not None or self.pos_weight is not None
-    if has_weights or not self._may_be_fast(logits, y): return None
-    count = 1 if self.reduction == 'sum' else y.numel()
-    return fast_bce(logits, y, count)
-
 # %% ../nbs/05_losses.ipynb #a1aae412
 @patch
 def forward(self: SoftBCEWithLogitsLossFlat,
@@ -274,11 +242,9 @@ def forward(self: SoftBCEWithLogitsLossFlat,
 ) -> Tensor:         # A scalar; for 'none' the logits' shape
     "Compute the binary cross-entropy of `logits` to `targets`"
     logits, y = prepare(self, logits, targets, unlabelled=torch.nan)
-    weight = self._class_weight('weight', logits)
-    pos_weight = self._class_weight('pos_weight', logits)
-    value = self._by_kernel(logits, y)
-    if value is not None: return value
-    return self._compute(plain_bce, logits, y, weight, pos_weight, None, self.kl, self.reduction)
+    weight = self._class_weight('weight', y)
+    pos_weight = self._class_weight('pos_weight', y)
+    return self._compute(plain_bce, lean_bce, logits, y, weight, pos_weight, None, self.kl, self.reduction)
 
 # %% ../nbs/05_losses.ipynb #5a8b86ce
 @patch

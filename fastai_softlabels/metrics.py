@@ -608,7 +608,7 @@ class SoftDice(MeanMetric):
 @patch
 def image_values(self: SoftDice, p: Tensor, y: Tensor, exclusive: bool) -> tuple: # Values (N,K), and labelled pixels (N,K)
     "Compute the overlap of each class of each image"
-    distance, _, size = dice_values(p, y, exclusive, 1, (0, 1), self.smooth)
+    distance, _, size = dice_values(p, y, exclusive, 1, self.smooth)
     return 1 - distance, size
 
 # %% ../nbs/13_metrics.ipynb #ceeae092

@@ -10,10 +10,11 @@ from fastai_softlabels import formulas
 from fastai_softlabels.all import DiceAt, SoftDice, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError
 
 
-@pytest.fixture(autouse=True, params=['kernels', 'plain'])
+@pytest.fixture(autouse=True, params=['lean', 'lean, in chunks', 'plain'])
 def path(request, monkeypatch):
-    "Everything here holds for the fast forms, at any size, and for the plain formulas"
-    [monkeypatch.setitem(formulas._LEAST, k, 1 if request.param == 'kernels' else 2**60) for k in formulas._LEAST]
+    "Everything here holds for the lean forms and for the plain formulas"
+    if request.param == 'lean, in chunks': monkeypatch.setattr(formulas, '_chunks', lambda t: [slice(0, len(t)//3), slice(len(t)//3, len(t))])
+    if request.param == 'plain': [monkeypatch.setattr(f'fastai_softlabels.{room}.is_leanable', lambda *_: False) for room in ('losses', 'dice')]
 
 
 def hard_case(k, n=3, size=9):
