@@ -5,12 +5,8 @@ import json, re
 from pathlib import Path
 
 HERE = Path(__file__).parent
-WANTED = {('CE 4096×10', 'torch CE'): '3', ('CE 256×1000', 'torch CE'): '1', ('CE 4×21×256×256', 'torch CE'): '1.5; peak ≤ 1.5 T', ('BCE 4×21×256×256', 'torch BCE'): '3',
-          ('Dice, sigmoid 4×21×256×256', 'MONAI Dice (sigmoid)'): '2.5', ('Dice, softmax 4×21×256×256', 'MONAI Dice (softmax)'): '1.6', ('Dice, softmax 4×21×256×256', 'SMP Dice after softmax'): '1',
-          ('CE + Dice 4×21×256×256', 'MONAI DiceCE'): '2; peak ≤ 1.5 T', ('BCE + Dice 4×21×256×256', 'MONAI Dice + torch BCE'): '3; peak ≤ 1.5 T'} # how many times as fast as the peer
-
 # what a table's headline does without: the losses' own processes have one thread; the others have no such peers
-LEFT_OUT = {'losses': ('threads',), 'gpu': ('threads', 'segmentation_models_pytorch', 'copy bytes per second')}
+LEFT_OUT = {'losses': ('threads',), 'traffic': ('machine', 'threads', 'segmentation_models_pytorch'), 'gpu': ('threads', 'segmentation_models_pytorch', 'copy bytes per second')}
 
 
 def about(run: dict, leave: tuple = ()) -> str: return ', '.join(f'{k} {v}' if k != 'machine' else v for k, v in run.items() if k not in ('rows', 'checks', *leave))
@@ -20,14 +16,24 @@ def times(r: dict) -> str: return f"{r['ratio']:.2f} ({r['low']:.2f} – {r['hig
 
 def losses(run: dict) -> list:
     "A line for each case and peer: both regimes side by side"
-    lines = ['| case | against | wanted, at least | default allocator | no page faults | our peak | its peak |', '|---|---|---|---|---|---|---|']
+    lines = ['| case | against | default allocator | no page faults | our peak | its peak |', '|---|---|---|---|---|---|']
     regimes = list(dict.fromkeys(r['regime'] for r in run['rows']))
     found = {(r['regime'], r['case'], r['who']): r for r in run['rows'] if 'ratio' in r}
     for case, who in dict.fromkeys((c, w) for _, c, w in found):
         if who == 'ours': continue
         rows = [found[regime, case, who] for regime in regimes]
         ours = found[regimes[0], case, 'ours']
-        lines.append(f"| {case} | {who} | {WANTED.get((case, who), '–')} | {' | '.join(map(times, rows))} | {ours['peak']:.2f} T | {rows[0]['peak']:.2f} T |")
+        lines.append(f"| {case} | {who} | {' | '.join(map(times, rows))} | {ours['peak']:.2f} T | {rows[0]['peak']:.2f} T |")
+    return lines
+
+
+def traffic(run: dict) -> list:
+    "A line for each loss: ours and the peer's, in two precisions"
+    lines = ['| loss | | float32: traffic | peak | bfloat16: traffic | peak |', '|---|---|---|---|---|---|']
+    found = {(r['case'], r['who'], r['logits']): r for r in run['rows']}
+    for case, who in dict.fromkeys(key[:2] for key in found):
+        cells = [f"{r['traffic']:.1f} T | {r['peak']:.2f} T" for r in (found[case, who, logits] for logits in ('float32', 'bfloat16'))]
+        lines.append(f"| {case} | {who} | {' | '.join(cells)} |")
     return lines
 
 
@@ -56,7 +62,7 @@ def main():
     for file in sorted((HERE/'results').glob('*.json')):
         run = json.loads(file.read_text())
         leave = LEFT_OUT.get(file.stem, ('monai', 'segmentation_models_pytorch'))
-        lines = {'losses': losses, 'gpu': gpu}.get(file.stem, notes)(run)
+        lines = {'losses': losses, 'traffic': traffic, 'gpu': gpu}.get(file.stem, notes)(run)
         table = '\n'.join([f'*{about(run, leave)}*', '', *lines, *(checks(run) if 'checks' in run else [])])
         mark = re.compile(f'(<!-- {file.stem} -->\n).*?(<!-- end -->)', re.S)
         if not mark.search(text): raise SystemExit(f'README.md has no place for {file.name}: add <!-- {file.stem} --> and <!-- end -->.')

@@ -134,6 +134,14 @@ def _chunks(t: Tensor) -> list:
     n_items = max(1, _CHUNK//max(1, t[:1].numel()))
     return [slice(i, i + n_items) for i in range(0, max(1, len(t)), n_items)]
 
+def _count(flags: Tensor, axes) -> Tensor:
+    "Count what is true over `axes`, some items at a time, as a sum of booleans may make integers of all of them first"
+    return torch.cat([flags[at].sum(axes) for at in _chunks(flags)])
+
+def _as_rows(t: Tensor) -> Tensor:
+    "The rows of one large map, as items of their own; other tensors as they are"
+    return t.movedim(2, 1).flatten(0, 1) if len(t) == 1 and t.ndim > 3 else t
+
 def at_least_float32(x: Tensor) -> Tensor:
     "Convert half precision to float32"
     is_half = x.dtype in (torch.float16, torch.bfloat16)
@@ -200,9 +208,10 @@ def _ce_slope(z, y, mass, grad, out, axis):
 # %% ../nbs/04_formulas.ipynb #31f63869
 def lean_cross_entropy(logits, y, axis=-1, weight=None, label_smoothing=0., kl=False, reduction='mean') -> Tensor:
     "Compute what `plain_cross_entropy` does"
-    count = _weighted_mass(y, axis, weight)
+    given = y
     y = smooth_labels(y, axis, weight, label_smoothing)
     mass = y.sum(axis, keepdim=True)
+    count = mass.sum() if weight is None else _weighted_mass(given, axis, weight)
     pair = (partial(f, axis=axis) for f in (_ce_value, _ce_slope))
     values, = _Lean.apply(logits, y, mass, *pair, partial(_ce_plain, axis=axis))
     if kl:
@@ -212,8 +221,8 @@ def lean_cross_entropy(logits, y, axis=-1, weight=None, label_smoothing=0., kl=F
 
 def _weighted_mass(y, axis, weight) -> Tensor:
     "All mass of the labels, times the weights of its classes"
-    by_class = y.movedim(axis, 0).flatten(1).sum(1)
-    return by_class.sum() if weight is None else by_class @ weight.flatten()
+    others = [a for a in range(y.ndim) if a != axis % y.ndim]
+    return y.sum(others) @ weight.flatten()
 
 def _ce_plain(z, y, axis): return plain_cross_entropy(z, y, axis, reduction='none'),
 
@@ -265,11 +274,13 @@ def _like_items(values: Tensor, z: Tensor) -> Tensor:
 def lean_bce(logits, y, weight=None, pos_weight=None, neg_weight=None, kl=False, reduction='mean') -> Tensor:
     "Compute what `plain_bce` does; for 'none' by it, as there is nothing to save"
     if reduction == 'none': return plain_bce(at_least_float32(logits), y, weight, pos_weight, neg_weight, kl, reduction)
+    if weight is None and pos_weight is None and neg_weight is None: logits, y = map(_as_rows, (logits, y))
     unlabelled = y.isnan()
     options = dict(weight=weight, pos_weight=pos_weight, neg_weight=neg_weight)
     value, slope = partial(_bce_value, kl=kl, **options), partial(_bce_slope, **options)
     values, = _Lean.apply(logits, y, unlabelled, value, slope, partial(_bce_plain, kl=kl, **options))
-    return _reduce(values, y.numel() - unlabelled.sum(), reduction)
+    n_unlabelled = _count(unlabelled, tuple(range(1, y.ndim))).sum()
+    return _reduce(values, y.numel() - n_unlabelled, reduction)
 
 def _bce_plain(z, y, **options): return plain_bce(z, y, reduction='none', **options).flatten(1).sum(1),
 
@@ -289,42 +300,57 @@ def _softmax_value(z, y, mass, mixed) -> tuple:
 
 def _sigmoid_value(z, y, unlabelled, mixed) -> tuple:
     "Likewise for independent classes"
-    pixel = _bce_terms(z, y, None).masked_fill_(unlabelled, 0.).flatten(1).sum(1) if mixed else y.new_zeros(len(y))
+    pixel = _bce_terms(z, y, None).flatten(1).nansum(1) if mixed else y.new_zeros(len(y))
     return _sums_of((y - z.sigmoid()).masked_fill_(unlabelled, 0.), _infinite_(pixel))
 
 # %% ../nbs/04_formulas.ipynb #030aaa2a
-def _slope_of_sums(d, grad_abs, grad_sum) -> Tensor:
-    "Minus the slope of each difference"
-    grad_abs, grad_sum = (g[(...,) + (None,)*(d.ndim - 2)] for g in (grad_abs, grad_sum))
-    return torch.addcmul(-grad_sum, d.sign(), grad_abs, value=-1)
+def _like_pixels(sums: Tensor, z: Tensor) -> Tensor:
+    "One value for each class of each item, in a shape that broadcasts"
+    return sums[(...,) + (None,)*(z.ndim - 2)]
 
 def _softmax_slope(z, y, mass, grad_abs, grad_sum, grad_pixel, out, mixed):
     "The gradient of `_softmax_value`"
+    grad_abs, grad_sum = _like_pixels(grad_abs, z), _like_pixels(grad_sum, z)
     p = z.softmax(1)
     d = torch.addcmul(y, p, mass, value=-1)
-    v = torch.ops.aten._softmax_backward_data(_slope_of_sums(d, grad_abs, grad_sum), p, 1, z.dtype)
+    v = d.sign()
+    torch.addcmul(-grad_sum, v, grad_abs, value=-1, out=v)
+    v = torch.ops.aten._softmax_backward_data(v, p, 1, z.dtype)
     if not mixed: return torch.mul(v, mass, out=out)
     torch.addcmul(v.mul_(mass), d, _like_items(grad_pixel, z), value=-1, out=out)
+
+_KINK = 1e-30 # the slope of |p − y| is 0 where both are equal, and its sign elsewhere
 
 def _sigmoid_slope(z, y, unlabelled, grad_abs, grad_sum, grad_pixel, out, mixed):
     "The gradient of `_sigmoid_value`"
     p = z.sigmoid()
-    d = y - p
-    torch.ops.aten.sigmoid_backward.grad_input(_slope_of_sums(d, grad_abs, grad_sum), p, grad_input=out)
-    if mixed: out.addcmul_(d, _like_items(grad_pixel, z), value=-1)
+    grad_abs = _like_pixels(grad_abs, z).expand_as(p)
+    v = torch.ops.aten.smooth_l1_loss_backward(grad_abs, p, y, 0, _KINK)
+    v.sub_(_like_pixels(grad_sum, z))
+    torch.ops.aten.sigmoid_backward.grad_input(v, p, grad_input=out)
+    if mixed:
+        grad = _like_items(grad_pixel, z)
+        out.addcmul_(p, grad).addcmul_(y, grad, value=-1)
     out.masked_fill_(unlabelled, 0.)
 
 # %% ../nbs/04_formulas.ipynb #f119326f
 def _lean_sums(logits, y, exclusive, axis, mixed) -> tuple:
     "The sums of `_dice_sums`, and if `mixed` the summed cross-entropy of each image"
     logits, y = (t.movedim(axis, 1) if t.ndim > 2 else t.unsqueeze(-1) for t in (logits, y))
+    is_one = len(y) == 1
+    logits, y = map(_as_rows, (logits, y))
     beside = y.sum(1, keepdim=True) if exclusive else y.isnan()
     pair = (_softmax_value, _softmax_slope) if exclusive else (_sigmoid_value, _sigmoid_slope)
     pair = (partial(f, mixed=mixed) for f in pair)
     distance, rest, pixel = _Lean.apply(logits, y, beside, *pair, partial(_plain_sums, exclusive=exclusive))
-    mass = _over_pixels(y if exclusive else y.masked_fill(beside, 0.))
-    size = _over_pixels(beside if exclusive else ~beside).to(mass.dtype).expand_as(mass)
-    return (distance, mass - rest, mass, size), pixel
+    axes = tuple(range(2, y.ndim))
+    mass = y.nansum(axes)
+    size = beside.sum(axes) if exclusive else y.shape[2:].numel() - _count(beside, axes)
+    size = size.to(mass.dtype).expand_as(mass)
+    sums = distance, mass - rest, mass, size, pixel
+    if is_one: sums = (t.sum(0, keepdim=True) for t in sums)
+    *of_classes, pixel = sums
+    return of_classes, pixel
 
 def _plain_sums(z, y, exclusive) -> tuple:
     "What the lean sums are"

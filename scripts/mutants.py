@@ -13,7 +13,7 @@ SUITES = { # what is quick comes first
     'files': 'refused_files datasets persist',
     'core': 'core refused_core data metrics pictures',
     'tables': 'tables refused_tables core refused_reader refused_data field_again field_labels',
-    'formulas': 'losses dice formulas',
+    'formulas': 'losses dice formulas traffic',
     'losses': 'losses refused_losses refused_dice temperature field_labels',
     'dice': 'dice refused_dice',
     'votes': 'votes refused_votes tables',
