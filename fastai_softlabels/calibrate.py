@@ -19,6 +19,7 @@ from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAroun
 from .blocks import (check_learner, check_same_classes, is_loader, items_target, labels_of, only_target, refuse_distributed, ungathered,
                                       valid_dl)
 from .data import SoftCategorize
+from .scores import check_no_probs
 from .metrics import brier_score, check_targets, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
 
 # %% auto #0
@@ -150,6 +151,7 @@ def best_temperature(
     targets = check_targets(targets, multi)
     _check_labelled(logits, targets, multi)
     _check_finite(logits)
+    if not multi: check_no_probs(logits)
     def loss_at(log_t): return loss(logits/np.exp(log_t), targets).item()
     bounds = np.log(.01), np.log(100)
     best = minimize_scalar(loss_at, bounds=bounds, method='bounded', options=dict(xatol=1e-5))

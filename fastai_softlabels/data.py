@@ -655,10 +655,10 @@ def _infer_names(self: SoftCategorize, labels: list, items) -> list:
     if self.multi: check_flags(names)
     check_beside(names, 'The labels name {}',
                  'Leave them out of the label: `row[soft.attrs["classes"]]`, or use `SoftLabelReader`.')
-    keys = [label_names(o) for o in labels if isinstance(o, (pd.Series, Mapping))]
-    warn_of_names(list(dict.fromkeys(chain.from_iterable(keys))))
     def first_with(n): return next(i for i, o in enumerate(labels) if n in label_names(o))
     check_inferred(names, lambda n: item_name(getattr(items, 'items', items), first_with(n)))
+    keys = [label_names(o) for o in labels if isinstance(o, (pd.Series, Mapping))]
+    warn_of_names(list(dict.fromkeys(chain.from_iterable(keys))))
     return names
 
 # %% ../nbs/12_data.ipynb #24e1ec7b

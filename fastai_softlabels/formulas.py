@@ -292,7 +292,9 @@ def _sums_of(d, pixel) -> tuple:
 
 def _softmax_value(z, y, mass, mixed) -> tuple:
     "The sums of Dice, and if `mixed` the cross-entropy of each image, for classes that exclude each other"
-    if not mixed: return _sums_of(torch.addcmul(y, z.softmax(1), mass, value=-1), y.new_zeros(len(y)))
+    if not mixed:
+        d = torch.addcmul(y, z.softmax(1), mass, value=-1).masked_fill_(mass == 0, 0.)
+        return _sums_of(d, y.new_zeros(len(y)))
     log_p = _log_softmax(z, 1)
     d = log_p*y
     pixel = _infinite_(d.sum(1).flatten(1).sum(1).neg_())
@@ -313,6 +315,7 @@ def _softmax_slope(z, y, mass, grad_abs, grad_sum, grad_pixel, out, mixed):
     grad_abs, grad_sum = _like_pixels(grad_abs, z), _like_pixels(grad_sum, z)
     p = z.softmax(1)
     d = torch.addcmul(y, p, mass, value=-1)
+    if not mixed: d.masked_fill_(mass == 0, 0.)
     v = d.sign()
     torch.addcmul(-grad_sum, v, grad_abs, value=-1, out=v)
     v = torch.ops.aten._softmax_backward_data(v, p, 1, z.dtype)
@@ -339,7 +342,7 @@ def _lean_sums(logits, y, exclusive, axis, mixed) -> tuple:
     logits, y = (t.movedim(axis, 1) if t.ndim > 2 else t.unsqueeze(-1) for t in (logits, y))
     is_one = len(y) == 1
     logits, y = map(_as_rows, (logits, y))
-    beside = y.sum(1, keepdim=True) if exclusive else y.isnan()
+    beside = y.nansum(1, keepdim=True) if exclusive else y.isnan()
     pair = (_softmax_value, _softmax_slope) if exclusive else (_sigmoid_value, _sigmoid_slope)
     pair = (partial(f, mixed=mixed) for f in pair)
     distance, rest, pixel = _Lean.apply(logits, y, beside, *pair, partial(_plain_sums, exclusive=exclusive))

@@ -212,9 +212,9 @@ def announce_scale(a: np.ndarray, name: str, announce: Callable):
     if top == 1:
         announce(f'{name} holds integers up to 1, so it is read as an index mask: 0 is background, 1 foreground. '
                  'For probabilities use the whole range of the type, or floats.')
-    if full == 255 and top in (100, 127, 128, 200, 254) and np.isin(a, (0, top)).all():
+    if full == 255 and 1 < top < 255 and (a == 0).any() and np.isin(a, (0, top)).all():
         announce(f'{name} holds 0 and {top} alone, of 255, so what is marked has a probability of {top/full:.2f}. '
-                 f'If {top} means yes, divide by it (`mask/{top}`), and give floats.')
+                 f'If {top} means yes, divide by it (`mask/{top}`), and give floats. A coloured mask that became grey needs that, too.')
     if full == 255 and 90 < top <= 100:
         announce(f'{name} has 8 bits, but no value above {top} of 255. '
                  'Are these percentages? Then divide them by 100, and give floats.')

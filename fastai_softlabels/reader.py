@@ -198,6 +198,7 @@ class SoftLabelReader(DisplayedTransform):
         self.depths = self.rows.depths()
         self.beside = _naming_texts(df, self.classes) if item is None else None
         self.index_name = df.index.name if item is None else None
+        self.n_unchecked = 20 # rows that are looked at when they are looked up, unless `check_items` looks at all
         self.is_numbered = item is None and key is None and self.index_name is None and pd.api.types.is_integer_dtype(df.index)
         self.tensor_type = TensorSoftMultiCategory if multi else TensorSoftCategory
         def name(i): return f'row {df.index[i]} (item {self.rows.key(i)!r})'
@@ -208,6 +209,7 @@ class SoftLabelReader(DisplayedTransform):
         else: self.probs = check_distributions(numbers, name, normalize, ignore)
         refuse_total_row(numbers, items)
         warn_of_names(self.classes)
+        if multi and df.attrs.get('classes') == self.classes and STATISTICS[0] in df: _warn_of_shares()
         self._check_repeat(name)
 
 # %% ../nbs/10_reader.ipynb #c88a8144
@@ -215,6 +217,12 @@ def _what_is_divided(numbers: np.ndarray) -> str | None:
     "What rows are divided by their sum: 'flags', 'votes', or None where they are shares or one vote each"
     if not np.issubdtype(numbers.dtype, np.integer) or (numbers.sum(1) <= 1).all(): return None
     return 'flags' if numbers.max() <= 1 else 'votes'
+
+# %% ../nbs/10_reader.ipynb #3ac9e685
+def _warn_of_shares():
+    "Warn of a table of `votes_to_soft` that is read as independent classes"
+    warn('`votes_to_soft` divided the votes of each item by their sum, so that its classes share what is one. If several '
+         'classes may be right at once, read the counts: `SoftLabelReader(counts, …, multi=True, n_votes=…)`.')
 
 # %% ../nbs/10_reader.ipynb #41a0eb0f
 @patch
@@ -238,6 +246,8 @@ def _check_options(self: SoftLabelReader, df, n_votes, normalize):
     "Refuse columns that are no classes among them, a key that is no function, and options of the other kind of label"
     if self.item is not None and self.item in self.classes:
         refuse(f'`classes` names {repr_of(self.item)}, which is the column of the item: leave it out.')
+    if isinstance(n_votes, str) and n_votes in self.classes:
+        refuse(f'`classes` names {repr_of(n_votes)}, which is the column of `n_votes`: leave it out.')
     beside = [c for c in self.classes if c in BESIDE]
     if beside and BESIDE.issubset(df):
         refuse(f'`classes` names {repr_of(beside)}, which `votes_to_soft` puts beside the classes',
@@ -283,7 +293,9 @@ def find(self: SoftLabelReader,
     o, # A path, an id, or a row of a table that has the item column
 ) -> int: # Row number
     "Find the row that belongs to `o`; raise `UnknownNameError` if none does"
-    if not isinstance(o, (str, PurePath)) and _is_row(o): o = self._item_in_row(o)
+    if not isinstance(o, (str, PurePath)) and _is_row(o):
+        if self.n_unchecked and isinstance(o, pd.Series) and self.rows is not None: self._check_row(o)
+        o = self._item_in_row(o)
     if self.rows is None: self._refuse_without_rows(o)
     key = _key_of(o if self.key is None else self.key(o))
     parts = key.split('/')
@@ -344,6 +356,7 @@ def check_items(self: SoftLabelReader,
     items, # Paths, ids, or a table with the item column
 ):
     "Check that each of `items` has a row, and that different items have different rows; raise `SoftLabelError` if not"
+    self.n_unchecked = 0
     if hasattr(items, 'iloc'):
         self._check_own_rows(items)
         items = items.index if self.item is None else items[self.item]
@@ -374,10 +387,18 @@ def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
     has_name = self.key is None and self.index_name is not None and self.index_name in df
     if has_name: self._check_index(df)
     if self.beside and self.beside[0] in df: self._check_texts(df, *self.beside)
-    has_labels = self.item is None and set(self.classes) <= set(df.columns)
+    has_labels = self.key is None and set(self.classes) <= set(df.columns)
     if has_labels: self._check_labels(df)
     is_checked = has_name or has_labels or self.beside and self.beside[0] in df
     if self.is_numbered and not is_checked: self._warn_of_numbers(df)
+
+# %% ../nbs/10_reader.ipynb #4617514c
+@patch
+def _check_row(self: SoftLabelReader, row: pd.Series):
+    "Check one of the first rows that are looked up, where `check_items` saw none, as in a function around the reader"
+    n, self.n_unchecked = self.n_unchecked, 0
+    self._check_own_rows(row.to_frame().T)
+    self.n_unchecked = n - 1
 
 # %% ../nbs/10_reader.ipynb #5f5ff655
 @patch
@@ -411,14 +432,21 @@ def _as_shares(rows: np.ndarray) -> np.ndarray:
 # %% ../nbs/10_reader.ipynb #e6846acc
 @patch
 def _check_labels(self: SoftLabelReader, df):
-    "Refuse an item whose label is another in the table of labels, up to a factor"
-    rows = read_numbers(df, self.classes, lambda i: item_name(df, i)).astype(float)
-    for i, label in enumerate(_as_shares(rows)):
-        found = _as_shares(self.probs[self.find(df.index[i])])
-        if np.allclose(label, found, atol=2*TOLERANCE, equal_nan=True): continue
-        refuse(f'{item_name(df, i)} of the items holds the label {brief(label.round(3).tolist())}, '
-               f'but the row of that name in the table of labels holds {brief(found.round(3).tolist())}',
-               'Was the index made anew in between? Name items by a column: `item=`.')
+    "Refuse an item whose label is another in the table of labels, up to a factor; where a column names both, warn"
+    labels = _as_shares(read_numbers(df, self.classes, lambda i: item_name(df, i)).astype(float))
+    items = df.index if self.item is None else df[self.item]
+    rows = slice(None) if self.rows.are(items) else [self.find(o) for o in items]
+    found = _as_shares(self.probs[rows])
+    differ = ~np.isclose(labels, found, atol=2*TOLERANCE, equal_nan=True).all(1)
+    if not differ.any(): return
+    i = int(differ.argmax())
+    ours, theirs = (brief(o[i].round(3).tolist()) for o in (found, labels))
+    fault = (f'{item_name(df, i)} of the items holds the label {theirs}, '
+             f'but the row of that name in the table of labels holds {ours}')
+    if self.item is not None:
+        return warn(f'{fault}, which is the one that is read. Drop the columns of labels from the items, or read them.')
+    refuse(fault, 'Was the index made anew in between? Then name items by a column: `item=`. '
+                  'If the labels are others on purpose, as those of a teacher, drop the columns of the old ones from the items.')
 
 # %% ../nbs/10_reader.ipynb #884d105a
 @patch

@@ -114,6 +114,10 @@ def _check_sums_to_one(rows: np.ndarray, sums: np.ndarray, name: Callable):
     are_counts = (rows == rows.round()).all(1)
     are_independent = (sums > 1) & (rows <= 1).all(1)
     to_integers = '' if (sums == 0).any() else 'convert them to integers, or ' # which no gap can be
+    are_flags = are_counts & (rows <= 1).all(1)
+    refuse_rows(off & are_flags, rows, name, 'the values {v} sum to {s}, expected 1',
+                'Are they a yes or no for each class? Then use `SoftMultiCategoryBlock` (a reader needs `multi=True`); '
+                'votes are integers.')
     refuse_rows(off & are_counts, rows, name, 'the values {v} sum to {s}, expected 1',
                 f'They look like votes stored as floats: {to_integers}say `normalize=True`. '
                 'Percentages are divided by 100.')
@@ -316,19 +320,24 @@ def refuse_total_row(
 # %% ../nbs/03_tables.ipynb #0a5d19c1
 _PEOPLE = r'(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader)[ _-]?\d*'
 _NOTES = r'is_?(valid|test|train)|valid|k?fold|split|subset|index|id|row|nr'
+_GAPS = r'|nan|none|n/?a|[-?…]+'
 
 def warn_of_names(
     names: Sequence, # Of classes
 ):
-    "Warn of classes that are named as people are, who give answers rather than counts, or as a split or an index is"
+    "Warn of classes that are named as people are, who give answers rather than counts, as a split or an index is, or as a gap"
     people = [c for c in names if re.fullmatch(_PEOPLE, str(c), re.I)]
     notes = [c for c in names if re.fullmatch(_NOTES, str(c), re.I)]
+    gaps = [c for c in names if isinstance(c, str) and re.fullmatch(_GAPS, c.strip(), re.I)]
     if people:
         warn(f'{repr_of(people)} are taken for classes, but they are named as annotators are. '
              f'Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')
     if notes:
         warn(f'{repr_of(notes)} are taken for classes, but they are named as a split or an index is. '
              'If they are no classes, leave them out.')
+    if gaps:
+        warn(f'{repr_of(gaps)} are taken for classes, but they look like missing or unsure answers. '
+             'If they are, leave them out, or make votes labels by `votes_to_soft(…, unsure=…)`.')
 
 # %% ../nbs/03_tables.ipynb #08fd99ea
 def read_numbers(
@@ -367,15 +376,17 @@ def _check_class_columns(df: pd.DataFrame, classes: Sequence):
         refuse(f'The table has no column {repr_of(missing[0])} (of the classes {repr_of(list(classes))}); '
                f'its columns are {repr_of(list(df.columns))}.{remedy}', error=UnknownNameError)
     check_columns(df, *classes)
-    _check_no_index(classes)
+    refuse_index(classes)
     _check_flags(df, classes)
 
-def _check_no_index(classes: Sequence):
+def refuse_index(
+    columns: Sequence, # Names of columns that are to be read
+):
     "Refuse the columns that pandas makes of an index without a name"
-    unnamed = [c for c in classes if re.fullmatch(r'Unnamed: \d+|level_\d+', str(c))]
+    unnamed = [c for c in columns if re.fullmatch(r'Unnamed: \d+|level_\d+', str(c))]
     if not unnamed: return
-    refuse(f'The column {repr_of(unnamed[0])} was an index before it was written or reset, and is no class',
-           'Leave it out of the classes (`pd.read_csv(…, index_col=0)`).')
+    refuse(f'The column {repr_of(unnamed[0])} was an index before it was written or reset, and holds no labels',
+           'Leave it out (`pd.read_csv(…, index_col=0)`).')
 
 def _check_flags(df: pd.DataFrame, classes: Sequence):
     "Refuse columns of yes and no beside those of numbers"

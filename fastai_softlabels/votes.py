@@ -13,10 +13,12 @@ from typing import Callable, Sequence
 from warnings import warn
 
 import krippendorff, numpy as np, pandas as pd
+from torch import Tensor
 
 from .errors import brief, check_count, check_number, fold_name, in_range, nearest, one_of, refuse, refuse_first, repr_of, UnknownNameError
 from .core import entropy
-from .tables import as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers, refuse_total_row, warn_of_names
+from .tables import (as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers, refuse_index,
+                                      refuse_total_row, warn_of_names)
 
 # %% auto #0
 __all__ = ['votes_to_soft', 'krippendorff_alpha', 'item_weights', 'dawid_skene']
@@ -142,7 +144,7 @@ def _read_long(df, item, label, annotator, weight) -> tuple:
     "Read the long form: a row for each vote"
     _check_one_column(label, 'label')
     check_columns(df, item, label, annotator, weight)
-    _check_long(df, item, label, annotator)
+    _check_long(df, item, label, annotator, weight)
     if annotator is not None: _check_annotators(df, item, label, annotator)
     weights = None if weight is None else _read_weights(df, weight)
     rows, items = pd.factorize(df[item])
@@ -165,17 +167,18 @@ def _has_weights(df, weight) -> bool:
     return weight is not None and not (_read_weights(df, weight) == 1).all()
 
 # %% ../nbs/07_votes.ipynb #7df2d926
-def _check_long(df, item, label, annotator):
+def _check_long(df, item, label, annotator, weight):
     "Refuse a column that is named twice, and missing items and labels"
-    named = [n for n in (item, label, annotator) if n is not None]
+    named = [n for n in (item, label, annotator, weight) if n is not None]
     twice = [n for n in named if named.count(n) > 1]
     if twice:
-        refuse(f'The columns of item, label and annotator name {twice[0]!r} twice',
+        refuse(f'The columns of item, label, annotator and weight name {twice[0]!r} twice',
                'Each needs a column of its own.')
     refuse_first(df[item].isna(), f'the item in column {item!r} is missing',
                  'Fill it in, or drop the row.', _row_of(df))
     refuse_first(df[label].isna(), f'the label in column {label!r} is missing',
-                 'Drop the row: who did not vote has no row.', _row_of(df))
+                 'Drop the row: who did not vote has no row. '
+                 'If "None" or "NA" is a class, read the file by `pd.read_csv(…, keep_default_na=False)`.', _row_of(df))
 
 # %% ../nbs/07_votes.ipynb #72ecba11
 def _check_annotators(df, item, label, annotator):
@@ -219,6 +222,7 @@ def _number(names, number_of: dict) -> np.ndarray:
 def _read_wide(df, item, annotators) -> tuple:
     "Read the wide form: a column for each annotator, with gaps where nobody voted"
     check_columns(df, item, *annotators)
+    refuse_index(annotators)
     _check_one_kind(df, annotators)
     items, number_of, columns = _items_of(df, item), {}, []
     for annotator in annotators:
@@ -234,7 +238,9 @@ def _read_wide(df, item, annotators) -> tuple:
 def _check_one_kind(df, annotators):
     "Refuse columns of numbers beside those of names"
     answers = [a for a in annotators if df[a].notna().any()]
-    numbers = [a for a in answers if pd.api.types.is_numeric_dtype(df[a])]
+    kinds = {a: pd.api.types.infer_dtype(df[a].astype(object), skipna=True) for a in answers}
+    answers = [a for a in answers if kinds[a] != 'boolean'] # a yes and no are 1 and 0 among numbers
+    numbers = [a for a in answers if kinds[a] in ('integer', 'floating', 'mixed-integer-float', 'decimal')]
     if not numbers or len(numbers) == len(answers): return
     is_odd = len(numbers) <= len(answers)/2
     odd = numbers[0] if is_odd else next(a for a in answers if a not in numbers)
@@ -245,6 +251,7 @@ def _check_one_kind(df, annotators):
 # %% ../nbs/07_votes.ipynb #89c023b1
 def _is_list(cell) -> bool: return np.iterable(cell) and not isinstance(cell, (str, bytes, Mapping))
 def _is_pair(vote) -> bool: return isinstance(vote, tuple) and len(vote) == 2 and isinstance(vote[1], Number)
+def _is_by_somebody(vote) -> bool: return isinstance(vote, tuple) and len(vote) == 2 and not isinstance(vote[1], Number)
 def _is_no_name(vote) -> bool: return not isinstance(vote, Hashable) or vote is None or vote is pd.NA or vote != vote
 
 # %% ../nbs/07_votes.ipynb #a99e7146
@@ -270,8 +277,16 @@ def _check_lists(df, lists):
     def pairs(i): return f'{brief(cells.iloc[i])} in column {lists!r} holds pairs of a class and a number, not votes'
     counts = f'pd.DataFrame([dict(pairs) for pairs in df[{lists!r}]]).fillna(0)'
     refuse_first([not _is_list(c) for c in cells], no_list, remedy, _row_of(df))
+    def sets(i): return f'{brief(cells.iloc[i])} in column {lists!r} is a set, which holds each answer once'
+    def tensors(i): return f'{brief(cells.iloc[i])} in column {lists!r} is a tensor'
+    def named(i): return f'{brief(cells.iloc[i])} in column {lists!r} holds pairs of names, which would be classes'
+    row = _row_of(df)
+    refuse_first([isinstance(c, (set, frozenset)) for c in cells], sets, 'Give lists of all votes (`.agg(list)`).', row)
+    refuse_first([isinstance(c, Tensor) for c in cells], tensors, 'Give its numbers: `.tolist()`.', row)
     refuse_first([any(map(_is_pair, c)) for c in cells], pairs,
-                 f'Make a table of counts of them: `{counts}`, then `counts=`.', _row_of(df))
+                 f'Make a table of counts of them: `{counts}`, then `counts=`.', row)
+    refuse_first([any(map(_is_by_somebody, c)) for c in cells], named,
+                 'If they say who answered what, give the answers alone.', row)
 
 # %% ../nbs/07_votes.ipynb #292511dc
 def _say_list(cell, column) -> str:
@@ -495,6 +510,8 @@ def votes_to_soft(
     df = as_table(df)
     if vocab is not None: vocab = check_classes(vocab, '`vocab`')
     items, names, tally = _read_form(df, item, **forms, annotator=annotator, weight=weight)
+    is_weighted = annotator is not None and _has_weights(df, weight)
+    if is_weighted: _check_no_minimum(min_votes, item)
     _check_names(df, items, names, tally, vocab, counts is not None, unsure)
     if vocab is None and label is not None: vocab = _ordered_names(df[label], names)
     classes = _classes_of(names, vocab, counts is None, unsure, unsure_as)
@@ -505,7 +522,7 @@ def votes_to_soft(
     if not enough.all(): items, votes, named = (o[enough] for o in (items, votes, named))
     res = _soft_table(items, classes, votes, named, prior)
     res.index.name = df.index.name if item is None else item
-    if annotator is not None and _has_weights(df, weight): res['agreement'] = np.nan
+    if is_weighted: res['agreement'] = np.nan
     res.attrs['ordered'] = vocab is not None # somebody said so
     return res
 
@@ -529,6 +546,13 @@ def _check_options(unsure, unsure_as, prior, min_votes) -> list:
     if isinstance(unsure, (set, frozenset)): unsure = list(unsure)
     return check_classes(unsure, '`unsure`')
 
+# %% ../nbs/07_votes.ipynb #5a365105
+def _check_no_minimum(min_votes, item):
+    "Refuse a number of votes where weights of annotators are added up"
+    if min_votes is None: return
+    refuse('`min_votes=` would count the weights of annotators rather than their votes',
+           f'Choose the items first: `df[df.groupby({repr_of(item)})[{repr_of(item)}].transform("size") >= {min_votes}]`.')
+
 # %% ../nbs/07_votes.ipynb #a2c8d1fb
 def _check_names(df, items, names, tally, vocab, are_columns, unsure):
     "Warn of items that are nearly one; refuse names that are none, and those of `unsure=` that nobody chose"
@@ -536,7 +560,15 @@ def _check_names(df, items, names, tally, vocab, are_columns, unsure):
     _warn_of_tails(items.tolist())
     _check_unsure(df, names, are_columns, unsure)
     is_given = vocab is not None or are_columns
-    if not is_given: _check_inferred_names(items, names, tally, unsure)
+    if is_given: return
+    _check_inferred_names(items, names, tally, unsure)
+    _warn_of_minus_one([n for n in names if n not in unsure])
+
+def _warn_of_minus_one(names):
+    "Warn of −1 among numbers from 0 up, which often stands for no answer"
+    numbers = [n for n in names if isinstance(n, (int, float)) and not isinstance(n, bool)]
+    if len(numbers) < max(2, len(names)) or min(numbers) != -1 or sorted(numbers)[1] < 0: return
+    warn('−1 is a class beside numbers from 0 up. If it stands for no answer, say `unsure=[-1]`; if not, give `vocab=`.')
 
 # %% ../nbs/07_votes.ipynb #e612c294
 def _read_shares(classes: pd.DataFrame) -> np.ndarray:

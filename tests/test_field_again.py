@@ -583,3 +583,93 @@ def test_labels_that_only_numbers_name(multi):
         reader.check_items(soft)
         SoftLabelReader(soft.rename_axis('id'), None, ['owl', 'ant'], multi=multi).check_items(files) # somebody named them
         SoftLabelReader(soft.assign(f=['a.png', 'b.png', 'c.png']), 'f', ['owl', 'ant'], multi=multi).check_items(files)
+
+
+# --- a seventh round
+
+def test_the_column_of_n_votes_is_no_class():
+    table = pd.DataFrame(dict(f=list('ab'), beach=[3, 1], sun=[0, 1], asked=[5, 5]))
+    refused(lambda: SoftLabelReader(table, 'f', ['beach', 'sun', 'asked'], multi=True, n_votes='asked'), "'asked', which is the column of `n_votes`")
+
+
+def test_an_index_is_no_annotator():
+    wide = pd.DataFrame({'Unnamed: 0': [0, 1], 'f': ['a', 'b'], 'r1': [0, 1], 'r2': [0, 1]})
+    refused(lambda: votes_to_soft(wide, 'f', annotators=['Unnamed: 0', 'r1', 'r2']), "'Unnamed: 0' was an index")
+
+
+@pytest.mark.parametrize('cells, words', [([[('ann', 'cat'), ('ben', 'dog')], [('ann', 'dog')]], ['holds pairs of names', 'answers alone']), ([{'cat', 'dog'}, {'dog'}], ['is a set', 'agg(list)']),
+                                          ([frozenset('x'), frozenset('y')], ['is a set']), ([torch.tensor([0, 1]), torch.tensor([2, 2])], ['is a tensor', 'tolist()'])], ids=['pairs', 'sets', 'frozen', 'tensors'])
+def test_what_is_no_list_of_votes(cells, words):
+    refused(lambda: votes_to_soft(pd.DataFrame(dict(f=['a', 'b'], v=cells)), 'f', lists='v'), *words)
+
+
+def test_a_minimum_of_weights_is_none_of_votes():
+    votes = pd.DataFrame(dict(f=['a', 'a', 'b'], who=[1, 2, 1], v=['cat', 'dog', 'dog'], sure=[90, 60, 70]))
+    refused(lambda: votes_to_soft(votes, 'f', label='v', annotator='who', weight='sure', min_votes=2), 'count the weights of annotators')
+    enough = votes[votes.groupby('f')['f'].transform('size') >= 2]
+    assert votes_to_soft(enough, 'f', label='v', annotator='who', weight='sure').index.tolist() == ['a']
+    assert votes_to_soft(votes.assign(sure=1), 'f', label='v', annotator='who', weight='sure', min_votes=1).n_votes.tolist() == [2, 1]
+    refused(lambda: votes_to_soft(votes.assign(v=[1, 2, 1]), 'f', label='v', weight='v'), "name 'v' twice")
+
+
+@pytest.mark.parametrize('gap', ['?', 'nan', '', '-', 'N/A', 'None'])
+def test_gaps_among_columns_are_doubted(gap):
+    table = pd.DataFrame({'f': ['a', 'b'], 'cat': [2, 0], gap: [1, 1]})
+    for how in (lambda: votes_to_soft(table, 'f', counts=['cat', gap]), lambda: SoftLabelReader(table, 'f', ['cat', gap])):
+        with pytest.warns(UserWarning, match='look like missing or unsure answers'): how()
+
+
+def test_labels_that_the_items_hold_otherwise():
+    soft = pd.DataFrame(dict(f=['a', 'b', 'c'], owl=[.1, .2, .9], ant=[.9, .8, .1]))
+    with pytest.warns(UserWarning, match='which is the one that is read'): labels(SoftLabelReader(soft, 'f', ['owl', 'ant']), SoftCategoryBlock, soft.assign(owl=1., ant=0.))
+    moved = soft.iloc[[2, 0, 1]].reset_index(drop=True)
+    by_number = SoftLabelReader(soft[['owl', 'ant']], None, ['owl', 'ant'])
+    refused(lambda: labels(lambda row: by_number(row), SoftCategoryBlock, moved), 'index made anew', 'as those of a teacher')
+    assert labels(lambda row: by_number(row), SoftCategoryBlock(['owl', 'ant']), soft)[1][0] == pytest.approx([.1, .9])
+
+
+@pytest.mark.parametrize('value', [38, 50, 75, 76, 113, 150, 226, 250])
+def test_a_coloured_mask_that_became_grey(value):
+    from fastai_softlabels.mask_files import probabilities_of
+    said = []
+    probabilities_of(np.array([[0, value]], np.uint8), 'm.png', announce=said.append)
+    assert len(said) == 1 and f'holds 0 and {value} alone' in said[0]
+    probabilities_of(np.array([[0, value, 255]], np.uint8), 'm.png', announce=said.append)
+    assert len(said) == 1
+
+
+def test_probabilities_are_no_logits():
+    from fastai_softlabels.calibrate import best_temperature
+    from fastai_softlabels.scores import energy_score, entropy_score, sigmoid_score, softmax_confidence, softmax_score
+    z = 3*torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    y, p = (z/2).softmax(1), z.softmax(1)
+    assert best_temperature(z, y) == pytest.approx(2, abs=.01) and best_temperature(p.log(), y) == pytest.approx(2, abs=.01)
+    refused(lambda: best_temperature(p, y), 'rows sum to 1', 'get_preds(act=noop)')
+    for f in (energy_score, entropy_score, sigmoid_score, softmax_confidence, softmax_score): refused(lambda: f(p), 'rows sum to 1')
+
+
+def test_shares_of_votes_are_not_independent():
+    counts = pd.DataFrame(dict(f=['a', 'b'], beach=[9, 0], sun=[10, 3], asked=[10, 10]))
+    soft = votes_to_soft(counts, 'f', counts=['beach', 'sun'])
+    with pytest.warns(UserWarning, match='divided the votes of each item by their sum.*multi=True, n_votes='): SoftLabelReader(soft, None, multi=True)
+    assert SoftLabelReader(counts, 'f', ['beach', 'sun'], multi=True, n_votes='asked')('a').tolist() == pytest.approx([.9, 1.])
+
+
+def test_minus_one_is_doubted():
+    wide = pd.DataFrame(dict(f=['a', 'b'], r1=[0, -1], r2=[1, 1], r3=[-1, 1]))
+    with pytest.warns(UserWarning, match=r'unsure=\[-1\]'): votes_to_soft(wide, 'f', annotators=['r1', 'r2', 'r3'])
+    assert votes_to_soft(wide, 'f', annotators=['r1', 'r2', 'r3'], unsure=[-1]).loc['b', [0, 1]].tolist() == [0, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        votes_to_soft(wide.replace(0, -2), 'f', annotators=['r1', 'r2', 'r3']) # grades below 0, too
+        votes_to_soft(wide, 'f', annotators=['r1', 'r2', 'r3'], vocab=[-1, 0, 1])
+
+
+def test_yes_and_no_with_a_gap():
+    wide = pd.DataFrame(dict(f=['a', 'b'], r1=[True, False], r2=pd.Series([False, None], dtype=object), r3=[True, True]))
+    assert votes_to_soft(wide, 'f', annotators=['r1', 'r2', 'r3']).n_votes.tolist() == [3, 2]
+    refused(lambda: SoftLabelReader(pd.DataFrame(dict(f=['a', 'b'], cat=[True, True], dog=[False, True])), 'f', ['cat', 'dog']), 'yes or no for each class', 'multi=True')
+
+
+def test_a_class_called_none():
+    refused(lambda: votes_to_soft(pd.DataFrame(dict(f=['a', 'a'], v=[None, 'crack'])), 'f', label='v'), 'keep_default_na=False')

@@ -47,7 +47,7 @@ def test_rows_that_a_new_index_moved(folder):
         block.datasets(table.sort_values('x').reset_index(drop=True))
     twins = table.assign(f=NAMES[0]) # no text names a row, so that the labels have to say it
     block = DataBlock(blocks=(ImageBlock, SoftCategoryBlock), get_x=lambda r: folder/r.f, get_y=SoftLabelReader(twins, None, ['x', 'y']), splitter=EndSplitter(.25))
-    with pytest.raises(SoftLabelError, match=r"row 0 of the items holds the label .*0.25, 0.75.*, but the row of that name in the table of labels holds .*1.0, 0.0.*Name items by a column"):
+    with pytest.raises(SoftLabelError, match=r"row 0 of the items holds the label .*0.25, 0.75.*, but the row of that name in the table of labels holds .*1.0, 0.0.*[nN]ame items by a column"):
         block.datasets(twins.sort_values('x').reset_index(drop=True))
 
 
