@@ -387,7 +387,7 @@ def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
     has_name = self.key is None and self.index_name is not None and self.index_name in df
     if has_name: self._check_index(df)
     if self.beside and self.beside[0] in df: self._check_texts(df, *self.beside)
-    has_labels = self.key is None and set(self.classes) <= set(df.columns)
+    has_labels = self.item is None and len(self.classes) > 1 and set(self.classes) <= set(df.columns)
     if has_labels: self._check_labels(df)
     is_checked = has_name or has_labels or self.beside and self.beside[0] in df
     if self.is_numbered and not is_checked: self._warn_of_numbers(df)
@@ -432,21 +432,18 @@ def _as_shares(rows: np.ndarray) -> np.ndarray:
 # %% ../nbs/10_reader.ipynb #e6846acc
 @patch
 def _check_labels(self: SoftLabelReader, df):
-    "Refuse an item whose label is another in the table of labels, up to a factor; where a column names both, warn"
+    "Refuse an item whose label is another in the table of labels, up to a factor"
     labels = _as_shares(read_numbers(df, self.classes, lambda i: item_name(df, i)).astype(float))
-    items = df.index if self.item is None else df[self.item]
-    rows = slice(None) if self.rows.are(items) else [self.find(o) for o in items]
+    rows = slice(None) if self.rows.are(df.index) else [self.find(o) for o in df.index]
     found = _as_shares(self.probs[rows])
     differ = ~np.isclose(labels, found, atol=2*TOLERANCE, equal_nan=True).all(1)
     if not differ.any(): return
     i = int(differ.argmax())
     ours, theirs = (brief(o[i].round(3).tolist()) for o in (found, labels))
-    fault = (f'{item_name(df, i)} of the items holds the label {theirs}, '
-             f'but the row of that name in the table of labels holds {ours}')
-    if self.item is not None:
-        return warn(f'{fault}, which is the one that is read. Drop the columns of labels from the items, or read them.')
-    refuse(fault, 'Was the index made anew in between? Then name items by a column: `item=`. '
-                  'If the labels are others on purpose, as those of a teacher, drop the columns of the old ones from the items.')
+    refuse(f'{item_name(df, i)} of the items holds the label {theirs}, '
+           f'but the row of that name in the table of labels holds {ours}',
+           'Was the index made anew in between? Then name items by a column: `item=`. '
+           'If the labels are others on purpose, as those of a teacher, drop the columns of the old ones from the items.')
 
 # %% ../nbs/10_reader.ipynb #884d105a
 @patch

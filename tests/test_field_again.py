@@ -621,7 +621,9 @@ def test_gaps_among_columns_are_doubted(gap):
 
 def test_labels_that_the_items_hold_otherwise():
     soft = pd.DataFrame(dict(f=['a', 'b', 'c'], owl=[.1, .2, .9], ant=[.9, .8, .1]))
-    with pytest.warns(UserWarning, match='which is the one that is read'): labels(SoftLabelReader(soft, 'f', ['owl', 'ant']), SoftCategoryBlock, soft.assign(owl=1., ant=0.))
+    assert labels(SoftLabelReader(soft, 'f', ['owl', 'ant']), SoftCategoryBlock, soft.assign(owl=1., ant=0.))[1][0] == pytest.approx([.1, .9]) # a column says whose label it is
+    reader = SoftLabelReader(soft[['owl']], None, ['owl'], multi=True)
+    with pytest.warns(UserWarning, match='row 0 of the items gets the label of row 0'): reader.check_items(soft[['f', 'owl']])
     moved = soft.iloc[[2, 0, 1]].reset_index(drop=True)
     by_number = SoftLabelReader(soft[['owl', 'ant']], None, ['owl', 'ant'])
     refused(lambda: labels(lambda row: by_number(row), SoftCategoryBlock, moved), 'index made anew', 'as those of a teacher')
