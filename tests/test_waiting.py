@@ -88,5 +88,5 @@ def test_meter_and_histogram():
     quiet(add, (64, 10))
 
 
-@pytest.mark.parametrize('metric', [entropy_correlation, SoftECE(), SoftECE(4, equal_mass=True), SoftECE(5, classwise=True)], ids=str)
+@pytest.mark.parametrize('metric', [entropy_correlation, SoftECE(), SoftECE(4, equal_mass=True), SoftECE(5, classwise=True)], ids=['correlation', 'ECE', 'equal mass', 'classwise'])
 def test_what_metrics_collect(metric): quiet(lambda p, y: metric.collect(p, y), (64, 10), (64, 10))
