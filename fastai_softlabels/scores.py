@@ -61,7 +61,6 @@ def _check_logits(logits: Tensor, min_classes: int):
     if len(shape) != 2: refuse(f'{fault}.')
     if shape[1] < min_classes:
         refuse(fault, 'With one class softmax is always 1; use the sigmoid reading.')
-    check_no_probs(logits)
 
 # %% ../nbs/19_scores.ipynb #f6a820e5
 def check_no_probs(
