@@ -13,13 +13,12 @@ from torch import Tensor
 from fastcore.all import noop
 from fastai.learner import Learner
 from .errors import check_count, in_range, refuse
-from .core import DONT_KNOW, soft_targets
+from .core import DONT_KNOW, soft_targets, TOLERANCE
 from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAround, reads_of, SoftBCEWithLogitsLossFlat,
                                       SoftCrossEntropyLossFlat, TemperatureScaled)
 from .blocks import (check_learner, check_same_classes, is_loader, items_target, labels_of, only_target, refuse_distributed, ungathered,
                                       valid_dl)
 from .data import SoftCategorize
-from .scores import check_no_probs
 from .metrics import brier_score, check_targets, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
 
 # %% auto #0
@@ -139,6 +138,15 @@ def _check_finite(logits: Tensor):
     item = int(wrong.any(-1).int().argmax())
     refuse(f'A logit is {logits[wrong][0]}, of item {item}', 'Did the training diverge?')
 
+# %% ../nbs/21_calibrate.ipynb #69c9c7d1
+def _check_no_probs(logits: Tensor):
+    "Refuse the probabilities of several items for logits"
+    if len(logits) < 4 or logits.shape[1] < 2: return
+    are_probs = (logits >= 0).all() and ((logits.sum(1) - 1).abs() < TOLERANCE).all()
+    if not are_probs: return
+    refuse(f'All {len(logits)} rows sum to 1, as probabilities do; expected logits',
+           'fastai returns logits by `learn.get_preds(act=noop)`; the logarithm of probabilities serves as well.')
+
 # %% ../nbs/21_calibrate.ipynb #42bb31bb
 def best_temperature(
     logits: Tensor,  # (N,K), finite
@@ -151,7 +159,7 @@ def best_temperature(
     targets = check_targets(targets, multi)
     _check_labelled(logits, targets, multi)
     _check_finite(logits)
-    if not multi: check_no_probs(logits)
+    if not multi: _check_no_probs(logits)
     def loss_at(log_t): return loss(logits/np.exp(log_t), targets).item()
     bounds = np.log(.01), np.log(100)
     best = minimize_scalar(loss_at, bounds=bounds, method='bounded', options=dict(xatol=1e-5))

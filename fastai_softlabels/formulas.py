@@ -192,7 +192,7 @@ def _log_softmax(z: Tensor, axis: int) -> Tensor:
 
 def _infinite_(values: Tensor) -> Tensor:
     "Make ∞ of what only infinite logits can cost"
-    return values.masked_fill_(values > 1e30, torch.inf)
+    return values.masked_fill_(values > 1e36, torch.inf)
 
 def _ce_value(z, y, mass, axis) -> tuple:
     "Cross-entropy of each pixel"
@@ -228,24 +228,24 @@ def _ce_plain(z, y, axis): return plain_cross_entropy(z, y, axis, reduction='non
 
 # %% ../nbs/04_formulas.ipynb #910fb65e
 def _sides(y, pos_weight, neg_weight) -> tuple:
-    "The weight of each element's positive side, and that of both; None where that is 1"
+    "The weight of each element's positive side, and of its negative one; None where both together are 1"
     if pos_weight is None and neg_weight is None: return y, None
     pos = y if pos_weight is None else pos_weight*y
     neg = 1 - y if neg_weight is None else neg_weight*(1 - y)
-    return pos, pos + neg
+    return pos, neg
 
-def _bce_terms(z, pos, both) -> Tensor:
+def _bce_terms(z, pos, neg) -> Tensor:
     "Binary cross-entropy of each element; NaN where unlabelled"
     limits = torch.finfo(z.dtype)
     z = z.clamp(limits.min, limits.max)
     values = F.softplus(z, threshold=40)
-    if both is not None: values.mul_(both)
-    return values.addcmul_(z, pos, value=-1)
+    if neg is None: return values.addcmul_(z, pos, value=-1)
+    return values.mul_(neg).addcmul_(F.softplus(z.neg_(), threshold=40), pos)
 
-def _least_bce(pos, both) -> Tensor:
+def _least_bce(pos, neg) -> Tensor:
     "The minimal value of each element"
-    both = torch.ones_like(pos) if both is None else both
-    neg = both - pos
+    if neg is None: neg = 1 - pos
+    both = pos + neg
     return torch.special.entr(pos) + torch.special.entr(neg) + torch.xlogy(both, both)
 
 # %% ../nbs/04_formulas.ipynb #83c28ae3
@@ -259,11 +259,11 @@ def _bce_value(z, y, unlabelled, weight, pos_weight, neg_weight, kl) -> tuple:
 
 def _bce_slope(z, y, unlabelled, grad, out, weight, pos_weight, neg_weight):
     "Its gradient (a + b)·σ(z) − a, times that of each item's sum"
-    pos, both = _sides(y, pos_weight, neg_weight)
+    pos, neg = _sides(y, pos_weight, neg_weight)
     grad = _like_items(grad, z)
     if weight is not None: grad = grad*weight
     torch.ops.aten.softplus_backward.grad_input(grad.expand_as(z), z, 1., 40., grad_input=out)
-    if both is not None: out.mul_(both)
+    if neg is not None: out.mul_(neg.add_(pos))
     out.addcmul_(pos, grad, value=-1).masked_fill_(unlabelled, 0.)
 
 def _like_items(values: Tensor, z: Tensor) -> Tensor:

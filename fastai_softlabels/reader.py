@@ -396,9 +396,8 @@ def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
 @patch
 def _check_row(self: SoftLabelReader, row: pd.Series):
     "Check one of the first rows that are looked up, where `check_items` saw none, as in a function around the reader"
-    n, self.n_unchecked = self.n_unchecked, 0
     self._check_own_rows(row.to_frame().T)
-    self.n_unchecked = n - 1
+    self.n_unchecked -= 1
 
 # %% ../nbs/10_reader.ipynb #5f5ff655
 @patch

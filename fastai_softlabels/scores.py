@@ -14,7 +14,6 @@ from torch import Tensor
 
 from fastcore.all import patch
 from .errors import brief, check_count, in_range, refuse, SoftLabelError
-from .core import TOLERANCE
 
 # %% auto #0
 __all__ = ['softmax_score', 'softmax_confidence', 'sigmoid_score', 'sigmoid_confidence', 'energy_score', 'entropy_score',
@@ -61,17 +60,6 @@ def _check_logits(logits: Tensor, min_classes: int):
     if len(shape) != 2: refuse(f'{fault}.')
     if shape[1] < min_classes:
         refuse(fault, 'With one class softmax is always 1; use the sigmoid reading.')
-
-# %% ../nbs/19_scores.ipynb #f6a820e5
-def check_no_probs(
-    logits: Tensor, # (N,C)
-):
-    "Refuse probabilities of several items for logits; a device other than the CPU is not made to wait for that"
-    if len(logits) < 4 or logits.shape[1] < 2 or logits.device.type != 'cpu': return
-    are_probs = (logits >= 0).all() and ((logits.float().sum(1) - 1).abs() < TOLERANCE).all()
-    if not are_probs: return
-    refuse(f'All {len(logits)} rows sum to 1, as probabilities do; expected logits',
-           'fastai returns logits by `learn.get_preds(act=noop)`; the logarithm of probabilities serves as well.')
 
 # %% ../nbs/19_scores.ipynb #0edd80b3
 def sigmoid_score(

@@ -328,7 +328,7 @@ def warn_of_names(
     "Warn of classes that are named as people are, who give answers rather than counts, as a split or an index is, or as a gap"
     people = [c for c in names if re.fullmatch(_PEOPLE, str(c), re.I)]
     notes = [c for c in names if re.fullmatch(_NOTES, str(c), re.I)]
-    gaps = [c for c in names if isinstance(c, str) and re.fullmatch(_GAPS, c.strip(), re.I)]
+    gaps = [c for c in names if isinstance(c, str) and re.fullmatch(_GAPS, c.strip(), re.I) and '+' not in names]
     if people:
         warn(f'{repr_of(people)} are taken for classes, but they are named as annotators are. '
              f'Columns of their answers become labels by `votes_to_soft(…, annotators={repr_of(people)})`.')

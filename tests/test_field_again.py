@@ -619,6 +619,12 @@ def test_gaps_among_columns_are_doubted(gap):
         with pytest.warns(UserWarning, match='look like missing or unsure answers'): how()
 
 
+def test_plus_and_minus_are_counted():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert votes_to_soft(pd.DataFrame({'f': ['a'], '+': [3], '-': [1]}), 'f', counts=['+', '-']).loc['a', '-'] == .25
+
+
 def test_labels_that_the_items_hold_otherwise():
     soft = pd.DataFrame(dict(f=['a', 'b', 'c'], owl=[.1, .2, .9], ant=[.9, .8, .1]))
     assert labels(SoftLabelReader(soft, 'f', ['owl', 'ant']), SoftCategoryBlock, soft.assign(owl=1., ant=0.))[1][0] == pytest.approx([.1, .9]) # a column says whose label it is
@@ -626,6 +632,7 @@ def test_labels_that_the_items_hold_otherwise():
     with pytest.warns(UserWarning, match='row 0 of the items gets the label of row 0'): reader.check_items(soft[['f', 'owl']])
     moved = soft.iloc[[2, 0, 1]].reset_index(drop=True)
     by_number = SoftLabelReader(soft[['owl', 'ant']], None, ['owl', 'ant'])
+    for _ in range(2): refused(lambda: by_number(moved.iloc[0]), 'index made anew') # each time
     refused(lambda: labels(lambda row: by_number(row), SoftCategoryBlock, moved), 'index made anew', 'as those of a teacher')
     assert labels(lambda row: by_number(row), SoftCategoryBlock(['owl', 'ant']), soft)[1][0] == pytest.approx([.1, .9])
 

@@ -227,6 +227,19 @@ def test_infinite_logits_on_the_labels_side(name):
     assert_equals_float64(LOSSES[name](), z, y)
 
 
+def test_infinite_logits_beside_weights():
+    z, y = torch.tensor([[torch.inf, -torch.inf, 1.]]), torch.tensor([[1., 0., .3]])
+    loss = SoftBCEWithLogitsLossFlat(pos_weight=[2., 5., 3.], weight=[4., 1., 1.])
+    assert_equals_float64(loss, z, y)
+
+
+def test_logits_as_large_as_they_may_be():
+    for name in LOSSES:
+        z, y = case(name, (2, 4, 3))
+        value, grad = value_and_grad(LOSSES[name](), 1e35*z.sign(), y)
+        assert value.isfinite() and grad.isfinite().all()
+
+
 def test_wrong_certainty_costs_infinitely_much():
     assert SoftCrossEntropyLossFlat()(torch.tensor([[0., -torch.inf]]), torch.tensor([[.5, .5]])) == torch.inf
     assert SoftBCEWithLogitsLossFlat()(torch.tensor([[torch.inf]]), torch.tensor([[.5]])) == torch.inf
