@@ -4,6 +4,7 @@
 
 # %% ../nbs/16_mask_files.ipynb #96b45623
 from __future__ import annotations
+import math
 from functools import singledispatch
 from pathlib import Path, PurePath
 from typing import Callable, Sequence
@@ -212,7 +213,7 @@ def announce_scale(a: np.ndarray, name: str, announce: Callable):
     if top == 1:
         announce(f'{name} holds integers up to 1, so it is read as an index mask: 0 is background, 1 foreground. '
                  'For probabilities use the whole range of the type, or floats.')
-    if full == 255 and 1 < top < 255 and (a == 0).any() and np.isin(a, (0, top)).all():
+    if full == 255 and 1 < top < 255 and (a == 0).any() and ((a == 0) | (a == top)).all():
         announce(f'{name} holds 0 and {top} alone, of 255, so what is marked has a probability of {top/full:.2f}. '
                  f'If {top} means yes, divide by it (`mask/{top}`), and give floats. A coloured mask that became grey needs that, too.')
     if full == 255 and 90 < top <= 100:
@@ -224,9 +225,11 @@ def announce_scale(a: np.ndarray, name: str, announce: Callable):
 
 # %% ../nbs/16_mask_files.ipynb #caac4e22
 def one_hot_planes(a: np.ndarray, codes: list, name: str) -> np.ndarray:
-    "Return planes (K,H,W) of an index mask (H,W)"
+    "Return planes (K,H,W) of an index mask (H,W), yes or no for each pixel"
     check_indices(a, codes, name)
-    return (a == np.arange(len(codes)).reshape(-1, 1, 1)).astype(np.float32)
+    planes = np.empty((len(codes), *a.shape), bool)
+    for k, plane in enumerate(planes): np.equal(a, k, out=plane)
+    return planes
 
 # %% ../nbs/16_mask_files.ipynb #3a17a194
 def check_indices(a: np.ndarray, codes: list, name: str):
@@ -234,8 +237,8 @@ def check_indices(a: np.ndarray, codes: list, name: str):
     if a.dtype.kind == 'f':
         refuse(f'{name} holds one float for each pixel, but there are {len(codes)} codes {brief(codes)}',
                'Give integers (the index of a code), or an array with a plane for each code.')
+    if 0 <= a.min() and a.max() < len(codes): return
     unknown = (a < 0) | (a >= len(codes))
-    if not unknown.any(): return
     remedy = _say_unknown(a, codes, unknown)
     refuse(f'{name}: the mask holds {first_pixel(a, unknown)}, but the {len(codes)} codes {brief(codes)} '
            f'have the numbers 0 to {len(codes) - 1}', remedy, UnknownNameError)
@@ -284,7 +287,7 @@ def mask_planes(
     exclusive: bool,           # Do they exclude each other?
     name: str = None,          # How messages name it
     announce: Callable = noop, # Is told what a user may not expect
-) -> np.ndarray:               # Probabilities (K,H,W), float32
+) -> np.ndarray:               # Probabilities (K,H,W), float32; of an index mask booleans
     "Return the probability of each code at each pixel; raise `SoftLabelError` naming file, value and remedy"
     codes = list(codes)
     a, palette, name = mask_array(o, name)
@@ -307,7 +310,7 @@ def check_planes(planes: np.ndarray, codes: list, name: str):
 class PILSoftMask(PILBase):
     "A soft mask as an image of float planes that move together; becomes a `TensorSoftMask`"
     def __init__(self,
-        planes: Sequence,        # Arrays or PIL images (H,W), one for each class; then, if `labelled`, the share of each pixel that is labelled
+        planes: Sequence,        # Arrays or PIL images (H,W), one for each class; then, if `labelled`, the share of each pixel that is labelled; `None` is all 0
         codes: Sequence,         # The names of the classes
         exclusive: bool,         # Do they exclude each other?
         labelled: bool = False,  # Is there a last plane that says how much of a pixel is labelled?
@@ -315,7 +318,8 @@ class PILSoftMask(PILBase):
     ):
         super().__init__()
         check_planes_of_mask(planes, codes, labelled, name)
-        self.planes = [as_float_image(p) for p in planes]
+        first, *others = planes # the first is kept in any case: it knows the size
+        self.planes = [plane_image(first), *map(image_or_none, others)]
         self.about = dict(codes=codes, exclusive=exclusive, labelled=labelled, name=name)
         self._mode = 'F'
         self._size = self.planes[0].size
@@ -325,10 +329,16 @@ class PILSoftMask(PILBase):
         return f'PILSoftMask of {self.about["codes"]}, size={size}'
 
 # %% ../nbs/16_mask_files.ipynb #71e9048d
-def as_float_image(plane) -> Image.Image:
-    "Return a plane (H,W) as a PIL image of floats"
+def plane_image(plane) -> Image.Image:
+    "Return a plane (H,W) as a PIL image: of bytes where it holds yes or no, else of floats"
     if isinstance(plane, Image.Image): return plane
-    return Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
+    is_bool = np.asarray(plane).dtype == bool
+    return Image.fromarray(np.ascontiguousarray(plane, dtype=np.uint8 if is_bool else np.float32))
+
+def image_or_none(plane) -> Image.Image | None:
+    "Return a plane (H,W) as a PIL image, or `None` where it is all 0"
+    if isinstance(plane, np.ndarray) and not plane.any(): return None
+    return None if plane is None else plane_image(plane)
 
 def check_planes_of_mask(planes: Sequence, codes: Sequence, labelled: bool, name: str):
     "Refuse another number of planes than the classes need"
@@ -341,7 +351,7 @@ def check_planes_of_mask(planes: Sequence, codes: Sequence, labelled: bool, name
 @patch
 def _on_planes(self: PILSoftMask, method: str, *args, **kwargs):
     "Call a method of PIL's images on each plane"
-    moved = [getattr(p, method)(*args, **kwargs) for p in self.planes]
+    moved = [p and getattr(p, method)(*args, **kwargs) for p in self.planes]
     return PILSoftMask(moved, **self.about)
 
 @patch
@@ -353,14 +363,44 @@ def transpose(self: PILSoftMask, method): return self._on_planes('transpose', me
 @patch
 def dihedral(self: PILSoftMask, k): return self if k == 0 else self.transpose(k - 1)
 
+# %% ../nbs/16_mask_files.ipynb #81368424
+def resized(plane: Image.Image, size: tuple) -> Image.Image:
+    "Resize a plane as `plane.resize` does, in floats; only where it is not 0 is anything computed"
+    box = plane.getbbox()
+    res = Image.new('F', size)
+    if box is None: return res
+    (left, right), (x0, x1), x_scale = window(plane.width, size[0], box[0], box[2])
+    (top, bottom), (y0, y1), y_scale = window(plane.height, size[1], box[1], box[3])
+    old = plane.crop((x0, y0, x1, y1)).convert('F')
+    box = (left*x_scale - x0, top*y_scale - y0, right*x_scale - x0, bottom*y_scale - y0)
+    res.paste(old.resize((right - left, bottom - top), Resampling.BILINEAR, box=box), (left, top))
+    return res
+
+def window(
+    old: int,   # Pixels along a side
+    new: int,   # Those that it is resized to
+    start: int, # The first old pixel that is not 0
+    stop: int,  # The first after those
+) -> tuple:     # Start and stop of the new pixels that may differ from 0, those of the old ones that they depend on, old pixels in a new one
+    "Find which part of a resized side differs from 0"
+    scale = old/new
+    reach = math.ceil(max(1, scale)) + 1 # of bilinear interpolation, in old pixels
+    first = max(0, math.floor((start - reach)/scale))
+    last = min(new, math.ceil((stop + reach)/scale))
+    needed = max(0, math.floor(first*scale) - reach), min(old, math.ceil(last*scale) + reach)
+    return (first, last), needed, scale
+
 # %% ../nbs/16_mask_files.ipynb #be70871e
 @patch
-def resize(self: PILSoftMask, size, *args, **kwargs): return self._on_planes('resize', size, Resampling.BILINEAR)
+def resize(self: PILSoftMask, size, *args, **kwargs):
+    return PILSoftMask([p and resized(p, size) for p in self.planes], **self.about)
 
 @patch
-def _do_crop_pad(self: PILSoftMask, *args, **kwargs):
-    kwargs['resize_mode'] = Resampling.BILINEAR
-    return self._on_planes('_do_crop_pad', *args, **kwargs)
+def _do_crop_pad(self: PILSoftMask, sz, tl, orig_sz, resize_to=None, **kwargs):
+    is_inside = all(tl.ge(0)) and all(tl.add(sz).le(orig_sz))
+    if is_inside: moved = self.crop((*tl, *tl.add(sz))) # fastai would go on and pad by nothing
+    else: moved = self._on_planes('_do_crop_pad', sz, tl, orig_sz=orig_sz, **kwargs)
+    return moved if resize_to is None else moved.resize(resize_to)
 
 # %% ../nbs/16_mask_files.ipynb #d61d82da
 @patch
@@ -368,7 +408,11 @@ def stacked(self: PILSoftMask,
     axis: int = 0, # Where the planes go
 ) -> np.ndarray:   # (K,H,W), or (H,W,K) for `axis=-1`
     "Stack all planes in one array"
-    return np.stack([np.asarray(p) for p in self.planes], axis)
+    width, height = self.size
+    res = np.zeros((len(self.planes), height, width), np.float32)
+    for plane, p in zip(res, self.planes):
+        if p is not None: plane[:] = p
+    return np.ascontiguousarray(np.moveaxis(res, 0, axis))
 
 # %% ../nbs/16_mask_files.ipynb #40f4e55d
 @patch
@@ -403,7 +447,7 @@ def __copy__(self: PILSoftMask): return self.copy()
 
 # %% ../nbs/16_mask_files.ipynb #6ab36761
 @patch
-def __reduce_ex__(self: PILSoftMask, protocol): return PILSoftMask, (list(self.stacked()), *self.about.values())
+def __reduce_ex__(self: PILSoftMask, protocol): return PILSoftMask, (self.planes, *self.about.values())
 
 @read_mask.register(PILSoftMask)
 def _from_soft_mask(o, name): return o.stacked(), False, name or o.about['name']
@@ -426,7 +470,7 @@ def with_codes(t: Tensor, codes, exclusive, labelled=None) -> TensorSoftMask:
 @patch
 def tensor(self: PILSoftMask) -> TensorSoftMask:
     "Return a `TensorSoftMask` (K,H,W)"
-    planes = torch.from_numpy(self.stacked()).clamp(0, 1)
+    planes = torch.from_numpy(self.stacked()).clamp_(0, 1)
     labelled = self.about['labelled']
     if labelled: planes = where_labelled(planes[:-1], planes[-1:])
     return with_codes(planes, self.about['codes'], self.about['exclusive'], labelled)

@@ -145,7 +145,7 @@ def encode(self: OpenSoftMask,
     planes = [mask_planes(m, self.codes, self.exclusive, name, self._announce) for m in masks]
     if name is None: name = name_of_mask(masks[0])
     check_sizes(planes, masks, name)
-    return self._to_image(np.mean(planes, axis=0), name)
+    return self._to_image(mean_planes(planes), name)
 
 # %% ../nbs/17_masks.ipynb #60b62318
 @patch
@@ -236,14 +236,25 @@ def _say_size(planes: np.ndarray) -> str:
     height, width = planes.shape[-2:]
     return f'{width}×{height} pixels'
 
+# %% ../nbs/17_masks.ipynb #3bc510e6
+def mean_planes(raters: list) -> list:
+    "Return the mean plane (H,W) of each code over all annotators' planes (K,H,W)"
+    if len(raters) == 1: return list(raters[0])
+    return [mean_plane(same_code) for same_code in zip(*raters)]
+
+def mean_plane(planes: tuple) -> np.ndarray:
+    "Average one code's planes; what nobody marked stays as it is"
+    if not any(p.any() for p in planes): return planes[0]
+    return np.mean(planes, axis=0, dtype=np.float32)
+
 # %% ../nbs/17_masks.ipynb #09c28e45
 @patch
-def _to_image(self: OpenSoftMask, planes: np.ndarray, name: str) -> PILSoftMask:
+def _to_image(self: OpenSoftMask, planes: list, name: str) -> PILSoftMask:
     "Return a mask without the planes to ignore"
-    ignored = np.array([c in self.ignore for c in self.codes])
-    kept = list(planes[~ignored])
-    needs_share = bool(self.ignore) and not self.exclusive
-    if needs_share: kept.append(1 - planes[ignored].sum(0).clip(0, 1))
+    kept = [p for p, c in zip(planes, self.codes) if c not in self.ignore]
+    ignored = [p for p, c in zip(planes, self.codes) if c in self.ignore]
+    needs_share = bool(ignored) and not self.exclusive
+    if needs_share: kept.append(1 - np.sum(ignored, axis=0, dtype=np.float32).clip(0, 1))
     return PILSoftMask(kept, self.vocab, self.exclusive, needs_share, name)
 
 # %% ../nbs/17_masks.ipynb #8d9127ef

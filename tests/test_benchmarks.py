@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MASKS = ('6 of 21 classes', '21 of 21 classes', 'one class, five raters', 'one class, a soft mask')
 LINES = {'labels': [('set up, labels alone', 'CategoryBlock, inferring'), ('set up, labels alone', 'CategoryBlock, vocab given'), ('set up, with an ImageBlock', 'CategoryBlock, inferring'),
                     ('set up, with an ImageBlock', 'CategoryBlock, vocab given'), ('a label, list of paths', 'ColReader of ten columns'), ('a label, DataFrame', 'ColReader of ten columns'),
                     ('df.iloc[i] and no more', 'ColReader of ten columns'), *([(m, 'the float32 table') for m in ('memory, freed given back', 'memory, as allocated')] if sys.platform == 'linux' else [])],
          'epoch': [('our share of an epoch', "beyond CategoryBlock's"), ('our code', 'its epoch'), ('CategoryBlock and its loss', 'its epoch'), ('the whole epoch, profiled', "CategoryBlock's")],
          'operations': [*((f'{c}, operations', w) for c in ('BCE', 'CE') for w in ('ours', "PyTorch's")), ('a write of one T', 'fresh memory'), ('a write of one T', 'memory kept')],
+         'masks': [*((c, 'MaskBlock') for c in MASKS), ('6 of 21 classes, augmented batches', 'MaskBlock'), *((f'{c}, memory', 'MaskBlock') for c in MASKS if sys.platform == 'linux')],
          'ood': [('metrics, streamed', 'scikit-learn, exact'), ('a histogram, full', 'an empty one'), ('error of the AUROC', 'its own bound'), ('OODConfidence, the rest', 'the forward pass')]}
 
 

@@ -349,3 +349,45 @@ def test_an_array_of_a_mask_outlives_it(size, k):
         np.testing.assert_array_equal(a, planes.transpose(1, 2, 0))
         np.testing.assert_array_equal(b, planes.transpose(1, 2, 0))
         assert a.flags.writeable and b.flags.writeable and len(others) == 5
+
+
+@pytest.mark.parametrize('n_raters', [1, 3])
+@pytest.mark.parametrize('tfm', [Resize((24, 30)), Resize((13, 50), ResizeMethod.Squish), Resize((50, 30), ResizeMethod.Pad), Resize((90, 100)), RandomCrop((20, 30)),
+                                 RandomResizedCrop((24, 30), min_scale=.3), CropPad((60, 44), pad_mode=PadMode.Reflection)], ids=lambda t: f'{type(t).__name__} {t.size}')
+def test_few_of_many_codes_move_as_all_do(tfm, n_raters):
+    "what is not computed where a plane is 0 is 0: each plane as an image of floats of its own, resized by Pillow"
+    codes, rng = [f'code {i}' for i in range(12)], np.random.default_rng(0)
+    raters = [np.full((40, 50), 3, np.uint8) for _ in range(n_raters)]
+    for a, code in zip(raters*4, (0, 7, 5, 11)*n_raters):
+        top, left = rng.integers(0, (40, 50))
+        a[top:top + rng.integers(1, 20), left:left + rng.integers(1, 20)] = code
+    mask = OpenSoftMask(codes)(raters)
+    if hasattr(tfm, 'before_call'): tfm.before_call(mask, 1)
+    found = tfm.encodes(mask).tensor().as_subclass(Tensor).numpy()
+    planes = np.mean([[a == k for k in range(12)] for a in raters], axis=0).astype(np.float32)
+    expected = np.stack([np.asarray(tfm.encodes(Image.fromarray(p))) for p in planes])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert sum(p is None for p in mask.planes) >= 6, 'most codes are nowhere'
+    if not isinstance(tfm, CropPad): np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_a_plane_resized_where_it_is_not_zero(seed):
+    "any size, place and scale, against Pillow's resize of the whole"
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        a = np.zeros(rng.integers(1, 60, 2), np.float32)
+        (top, left), (height, width) = rng.integers(0, a.shape), rng.integers(1, 30, 2)
+        a[top:top + height, left:left + width] = rng.random(a[top:top + height, left:left + width].shape)
+        size = tuple(rng.integers(1, 90, 2).tolist())
+        found = PILSoftMask([np.ones_like(a), a], ['rest', 'spot'], False).resize(size).stacked()[1]
+        np.testing.assert_allclose(found, Image.fromarray(a).resize(size, Image.Resampling.BILINEAR), atol=1e-5)
+
+
+def test_a_code_that_is_nowhere_costs_no_plane():
+    mask = OpenSoftMask(LAND)(np.zeros((40, 50), np.uint8))
+    assert [p is None for p in mask.planes] == [False, True, True] and [p is None for p in mask.resize((20, 20)).planes] == [False, True, True]
+    again = pickle.loads(pickle.dumps(mask))
+    np.testing.assert_array_equal(again.stacked(), mask.stacked())
+    everywhere = OpenSoftMask(LAND, ignore=['unknown'])(np.full((40, 50), 2, np.uint8))
+    assert everywhere.resize((20, 30)).tensor().shape == (2, 30, 20) and everywhere.tensor().sum() == 0
