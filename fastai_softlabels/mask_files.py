@@ -216,12 +216,15 @@ def announce_scale(a: np.ndarray, name: str, announce: Callable):
     if full == 255 and 1 < top < 255 and (a == 0).any() and ((a == 0) | (a == top)).all():
         announce(f'{name} holds 0 and {top} alone, of 255, so what is marked has a probability of {top/full:.2f}. '
                  f'If {top} means yes, divide by it (`mask/{top}`), and give floats. A coloured mask that became grey needs that, too.')
-    if full == 255 and 90 < top <= 100:
-        announce(f'{name} has 8 bits, but no value above {top} of 255. '
-                 'Are these percentages? Then divide them by 100, and give floats.')
-    if full == 65535 and 255 < top < 4096:
-        announce(f'{name} has 16 bits, but no value above {top} of 65535. '
-                 'Is it a mask of 12 bits? Then divide it by its own range, and give floats.')
+    seen = int(a.max(initial=0, where=a < full - 1)) # 254, 255 or 65535 often mean that nothing is known
+    void = f' besides {top}' if seen < top else ''
+    unknown = f' If {top} says that nothing is known, that is a code of its own, named in `ignore=`.' if void else ''
+    if full == 255 and 90 < seen <= 100:
+        announce(f'{name} has 8 bits, but no value above {seen} of 255{void}. '
+                 f'Are these percentages? Then divide them by 100, and give floats.{unknown}')
+    if full == 65535 and 255 < seen <= (10000 if void else 32767):
+        announce(f'{name} has 16 bits, but no value above {seen} of 65535{void}, so it reaches {seen/full:.2f}. '
+                 f'If its range is another (4095 for 12 bits, 10000 for ten-thousandths), divide it by that, and give floats.{unknown}')
 
 # %% ../nbs/16_mask_files.ipynb #caac4e22
 def one_hot_planes(a: np.ndarray, codes: list, name: str) -> np.ndarray:

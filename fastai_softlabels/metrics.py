@@ -421,7 +421,7 @@ def calibration_bins(
 # %% ../nbs/13_metrics.ipynb #c53f8d57
 def calibration_error(
     conf: Tensor,             # Confidences (N,) in [0,1]
-    correct: Tensor,          # How right each was (N,), in [0,1]
+    correct: Tensor,          # How right each was (N,), in [0,1], or yes or no
     n_bins: int = 15,         # Number of bins
     equal_mass: bool = False, # Bins with equally many items, instead of equal width?
 ) -> Tensor:                  # Σ_b n_b/N · |mean confidence − mean correctness|, in [0,1]
@@ -429,6 +429,7 @@ def calibration_error(
     check_count(n_bins, 'n_bins')
     check_confidences(conf, correct)
     conf = conf.clamp(0, 1)
+    correct = correct.to(conf.dtype)
     bins = calibration_bins(conf, n_bins, equal_mass)
     sums = torch.zeros(n_bins, dtype=torch.float64)
     sums.index_add_(0, bins, (conf - correct).double())

@@ -438,10 +438,13 @@ def _can_be_name(o) -> bool:
     return isinstance(o, Hashable) and o is not None and o is not pd.NA and o == o
 
 # %% ../nbs/03_tables.ipynb #a46a5c0e
+_QUOTED = r"""(?:'[^']*'|"[^"]*")"""
+_TEXTS = re.compile(rf'\[\s*{_QUOTED}(?:\s+{_QUOTED})+\s*\]') # as NumPy prints them: Python would read one long text
 _MAY_BE_LITERAL = re.compile(r'[\[{(\'"]|b[\'"]')
 
 def _find_literal(text: str) -> tuple | None:
     "Find a text, a list or a dict as Python or JSON writes it"
+    if _TEXTS.fullmatch(text): return 'a printed array of texts', """`re.findall(r"['\\"](.*?)['\\"]", text)`"""
     parsed = _parse_literal(text) if _MAY_BE_LITERAL.match(text) else None
     if not isinstance(parsed, (dict, list, tuple, set, str, bytes)): return None
     kind = f'a {type(parsed).__name__} written as text'

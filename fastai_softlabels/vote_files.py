@@ -123,6 +123,25 @@ def _check_question(question, asked, others, n_tasks, path):
                f'which this function does not read; it reads choices, as of {brief(asked)}.')
     refuse(f'{path} has no question {brief(question)}; it has {brief(asked)}.{nearest(question, asked)}', error=UnknownNameError)
 
+# %% ../nbs/08_vote_files.ipynb #8d1bd98d
+def _answers_to(question, task: dict) -> list:
+    "All answers that a task has to a question"
+    results = [a.get('result') or [] for a in task.get('annotations') or []]
+    return [answer for result in results for answer in result
+            if answer.get('type') == 'choices' and answer.get('from_name') == question]
+
+def _check_regions(question, tasks: list, path):
+    "Refuse answers about parts of an item, of which two people may have seen different ones"
+    for task in tasks:
+        answers = _answers_to(question, task)
+        parts = [k for answer in answers for k in answer['value'] if k != 'choices']
+        if any('item_index' in answer for answer in answers): parts.append('item_index')
+        if not parts: continue
+        refuse(f'The answers to {question!r} in {path} are about regions or pages of an item '
+               f'(those of task {task.get("id")} have {brief(parts)}), not about the item',
+               'They are no votes on one label. Make each region an item, in a table of your own: '
+               'a row for each answer, with a name of the region, the answer and the annotator.')
+
 # %% ../nbs/08_vote_files.ipynb #92f9a4ae
 def read_label_studio(
     path: str | Path,             # JSON export of a project with choices
@@ -138,6 +157,7 @@ def read_label_studio(
     asked = _asked_questions(rows)
     _check_question(question, asked, _other_answers(tasks), len(tasks), path)
     if question is None: question = asked[0]
+    _check_regions(question, tasks, path)
     _warn_of_counts([len(chosen.get(question, [])) for *_, chosen in rows], path)
     votes = []
     for item, who, chosen in rows: votes += [(item, label, who) for label in chosen.get(question, [])]

@@ -119,6 +119,7 @@ def reaching(folder: Path, module: str, line: int) -> set | None:
     contexts = {int(k): v for k, v in json.loads((folder/f'{module}.json').read_text()).items()}
     tree = ast.parse((folder/f'fastai_softlabels/{module}.py').read_text())
     around = [n for n in ast.walk(tree) if isinstance(n, ast.stmt) and n.lineno <= line <= n.end_lineno]
+    if not around: return None # a decorator, which no statement counts as its own line
     innermost = max(around, key=lambda n: (n.lineno, -n.end_lineno))
     body = getattr(innermost, 'body', None)
     last = body[0].lineno - 1 if body and body[0].lineno > innermost.lineno else innermost.end_lineno # of `if`, `def` … the head
@@ -132,11 +133,13 @@ def main():
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--modules', nargs='+', default=list(SUITES), choices=list(SUITES))
     parser.add_argument('--limit', type=float, default=600, help='seconds after which a mutant counts as hanging')
-    parser.add_argument('--part', type=int, nargs=2, default=(0, 1), metavar=('I', 'N'), help='only each N-th of the sample, from the I-th on')
+    parser.add_argument('--part', type=int, nargs=2, default=(0, 1), metavar=('I', 'N'), help='only part I, from 0, of N parts of the sample, so that several can run at once')
     parser.add_argument('--again', type=Path, nargs='+', metavar='LOG', help='only those that survived in what an earlier run on the same sample printed')
     args = parser.parse_args()
     everything = [m for module in args.modules for m in candidates(module)]
-    sample = sorted(random.Random(args.seed).sample(everything, min(args.sample, len(everything))))[args.part[0]::args.part[1]]
+    sample = sorted(random.Random(args.seed).sample(everything, min(args.sample, len(everything))))
+    part, n_parts = args.part
+    sample = sample[part*len(sample)//n_parts:(part + 1)*len(sample)//n_parts]
     if args.again:
         lived = {tuple(l.split()[1:]) for log in args.again for l in log.read_text().splitlines() if l.startswith('survived')}
         sample = [m for m in sample if (f'{m[0]}:{m[3]}', m[1].split('/')[-1]) in lived]

@@ -1,6 +1,7 @@
 "What new users gave, a second time: each value right, or refused in words."
-import warnings
+import json, re, warnings
 from collections import Counter
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np, pandas as pd, pytest, torch
@@ -10,8 +11,8 @@ from PIL import Image
 from torch import nn
 
 from fastai_softlabels.all import (DONT_KNOW, DiceAt, OODConfidence, OpenSoftMask, SoftBCEWithLogitsLossFlat, SoftCategorize, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftDiceLoss,
-                                   SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftLoss, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory, abstain, brier_score,
-                                   entropy_correlation, js_divergence, kl_divergence, krippendorff_alpha, on_target, preds_to_soft, soft_accuracy, soft_cross_entropy, temperature_scale,
+                                   SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftLoss, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory, abstain, brier_score, calibration_error,
+                                   entropy_correlation, js_divergence, kl_divergence, krippendorff_alpha, on_target, preds_to_soft, read_label_studio, soft_accuracy, soft_cross_entropy, temperature_scale,
                                    top1_agreement, total_variation, votes_to_soft)
 from fastai_softlabels.losses import temperature_of
 
@@ -680,3 +681,53 @@ def test_yes_and_no_with_a_gap():
 
 def test_a_class_called_none():
     refused(lambda: votes_to_soft(pd.DataFrame(dict(f=['a', 'a'], v=[None, 'crack'])), 'f', label='v'), 'keep_default_na=False')
+
+
+def label_studio(tmp_path, *results):
+    "An export of one image, an annotation for each list of results"
+    task = dict(id=1, data=dict(image='a.png'), annotations=[dict(id=i, completed_by=i, result=r) for i, r in enumerate(results)])
+    (tmp_path/'export.json').write_text(json.dumps([task]))
+    return tmp_path/'export.json'
+
+
+def choice(name, chosen, question='cell', **value): return dict(id=name, from_name=question, to_name='image', type='choices', value=dict(choices=[chosen], **value))
+
+@pytest.mark.parametrize('region', [dict(x=1, y=1, width=5, height=5), dict(start=3, end=9), dict(points=[[1, 2], [3, 4]])], ids=str)
+def test_answers_about_regions_are_no_votes_on_the_image(tmp_path, region):
+    box = dict(id='r1', from_name='box', to_name='image', type='rectanglelabels', value=dict(rectanglelabels=['cell'], **region))
+    path = label_studio(tmp_path, [box, choice('r1', 'mitosis', **region)], [dict(box, id='r2'), choice('r2', 'normal', **region), choice('q', 'sharp', 'quality')])
+    refused(lambda: read_label_studio(path, question='cell'), 'about regions or pages of an item', 'a row for each answer')
+    with pytest.warns(UserWarning, match='1 annotations .* chose nothing'): assert read_label_studio(path, question='quality').label.tolist() == ['sharp']
+
+
+def test_answers_about_pages_are_no_votes_on_the_document(tmp_path):
+    path = label_studio(tmp_path, [dict(choice('q', 'letter'), item_index=0)], [dict(choice('q', 'map'), item_index=1)])
+    refused(lambda: read_label_studio(path), 'item_index', 'not about the item')
+
+
+@pytest.mark.parametrize('void', [None, 254, 255])
+def test_percentages_with_a_value_for_no_data(void):
+    cover = np.tile(np.arange(101, dtype=np.uint8), (101, 1))
+    if void: cover[:10] = void
+    with pytest.warns(UserWarning, match='Are these percentages.*divide them by 100') as w: OpenSoftMask(['tree'])(cover)
+    assert ('nothing is known' in str(w[0].message)) == bool(void)
+
+
+@pytest.mark.parametrize('top, void, warned', [(1000, None, True), (4095, None, True), (10000, None, True), (32767, None, True), (40000, None, False), (10000, 65535, True), (30000, 65535, False)])
+def test_sixteen_bits_of_another_range(top, void, warned):
+    a = np.linspace(0, top, 400).astype(np.uint16).reshape(20, 20)
+    if void: a[3] = void
+    with (pytest.warns(UserWarning, match='10000 for ten-thousandths') if warned else nullcontext()): OpenSoftMask(['tree'])(a)
+
+
+def test_lists_as_numpy_prints_them():
+    t = pd.DataFrame(dict(f=['a', 'b'], v=["['cat' 'dog' 'dog']", "['cat' 'fox']"]))
+    for how in (dict(lists='v'), dict(label='v')):
+        refused(lambda: votes_to_soft(t, 'f', **how), 'a printed array of texts', 're.findall')
+    lists = t.assign(v=[re.findall(r"['\"](.*?)['\"]", text) for text in t.v])
+    assert votes_to_soft(lists, 'f', lists='v').loc['a', ['cat', 'dog', 'fox']].tolist() == pytest.approx([1/3, 2/3, 0])
+
+
+def test_what_is_correct_may_be_yes_or_no():
+    conf = torch.tensor([.9, .9, .6, .6])
+    assert calibration_error(conf, torch.tensor([True, False, True, True])) == pytest.approx(.4)
