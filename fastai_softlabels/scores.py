@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Sequence
 
-import numpy as np, torch, torch.nn.functional as F
+import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from torch import Tensor
 
 from fastcore.all import patch
@@ -17,7 +17,8 @@ from .errors import brief, check_count, in_range, refuse, SoftLabelError
 
 # %% auto #0
 __all__ = ['softmax_score', 'softmax_confidence', 'sigmoid_score', 'sigmoid_confidence', 'energy_score', 'entropy_score',
-           'ood_metrics', 'ScoreHistogram', 'streamed_ood_metrics', 'ConfidenceMeter']
+           'ood_metrics', 'ScoreHistogram', 'streamed_ood_metrics', 'ConfidenceMeter', 'risk_coverage', 'aurc', 'augrc',
+           'coverage_at_risk', 'risk_at_coverage']
 
 # %% ../nbs/19_scores.ipynb #fa93d3dd
 def softmax_score(
@@ -488,3 +489,94 @@ def compare_readings(
     if inn.n_nan or out.n_nan: return dict(auroc=np.nan, fpr95=np.nan)
     metrics = _ranking_of_bins(inn.counts, out.counts)
     return dict(auroc=metrics['auroc'], fpr95=metrics['fpr95'])
+
+# %% ../nbs/19_scores.ipynb #5932fd20
+def risk_coverage(
+    confidence: Tensor, # How sure of each answer (N,), on any scale: higher is surer
+    error: Tensor,      # How wrong each answer is (N,), in [0,1]
+) -> pd.DataFrame:      # N rows, the surest first: `coverage` i/N, `risk`, the mean error of the i surest, and `thresh`, the least confidence among them
+    "Compute how wrong the answers are if only the surest are given; items that are equally sure share their mean error"
+    confidence, error = _checked_errors(confidence, error)
+    order = confidence.argsort(descending=True, stable=True)
+    thresh, block, n_equal = confidence[order].unique_consecutive(return_inverse=True, return_counts=True)
+    shared = torch.zeros_like(thresh).index_add_(0, block, error[order])/n_equal
+    n_answers = torch.arange(1, len(error) + 1)
+    table = dict(coverage=n_answers/len(error), risk=shared[block].cumsum(0)/n_answers, thresh=thresh[block])
+    return pd.DataFrame({name: t.double().numpy() for name, t in table.items()})
+
+# %% ../nbs/19_scores.ipynb #c1528116
+def _checked_errors(confidence, error) -> tuple:
+    "Both as float64 on the CPU; refuse what is not one number for each item, and errors outside [0,1]"
+    confidence, error = _numbers(confidence, 'confidence'), _numbers(error, 'error')
+    if len(confidence) != len(error):
+        refuse(f'There are {len(confidence)} confidences, but {len(error)} errors: expected one of each for every item.')
+    outside = (error < -1e-6) | (error > 1 + 1e-6)
+    if outside.any():
+        i = int(outside.int().argmax())
+        refuse(f'The error of item {i} is {error[i]:.4g}; expected a number in [0,1]',
+               'Of soft labels it is 1 − y[top], the share of annotators who say otherwise.')
+    return confidence, error.clamp(0, 1)
+
+def _numbers(o, what: str) -> Tensor:
+    "A number for each item (N,), float64; refuse other shapes, none, and NaN"
+    try: t = torch.as_tensor(o if isinstance(o, Tensor) else np.asarray(o, dtype=float))
+    except (TypeError, ValueError) as e: raise SoftLabelError(f'The {what} is {brief(o)}; expected one number for each item ({e}).') from e
+    if t.ndim != 1 or not len(t): refuse(f'The {what} has shape {tuple(t.shape)}; expected one number for each item, (N,).')
+    nan = t.isnan()
+    if nan.any(): refuse(f'The {what} of item {int(nan.int().argmax())} is NaN', 'Leave out items without a label.')
+    return t.as_subclass(Tensor).detach().cpu().double()
+
+# %% ../nbs/19_scores.ipynb #c20f1bc3
+def _mean_over_coverage(values: pd.Series, coverage: pd.Series) -> float:
+    "The area under a curve by the trapezoid rule, divided by its width"
+    if len(values) == 1: return float(values.iloc[0])
+    values, coverage = (torch.tensor(o.to_numpy()) for o in (values, coverage))
+    return float(torch.trapezoid(values, coverage)/(coverage[-1] - coverage[0]))
+
+# %% ../nbs/19_scores.ipynb #7ef9f16d
+def aurc(
+    confidence: Tensor, # How sure of each answer (N,), on any scale: higher is surer
+    error: Tensor,      # How wrong each answer is (N,), in [0,1]
+) -> float:             # In [0,1], lower is better
+    "Compute the area under the risk-coverage curve: the mean risk over coverages from 1/N to 1"
+    table = risk_coverage(confidence, error)
+    return _mean_over_coverage(table.risk, table.coverage)
+
+def augrc(
+    confidence: Tensor, # How sure of each answer (N,), on any scale: higher is surer
+    error: Tensor,      # How wrong each answer is (N,), in [0,1]
+) -> float:             # In [0,1], lower is better
+    "Compute the area under the generalised risk-coverage curve: the mean of risk times coverage (Traub et al. 2024)"
+    table = risk_coverage(confidence, error)
+    return _mean_over_coverage(table.risk*table.coverage, table.coverage)
+
+# %% ../nbs/19_scores.ipynb #138ab46e
+def coverage_at_risk(
+    confidence: Tensor, # How sure of each answer (N,), on any scale: higher is surer
+    error: Tensor,      # How wrong each answer is (N,), in [0,1]
+    risk: float,        # The mean error that is allowed, in (0,1)
+) -> float:             # In [0,1]; 0 where even the surest answer exceeds the risk
+    "Find the largest share of items that can be answered at a risk, in hindsight"
+    in_range(risk, 'risk', 'a mean error in (0,1)', above=0, below=1)
+    table = risk_coverage(confidence, error)
+    _check_reachable(error, risk)
+    reached = table.coverage[table.risk <= risk + 1e-6]
+    return float(reached.max()) if len(reached) else 0.
+
+def risk_at_coverage(
+    confidence: Tensor, # How sure of each answer (N,), on any scale: higher is surer
+    error: Tensor,      # How wrong each answer is (N,), in [0,1]
+    coverage: float,    # The share of items that get an answer, in (0,1]
+) -> float:             # In [0,1]
+    "Compute the mean error of the surest answers, a share `coverage` of all, rounded up"
+    in_range(coverage, 'coverage', 'a share above 0, at most 1', above=0, most=1)
+    table = risk_coverage(confidence, error)
+    return float(table.risk[table.coverage >= coverage - 1e-9].iloc[0])
+
+# %% ../nbs/19_scores.ipynb #ea3f8f6b
+def _check_reachable(error: Tensor, risk: float):
+    "Refuse a risk that no order of these answers has"
+    least = float(_numbers(error, 'error').min())
+    if least <= risk + 1e-6: return
+    refuse(f'No answer has an error of {risk:.4g} or less: the least is {least:.4g}, so no confidence could reach that risk',
+           'Where annotators disagree, even the best answer is wrong for some of them.')
