@@ -5,9 +5,11 @@
 # %% ../nbs/21_calibrate.ipynb #c0fdee35
 from __future__ import annotations
 from scipy.optimize import minimize_scalar
+from scipy.special import rel_entr
 from warnings import warn
 
 import numpy as np, pandas as pd, torch
+from scipy.stats import binom
 from torch import Tensor
 
 from fastcore.all import noop
@@ -19,15 +21,15 @@ from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAroun
 from .blocks import (check_learner, check_same_classes, is_loader, items_target, labels_of, only_target, refuse_distributed, ungathered,
                                       valid_dl)
 from .data import SoftCategorize
+from .scores import check_reachable, risk_coverage
 from .metrics import brier_score, check_targets, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
 
 # %% auto #0
 __all__ = ['abstain', 'best_temperature', 'temperature_scale']
 
 # %% ../nbs/21_calibrate.ipynb #6924b198
-def _threshold(confidence: Tensor, keep: float) -> float:
-    "The confidence that the share `keep` of these images reaches"
-    n_kept = int(np.ceil(keep*len(confidence) - 1e-9))
+def _threshold(confidence: Tensor, n_kept: int) -> float:
+    "The confidence that `n_kept` of these images reach"
     last = confidence.sort(descending=True).values[n_kept - 1] # of those that get an answer
     below = confidence[confidence < last]
     if not len(below): return float(last*(1 - 1e-4))
@@ -88,36 +90,120 @@ def _warn_of_loss_threshold(kept: float, loss):
     warn(f'Only {kept:.0%} of the images get an answer: on the others no class exceeds '
          f"the loss's own threshold of {own}. Lower it: `SoftMultiCategoryBlock(thresh=…)`.")
 
+# %% ../nbs/21_calibrate.ipynb #45b3f785
+def _errors(
+    decided: Tensor, # Indices (N,), or for independent classes what is present (N,K)
+    y: Tensor,       # Labels (N,K)
+    multi: bool,     # A probability of its own for each class?
+) -> Tensor:         # (N,), in [0,1]; NaN where nobody labelled
+    "Compute how wrong each answer is: the expected disagreement with one annotator"
+    if multi: return torch.where(decided.bool(), 1 - y, y).nanmean(-1)
+    right = y.gather(-1, decided.unsqueeze(-1)).squeeze(-1)
+    return torch.where(y.nan_to_num().sum(-1) > 0, 1 - right, torch.nan)
+
+# %% ../nbs/21_calibrate.ipynb #4e8be622
+def _chance_of(mean: np.ndarray, n: np.ndarray, risk: float) -> np.ndarray:
+    "Bound the chance that `n` errors in [0,1] have so small a mean, or a smaller one, if their true mean is above `risk`"
+    least = np.minimum(mean, risk)
+    divergence = rel_entr(least, risk) + rel_entr(1 - least, 1 - risk)
+    hoeffding = np.exp(-n*divergence)
+    bentkus = np.e*binom.cdf(np.ceil(n*mean - 1e-9), n, risk)
+    return np.where(mean < risk, np.minimum(hoeffding, bentkus), 1.)
+
+# %% ../nbs/21_calibrate.ipynb #bf08c6ec
+_STARTS = np.arange(1, 6)/5 # coverages
+_CHANCE = .05 # of a broken promise
+
+def _n_promised(curve: pd.DataFrame, risk: float) -> int: # 0 if there are none
+    "How many of the surest answers keep the risk"
+    n = np.arange(1, len(curve) + 1)
+    ends = n[curve.thresh.to_numpy() != curve.thresh.shift(-1).to_numpy()] # what a threshold can separate
+    fails = _chance_of(curve.risk.to_numpy()[ends - 1], ends, risk) > _CHANCE/len(_STARTS)
+    most = 0
+    for start in np.searchsorted(ends, np.ceil(_STARTS*len(curve))):
+        stop = start + int(np.argmax(np.append(fails[start:], True)))
+        if stop > start: most = max(most, int(ends[stop - 1]))
+    return most
+
+# %% ../nbs/21_calibrate.ipynb #774ed4a7
+def _threshold_at_risk(loss, probs: Tensor, targets, multi: bool, risk: float) -> tuple: # The threshold, and the mean error of these answers
+    "Find the least threshold at which the answers keep the risk"
+    if targets is None: refuse('These items have no labels to say what is wrong: make the loader with `test_dl(…, with_labels=True)`.')
+    decided = loss.decodes(probs).as_subclass(Tensor)
+    error = _errors(decided, soft_targets(probs, targets.as_subclass(Tensor), -1, torch.nan), multi)
+    counts = ~error.isnan()
+    if multi and probs.shape[-1] > 1: counts &= decided.bool().any(-1) # others get no answer anyway
+    confidence, error = confidence_of(probs)[counts], error[counts]
+    if not len(error): refuse('There are no labelled answers to judge a risk by.')
+    check_reachable(error, risk)
+    curve = risk_coverage(confidence, error)
+    n_kept = _n_promised(curve, risk)
+    if not n_kept: _refuse_promise(curve, risk)
+    return _threshold(confidence, n_kept), float(curve.risk[n_kept - 1])
+
+def _refuse_promise(curve: pd.DataFrame, risk: float):
+    "Say why no threshold keeps the risk: the answers are too wrong, or too few"
+    n = len(curve)
+    starts = np.ceil(_STARTS*n).astype(int)
+    means = curve.risk.to_numpy()[starts - 1]
+    if means.min() >= risk:
+        refuse(f'The surest {starts[means.argmin()]} of these {n} answers have a mean error of {means.min():.3g}, '
+               f'so a risk of {risk:.3g} cannot be promised', 'Allow a larger one, or train the model further.')
+    times = 1.
+    while (_chance_of(means, np.ceil(starts*times), risk) > _CHANCE/len(_STARTS)).all(): times *= 1.1
+    refuse(f'{n} labelled items are too few to promise a risk of {risk:.3g}: with errors like these it takes about {n*times:.2g}',
+           'Label more items (`dl=`), or allow a larger risk.')
+
 # %% ../nbs/21_calibrate.ipynb #0e83d7e5
 def abstain(
-    learn: Learner,    # A learner over a `SoftCategoryBlock` or `SoftMultiCategoryBlock`; from now on it may answer "don't know"
-    keep: float = .95, # Share of in-domain images, in (0,1], whose confidence shall be enough
-    dl=None,           # In-domain items that were not trained on; the validation set by default
-) -> pd.Series:        # `thresh`, the share that is `kept` (gets an answer), and `n`
-    """Let `learn` abstain where it is less sure than on all but `1 − keep` of the in-domain images
+    learn: Learner,             # A learner over a `SoftCategoryBlock` or `SoftMultiCategoryBlock`; from now on it may answer "don't know"
+    keep: float | None = None,  # Share of in-domain images, in (0,1], whose confidence shall be enough; .95 by default
+    dl=None,                    # In-domain items that were not trained on; the validation set by default
+    risk: float | None = None,  # Instead: the largest mean error of the answers, in (0,1); takes labels
+) -> pd.Series:                 # `thresh`, the share that is `kept` (gets an answer), `n`; for a `risk` that, and the `error` of these answers
+    """Let `learn` abstain where it is less sure than on all but `1 − keep` of the in-domain images, or as often as a `risk` asks for
 
     `predict` then shows "don't know", and its index is that of no class, the number of classes; `get_preds` gives the same
     probabilities as before. An exported learner keeps the threshold. A second call replaces it; `temperature_scale` takes
-    it away, as it changes the percentages. After more training, call it again: the threshold is that of the model as it was."""
-    in_range(keep, 'keep', 'a share above 0, at most 1', above=0, most=1)
+    it away, as it changes the percentages. After more training, call it again: the threshold is that of the model as it was.
+
+    An answer's error is the share of annotators who say otherwise. With a probability of .95 over the choice of the items, the
+    mean error of what is answered stays below `risk` on images like these; of images of another kind nothing is promised.
+    Raises `SoftLabelError` where the items are too few to promise that, or no threshold has so small a risk."""
+    check_promise(keep, risk)
     check_learner(learn)
     _check_loader(learn, dl)
     _check_can_abstain(learn)
     loss = keep_probs(_without_threshold(learn.loss_func))
     LossAround(loss) # has it an activation?
-    probs = _predictions(learn, dl)[0].as_subclass(Tensor)
+    probs, targets = _predictions(learn, dl)
+    probs = probs.as_subclass(Tensor)
     n_classes = probs.shape[-1]
     multi = not labels_of(learn, n_classes).exclusive
     confidence = confidence_of(probs)
     _check_no_nan(confidence)
-    thresh = _threshold(confidence, keep)
-    abstaining = Abstaining(loss, thresh)
+    promise = {}
+    if risk is None:
+        keep = .95 if keep is None else keep
+        thresh = _threshold(confidence, int(np.ceil(keep*len(confidence) - 1e-9)))
+    else:
+        thresh, error = _threshold_at_risk(loss, probs, targets, multi, risk)
+        promise = dict(risk=risk, error=error)
+    abstaining = Abstaining(loss, thresh, risk)
     decided = abstaining.decodes(probs).as_subclass(Tensor)
     answered = _answered(decided, confidence, thresh, n_classes, multi)
     kept = float(answered.double().mean())
-    if kept < keep - 1e-9: _warn_of_loss_threshold(kept, loss)
+    if risk is None and kept < keep - 1e-9: _warn_of_loss_threshold(kept, loss)
     learn.loss_func = abstaining
-    return pd.Series(dict(thresh=thresh, kept=kept, n=len(confidence)))
+    return pd.Series(dict(thresh=thresh, kept=kept, n=len(confidence), **promise))
+
+# %% ../nbs/21_calibrate.ipynb #73af7034
+def check_promise(keep, risk):
+    "Refuse a share and a risk together, and those out of range"
+    if keep is not None and risk is not None:
+        refuse('`keep=` says how many images get an answer, `risk=` how wrong these may be: give one of the two.')
+    if keep is not None: in_range(keep, 'keep', 'a share above 0, at most 1', above=0, most=1)
+    if risk is not None: in_range(risk, 'risk', 'a mean error in (0,1)', above=0, below=1)
 
 # %% ../nbs/21_calibrate.ipynb #6e50f1e4
 def _unlabelled(logits: Tensor, targets: Tensor, multi: bool) -> Tensor:

@@ -506,11 +506,13 @@ def confidence_of(probs: Tensor) -> Tensor:
 class Abstaining(LossAround):
     "A loss that decides \"don't know\" where the confidence is low; what `abstain` gives a learner"
     def __init__(self,
-        loss,          # A loss with an `activation`
-        thresh: float, # Confidence in [0,1] from which on the model answers
+        loss,                       # A loss with an `activation`
+        thresh: float,              # Confidence in [0,1] from which on the model answers
+        risk: float | None = None,  # The mean error of its answers that was promised, in (0,1), if any was
     ):
         super().__init__(loss)
         self.thresh = in_range(thresh, 'thresh', 'a confidence in [0,1]', 0, 1)
+        self.risk = None if risk is None else in_range(risk, 'risk', 'a mean error in (0,1)', above=0, below=1)
 
     def decodes(self, x: Tensor) -> Tensor:
         "Take the loss's decision where it is confident"
@@ -525,7 +527,9 @@ class Abstaining(LossAround):
         if isinstance(res, RemembersProbs): res.unsure = unsure # a "no" of all classes is another thing
         return res
 
-    def extra_repr(self): return f'thresh={self.thresh:.4g}'
+    def extra_repr(self):
+        promise = '' if getattr(self, 'risk', None) is None else f', risk={self.risk:.4g}' # exported by an earlier version?
+        return f'thresh={self.thresh:.4g}{promise}'
 
 # %% ../nbs/05_losses.ipynb #7c5e2abd
 class TemperatureScaled(LossAround):

@@ -427,6 +427,7 @@ def calibration_error(
 ) -> Tensor:                  # Σ_b n_b/N · |mean confidence − mean correctness|, in [0,1]
     "Compute the expected calibration error over bins of confidence (Naeini et al. 2015; Guo et al. 2017)"
     check_count(n_bins, 'n_bins')
+    conf, correct = plain_tensor(conf, 'confidences'), plain_tensor(correct, 'correctness')
     check_confidences(conf, correct)
     conf = conf.clamp(0, 1)
     correct = correct.to(conf.dtype)
@@ -441,10 +442,11 @@ def check_confidences(conf: Tensor, correct: Tensor):
     if conf.ndim != 1 or conf.shape != correct.shape:
         refuse(f'The confidences have shape {tuple(conf.shape)}, what is correct {tuple(correct.shape)}; '
                'expected one number for each item, (N,) both.')
-    bad = is_outside(conf) | conf.isnan()
-    if bad.any():
+    for name, values in (('The confidence', conf), ('How right the answer is', correct)):
+        bad = is_outside(values) | values.isnan()
+        if not bad.any(): continue
         i = int(bad.int().argmax())
-        refuse(f'The confidence of item {i} is {conf[i].item()}; expected numbers in [0,1].')
+        refuse(f'{name} of item {i} is {values[i].item()}; expected numbers in [0,1].')
 
 # %% ../nbs/13_metrics.ipynb #c43a77d9
 class SoftECE(CollectedMetric):

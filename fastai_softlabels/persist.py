@@ -325,14 +325,16 @@ def check_one_target(n: int, n_soft: int, remedy: str):
 # %% ../nbs/25_persist.ipynb #961117b0
 def _describe_loss(loss) -> dict:
     "Describe the loss that the model was trained with (None if it is not ours), its name, temperature and threshold"
-    threshold = temperature = None
+    threshold = temperature = risk = None
     while type(loss) in (Abstaining, TemperatureScaled, Remembering):
-        if type(loss) is Abstaining: threshold = max(float(loss.thresh), threshold or 0.)
+        if type(loss) is Abstaining:
+            threshold = max(float(loss.thresh), threshold or 0.)
+            risk = getattr(loss, 'risk', None)
         if type(loss) is TemperatureScaled: temperature = float(loss.temperature)*(temperature or 1.)
         loss = loss.loss
     name, places = type(loss).__name__, _LOSSES.get(type(loss))
     description = None if places is None else _describe(loss, name, places)
-    return dict(loss=description, loss_name=name, temperature=temperature, threshold=threshold)
+    return dict(loss=description, loss_name=name, temperature=temperature, threshold=threshold, risk=risk)
 
 # %% ../nbs/25_persist.ipynb #b18a9f76
 _STEPS = ('after_item', 'before_batch', 'after_batch')
@@ -496,12 +498,13 @@ def _described_loss(description: dict, path):
 # %% ../nbs/25_persist.ipynb #35adcd32
 def _wrapped(loss, description: dict, path):
     "Wrap `loss` in the temperature and the threshold of the file"
-    for key, cls, arg in (('temperature', TemperatureScaled, 'temperature'), ('threshold', Abstaining, 'thresh')):
-        value = description.get(key)
-        if value is None: continue
-        if isinstance(value, int): value = float(value)
-        listed = {key: (partial(cls, loss), (arg,))}
-        loss = _make({'name': key, 'args': {arg: value}}, listed, 'number', path)
+    for key, cls, names in (('temperature', TemperatureScaled, {'temperature': 'temperature'}),
+                            ('threshold', Abstaining, {'threshold': 'thresh', 'risk': 'risk'})):
+        if description.get(key) is None: continue
+        args = {arg: description[name] for name, arg in names.items() if description.get(name) is not None}
+        args = {arg: float(v) if isinstance(v, int) else v for arg, v in args.items()}
+        listed = {key: (partial(cls, loss), tuple(names.values()))}
+        loss = _make({'name': key, 'args': args}, listed, 'number', path)
     return loss
 
 # %% ../nbs/25_persist.ipynb #f54bbd70

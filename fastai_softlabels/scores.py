@@ -559,7 +559,7 @@ def coverage_at_risk(
     "Find the largest share of items that can be answered at a risk, in hindsight"
     in_range(risk, 'risk', 'a mean error in (0,1)', above=0, below=1)
     table = risk_coverage(confidence, error)
-    _check_reachable(error, risk)
+    check_reachable(error, risk)
     reached = table.coverage[table.risk <= risk + 1e-6]
     return float(reached.max()) if len(reached) else 0.
 
@@ -574,7 +574,7 @@ def risk_at_coverage(
     return float(table.risk[table.coverage >= coverage - 1e-9].iloc[0])
 
 # %% ../nbs/19_scores.ipynb #ea3f8f6b
-def _check_reachable(error: Tensor, risk: float):
+def check_reachable(error: Tensor, risk: float):
     "Refuse a risk that no order of these answers has"
     least = float(_numbers(error, 'error').min())
     if least <= risk + 1e-6: return

@@ -469,6 +469,7 @@ _FORMS_OF_GAPS = [ # a pattern, what it seems to be, and how it is read
     (r'[-–—_?!.…/*#]+', 'a missing or an unsure answer',
      'leave the item out, or give None; of votes, name it in `unsure=`')]
 _FORMS_OF_NUMBERS = [
+    (r'\d+\s*/\s*\d+', 'a fraction', '`float(fractions.Fraction(text))`'),
     (r'[-+]?\d+(?:[.,]\d+)?\s*%', 'a percentage', "`float(text.rstrip('%'))/100`"),
     (_DECIMAL, 'a decimal number', '`float(text)`'),
     (r'[-+]?0?,\d+', 'a decimal number', "`float(text.replace(',', '.'))`")]
@@ -485,6 +486,8 @@ _FORMS_OF_ARRAYS = [
      'give its numbers columns of their own, or `text.strip("[]").split()`')]
 
 # %% ../nbs/03_tables.ipynb #5a3d4a98
+_COUNT = r'\d+(?:\.\d+)?\s*(?:%|[x×])?'
+_WORD = r'[^\W\d][^,;|/\d]*?'
 _IN_BRACKETS = r'[^()]*[^()\s]\s*\(\s*[\d.]+\s*%?\s*\)'
 _SEVERAL = 'several classes with a number each'
 
@@ -496,7 +499,11 @@ _FORMS_OF_OBJECTS = [
     (rf'{_IN_BRACKETS}(?:\s*[,;|/]?\s*{_IN_BRACKETS})+', _SEVERAL,
      'make it a dict: `re.findall(r"(\\w+) \\(([\\d.]+)", text)`'),
     (r'[^:=,;|]+[:=]\s*[\d.]+%?(?:\s*[,;|\s]\s*[^:=,;|]+[:=]\s*[\d.]+%?)+', _SEVERAL,
-     '`dict(part.split(":") for part in text.split(","))`, with the separators that it has')]
+     '`dict(part.split(":") for part in text.split(","))`, with the separators that it has'),
+    (rf'{_COUNT}\s*{_WORD}(?:\s*[,;|/]\s*{_COUNT}\s*{_WORD})+', _SEVERAL,
+     'make it a dict: `{name.strip(): int(n) for n, name in re.findall(r"([\\d.]+)\\s*[%x×]?\\s+([^,;|/\\d]+)", text)}`'),
+    (rf'{_WORD}\s+{_COUNT}(?:\s*[,;|/]\s*{_WORD}\s+{_COUNT})+', _SEVERAL,
+     'make it a dict: `{name.strip(): int(n) for name, n in re.findall(r"([^,;|/\\d]+) ([\\d.]+)", text)}`')]
 
 # %% ../nbs/03_tables.ipynb #785c952e
 _FORMS = _FORMS_OF_GAPS + _FORMS_OF_NUMBERS + _FORMS_OF_ARRAYS + _FORMS_OF_OBJECTS
@@ -561,6 +568,18 @@ def _say_alike(names: list) -> str:
     return (f'The classes {shown} differ in case, blanks, hyphens or the codes of accents alone. If they are one class, '
             'write it in one way (`.str.normalize("NFKC").str.strip().str.casefold()`); if not, give `vocab=`.')
 
+# %% ../nbs/03_tables.ipynb #856f91e0
+_COUNTED = re.compile(r'\d+\s*[x×]?\s+(\D+)')
+
+def _warn_of_counted(names: Sequence):
+    "Warn of names that all begin with a number, of several things: of one thing, they are grades"
+    found = [_COUNTED.fullmatch(str(n)) for n in names]
+    if not all(found): return # neither a name nor a number alone
+    things = {m[1].casefold().rstrip('s ') for m in found}
+    if len(things) < 2: return
+    warn(f'All classes begin with a number: {brief(list(names))}. If it says how many votes a class has, '
+         'give a table of counts, or dicts (`{"cat": 3, "dog": 1}`).')
+
 # %% ../nbs/03_tables.ipynb #f4bb5766
 def check_inferred(
     names: Sequence,                # Class names as they stand in the labels, each once
@@ -573,6 +592,7 @@ def check_inferred(
     for n in names: _check_no_share(n, where)
     alike = _names_alike(names)
     if alike: warn(_say_alike(alike[:3]))
+    _warn_of_counted(names)
 
 # %% ../nbs/03_tables.ipynb #306d0670
 def _check_text(text: str, others: set, where: Callable):

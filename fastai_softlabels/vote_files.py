@@ -130,11 +130,18 @@ def _answers_to(question, task: dict) -> list:
     return [answer for result in results for answer in result
             if answer.get('type') == 'choices' and answer.get('from_name') == question]
 
+def _drawn_ids(task: dict) -> set:
+    "What the regions are called that somebody drew"
+    results = [a.get('result') or [] for a in task.get('annotations') or []]
+    return {answer['id'] for result in results for answer in result
+            if answer.get('type') != 'choices' and answer.get('id') is not None}
+
 def _check_regions(question, tasks: list, path):
     "Refuse answers about parts of an item, of which two people may have seen different ones"
     for task in tasks:
         answers = _answers_to(question, task)
         parts = [k for answer in answers for k in answer['value'] if k != 'choices']
+        if _drawn_ids(task).intersection(answer.get('id') for answer in answers): parts.append('id')
         if any('item_index' in answer for answer in answers): parts.append('item_index')
         if not parts: continue
         refuse(f'The answers to {question!r} in {path} are about regions or pages of an item '

@@ -6,6 +6,7 @@
 from __future__ import annotations
 import math, re, unicodedata
 from collections import Counter
+from urllib.parse import unquote
 from collections.abc import Hashable, Mapping
 from itertools import chain
 from numbers import Number
@@ -72,6 +73,7 @@ def _codes_and_names(df, column) -> tuple:
 def _check_single(df, column):
     "Refuse a cell that holds several votes"
     cells = df[column]
+    if not _may_hold_lists(cells): return
     several = [not isinstance(v, Hashable) for v in cells]
     def fault(i): return f'{brief(cells.iloc[i])} in column {column!r} is not one vote'
     def remedy(i): return _say_form(cells.iloc[i], column)
@@ -79,9 +81,24 @@ def _check_single(df, column):
 
 def _say_form(cell, column) -> str:
     "Which form a column of such cells needs"
-    if not isinstance(cell, Mapping): return 'For a column of lists say `lists=`.'
+    if not isinstance(cell, Mapping):
+        return ('For a column of lists say `lists=`, with a row for each item; '
+                f'where each row has one vote in a list, `df.explode({repr_of(column)})`.')
     counts = f'pd.DataFrame(df[{repr_of(column)}].tolist()).fillna(0)'
     return f'Counts by class need a column for each class: `{counts}`, then `counts=`.'
+
+# %% ../nbs/07_votes.ipynb #65889c8c
+def _may_hold_lists(cells) -> bool: return cells.dtype == object or isinstance(cells.dtype, pd.ArrowDtype)
+
+def _check_hashable(df, column):
+    "Refuse a list or a dict as the name of an item or a person"
+    cells = df[column]
+    if not _may_hold_lists(cells): return
+    def fault(i): return f'{brief(cells.iloc[i])} in column {column!r} names nothing'
+    def remedy(i):
+        part = next(iter(cells.iloc[i])) if isinstance(cells.iloc[i], Mapping) and cells.iloc[i] else 0
+        return f'Take one text or number of it, as by `df[{repr_of(column)}].str[{part!r}]`.'
+    refuse_first([not isinstance(v, Hashable) for v in cells], fault, remedy, _row_of(df))
 
 # %% ../nbs/07_votes.ipynb #3de3dbfc
 def _tally(rows, codes, n, k, weights=None) -> np.ndarray:
@@ -118,12 +135,12 @@ def say_several(item, annotator, label) -> str:
 
 # %% ../nbs/07_votes.ipynb #baeabc54
 def _warn_of_twins(names, what: str):
-    "Warn of names that differ in blanks, in the codes of accents, or as number and text alone"
-    folded = [unicodedata.normalize('NFC', str(n)).strip() for n in names]
+    "Warn of names that differ in blanks, in how an accent or a path is written, or as number and text alone"
+    folded = [unicodedata.normalize('NFC', unquote(str(n)).replace('\\', '/')).strip() for n in names]
     twice = next((f for f, n in Counter(folded).items() if n > 1), None)
     if twice is None: return
     twins = ' and '.join(ascii(n) for n, f in zip(names, folded) if f == twice)
-    warn(f'The {what} {twins} differ in blanks, in the codes of accents, or as number and text alone, '
+    warn(f'The {what} {twins} differ in blanks, in the codes of accents or paths, or as number and text alone, '
          'and are counted as several. If they are one, write it in one way '
          '(`.astype(str).str.normalize("NFC").str.strip()`).')
 
@@ -176,6 +193,9 @@ def _check_long(df, item, label, annotator, weight):
                'Each needs a column of its own.')
     refuse_first(df[item].isna(), f'the item in column {item!r} is missing',
                  'Fill it in, or drop the row.', _row_of(df))
+    for column in (item, annotator):
+        if column is not None: _check_hashable(df, column)
+    _check_single(df, label)
     refuse_first(df[label].isna(), f'the label in column {label!r} is missing',
                  'Drop the row: who did not vote has no row. '
                  'If "None" or "NA" is a class, read the file by `pd.read_csv(…, keep_default_na=False)`.', _row_of(df))
@@ -250,6 +270,7 @@ def _check_one_kind(df, annotators):
 
 # %% ../nbs/07_votes.ipynb #89c023b1
 def _is_list(cell) -> bool: return np.iterable(cell) and not isinstance(cell, (str, bytes, Mapping))
+def _is_tally(cell) -> bool: return isinstance(cell, pd.Series) and not isinstance(cell.index, pd.RangeIndex) and pd.api.types.is_numeric_dtype(cell)
 def _is_pair(vote) -> bool: return isinstance(vote, tuple) and len(vote) == 2 and isinstance(vote[1], Number)
 def _is_by_somebody(vote) -> bool: return isinstance(vote, tuple) and len(vote) == 2 and not isinstance(vote[1], Number)
 def _is_no_name(vote) -> bool: return not isinstance(vote, Hashable) or vote is None or vote is pd.NA or vote != vote
@@ -280,9 +301,12 @@ def _check_lists(df, lists):
     def sets(i): return f'{brief(cells.iloc[i])} in column {lists!r} is a set, which holds each answer once'
     def tensors(i): return f'{brief(cells.iloc[i])} in column {lists!r} is a tensor'
     def named(i): return f'{brief(cells.iloc[i])} in column {lists!r} holds pairs of names, which would be classes'
+    def tallies(i): return f'{brief(dict(cells.iloc[i]))} in column {lists!r} is a Series of numbers by name, as `value_counts` gives them, not votes'
     row = _row_of(df)
     refuse_first([isinstance(c, (set, frozenset)) for c in cells], sets, 'Give lists of all votes (`.agg(list)`).', row)
     refuse_first([isinstance(c, Tensor) for c in cells], tensors, 'Give its numbers: `.tolist()`.', row)
+    refuse_first([_is_tally(c) for c in cells], tallies,
+                 f'Make a table of counts of them: `pd.DataFrame(df[{lists!r}].tolist()).fillna(0)`, then `counts=`.', row)
     refuse_first([any(map(_is_pair, c)) for c in cells], pairs,
                  f'Make a table of counts of them: `{counts}`, then `counts=`.', row)
     refuse_first([any(map(_is_by_somebody, c)) for c in cells], named,

@@ -731,3 +731,66 @@ def test_lists_as_numpy_prints_them():
 def test_what_is_correct_may_be_yes_or_no():
     conf = torch.tensor([.9, .9, .6, .6])
     assert calibration_error(conf, torch.tensor([True, False, True, True])) == pytest.approx(.4)
+
+
+WITH_COUNTS = ['31 cat, 19 dog', '3x cat, 1x dog', '3 cats / 1 dog', '60 % cat, 40 % dog', 'cat 31, dog 19', 'cat 75%, dog 25%', 'black-backed gull 3; tern 1']
+
+@pytest.mark.parametrize('text', WITH_COUNTS)
+def test_texts_with_counts_before_or_after_their_names(text):
+    t = pd.DataFrame(dict(f=['a', 'b'], y=[text, 'fox']))
+    refused(lambda: votes_to_soft(t, 'f', label='y'), 'several classes with a number each', 're.findall')
+    refused(lambda: labels(ColReader('y'), SoftCategoryBlock, t), 'several classes with a number each')
+    with pytest.raises(SoftLabelError) as e: votes_to_soft(t, 'f', label='y')
+    counts = eval(re.search(r'make it a dict: `(.*?)`', str(e.value))[1], dict(re=re, text=text)) # the remedy, as a user would run it
+    assert len(counts) == 2 and sum(counts.values()) in (4, 50, 100) and all(name == name.strip() and not any(c.isdigit() for c in name) for name in counts)
+    assert labels(lambda f: {'a': counts, 'b': 'fox', 'c': 'fox'}[f], SoftCategoryBlock)[1][0] == pytest.approx([counts.get(n, 0)/sum(counts.values()) for n in sorted([*counts, 'fox'])])
+
+@pytest.mark.parametrize('text', ['Mars 2020', '3 cats', 'grade 2/3', '0 to 5 years', 'T1 N0 M0', 'T1, N0', '1st floor', '4 x 4', '2 or 3 cells', 'Washington, D.C.', 'iPhone 12, 64 GB'])
+def test_names_with_numbers_are_names(text):
+    assert votes_to_soft(pd.DataFrame(dict(f=['a', 'a'], y=[text, 'fox'])), 'f', label='y').loc['a', text] == .5
+
+
+def test_votes_that_begin_with_a_number():
+    t = pd.DataFrame(dict(f=['a', 'b'], votes=[['3 cat', '1 dog'], ['2 cats']]))
+    with pytest.warns(UserWarning, match='All classes begin with a number'): votes_to_soft(t, 'f', lists='votes')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        votes_to_soft(pd.DataFrame(dict(f=['a', 'b'], votes=[['1 star', '2 stars'], ['5 stars']])), 'f', lists='votes') # grades
+
+
+def test_value_counts_among_lists():
+    t = pd.DataFrame(dict(f=['a', 'b'], votes=[pd.Series(['cat', 'cat', 'dog']).value_counts(), pd.Series(['dog']).value_counts()]))
+    refused(lambda: votes_to_soft(t, 'f', lists='votes'), "{'cat': 2, 'dog': 1}", 'as `value_counts` gives them', 'counts=')
+    counts = pd.DataFrame(t['votes'].tolist()).fillna(0).assign(f=t.f.values)
+    assert votes_to_soft(counts, 'f', counts=['cat', 'dog']).loc['a', ['cat', 'dog']].tolist() == pytest.approx([2/3, 1/3])
+    assert votes_to_soft(pd.DataFrame(dict(f=['a', 'b'], votes=[pd.Series([3, 3, 4]), pd.Series([4])])), 'f', lists='votes').loc['a', [3, 4]].tolist() == pytest.approx([2/3, 1/3])
+
+
+@pytest.mark.parametrize('other', ['a%20b.png', 'A%62.png'])
+def test_items_in_the_codes_of_addresses(other):
+    t = pd.DataFrame(dict(f=['a b.png', 'Ab.png', other], y=['cat', 'dog', 'dog']))
+    with pytest.warns(UserWarning, match='in the codes of accents or paths'): votes_to_soft(t, 'f', label='y')
+    with pytest.warns(UserWarning, match='in the codes of accents or paths'): votes_to_soft(pd.DataFrame(dict(f=['img/1.png', 'img\\1.png'], y=['cat', 'dog'])), 'f', label='y')
+
+
+def test_correctness_outside_its_range():
+    conf = [.9, .8, .7, .6]
+    refused(lambda: calibration_error(torch.tensor(conf), torch.tensor([100., 100, 0, 100])), 'How right the answer is of item 0 is 100.0')
+    refused(lambda: calibration_error(torch.tensor(conf), torch.tensor([0, 1, 2, 1])), 'of item 2 is 2')
+    assert calibration_error(conf, [1, 1, 0, 1]) == calibration_error(np.array(conf), np.array([1, 1, 0, 1])) == pytest.approx(calibration_error(torch.tensor(conf), torch.tensor([1., 1, 0, 1])))
+
+
+def test_cells_that_hold_lists_or_dicts():
+    rows = pd.DataFrame(dict(f=['a', 'a'], y=[['cat'], ['dog']], who=['p', 'q']))
+    for kwargs in (dict(annotator='who'), {}): refused(lambda: votes_to_soft(rows, 'f', label='y', **kwargs), "['cat'] in column 'y' is not one vote", "`df.explode('y')`")
+    assert votes_to_soft(rows.explode('y'), 'f', label='y', annotator='who').loc['a', ['cat', 'dog']].tolist() == [.5, .5]
+    rows = pd.DataFrame(dict(f=['a', 'a'], y=['cat', 'dog'], who=[{'id': 1}, {'id': 2}]))
+    refused(lambda: votes_to_soft(rows, 'f', label='y', annotator='who'), "{'id': 1} in column 'who' names nothing", "df['who'].str['id']")
+    assert len(votes_to_soft(rows.assign(who=rows.who.str['id']), 'f', label='y', annotator='who')) == 1
+    refused(lambda: votes_to_soft(rows.assign(f=[['a'], ['b']]), 'f', label='y'), "['a'] in column 'f' names nothing", "df['f'].str[0]")
+
+
+def test_answers_with_the_name_of_a_region(tmp_path):
+    box = dict(id='r1', from_name='box', to_name='image', type='rectanglelabels', value=dict(rectanglelabels=['cell'], x=1, y=1, width=5, height=5))
+    refused(lambda: read_label_studio(label_studio(tmp_path, [box, choice('r1', 'mitosis')])), 'about regions or pages of an item')
+    assert read_label_studio(label_studio(tmp_path, [box, choice('r2', 'mitosis')])).label.tolist() == ['mitosis']

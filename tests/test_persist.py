@@ -82,7 +82,7 @@ def test_unets(files, tmp_path, kwargs):
 WEIGHTS = [float(i + 1) for i in range(10)]
 LOSSES = {'cross-entropy': ('category', SoftCrossEntropyLossFlat(weight=WEIGHTS, label_smoothing=.1, kl=True)), 'BCE': ('multi', SoftBCEWithLogitsLossFlat(weight=WEIGHTS, pos_weight=WEIGHTS[::-1], thresh=.3)),
           'temperature': ('category', TemperatureScaled(SoftCrossEntropyLossFlat(), 1/3)), 'threshold': ('category', Abstaining(SoftCrossEntropyLossFlat(), .15)),
-          'both': ('multi', Abstaining(TemperatureScaled(SoftBCEWithLogitsLossFlat(), 2.5), .6))}
+          'both': ('multi', Abstaining(TemperatureScaled(SoftBCEWithLogitsLossFlat(), 2.5), .6)), 'promise': ('category', Abstaining(SoftCrossEntropyLossFlat(), .15, risk=.05))}
 
 @pytest.mark.parametrize('name', LOSSES)
 def test_losses_of_items(files, tmp_path, name):
@@ -93,6 +93,7 @@ def test_losses_of_items(files, tmp_path, name):
     logits, y = torch.randn(4, 10), torch.rand(4, 10)
     y = y/y.sum(1, keepdim=True)
     assert torch.equal(loss(logits, y), loaded.loss_func(logits, y)) and torch.equal(loss.decodes(loss.activation(logits)), loaded.loss_func.decodes(loss.activation(logits)))
+    assert getattr(loaded.loss_func, 'risk', None) == getattr(loss, 'risk', None)
     assert about['temperature'] == getattr(loss if isinstance(loss, TemperatureScaled) else loss.loss if isinstance(loss, Abstaining) else None, 'temperature', None)
 
 

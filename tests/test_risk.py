@@ -1,9 +1,13 @@
 "Risk and coverage against published values, brute force over all orders, and NumPy loops."
+import math
 from itertools import permutations
 
 import numpy as np, pandas as pd, pytest, torch
+from fastai.vision.all import DataBlock, FuncSplitter, Learner, TransformBlock
+from torch import nn
 
-from fastai_softlabels.all import SoftLabelError, augrc, aurc, coverage_at_risk, risk_at_coverage, risk_coverage
+from fastai_softlabels.all import (SoftCategoryBlock, SoftLabelError, SoftMultiCategoryBlock, abstain, augrc, aurc, coverage_at_risk, risk_at_coverage, risk_coverage)
+from fastai_softlabels.calibrate import _chance_of, _n_promised
 
 SURE = [.9, .8, .7, .6]
 
@@ -68,3 +72,107 @@ def test_read_off_the_curve():
     (lambda: risk_at_coverage(SURE, [0.]*4, 0), 'coverage'), (lambda: risk_at_coverage(SURE, [0.]*4, 1.1), 'coverage')], ids=lambda o: o if isinstance(o, str) else '')
 def test_refused(f, words):
     with pytest.raises(SoftLabelError, match=words): f()
+
+
+@pytest.mark.parametrize('risk', [.02, .1, .5])
+def test_the_bound_is_hoeffdings_and_bentkuss(risk):
+    "the formulas of Bates et al., number by number"
+    for n in (20, 300):
+        for mean in (0., .5*risk, .9*risk, risk, 1.):
+            def log_ratio(a, b): return a*np.log(a/b) if a else 0.
+            hoeffding = np.exp(-n*(log_ratio(mean, risk) + log_ratio(1 - mean, 1 - risk))) if mean < risk else 1.
+            bentkus = np.e*sum(math.comb(n, k)*risk**k*(1 - risk)**(n - k) for k in range(math.ceil(n*mean - 1e-9) + 1))
+            assert _chance_of(np.array([mean]), np.array([n]), risk)[0] == pytest.approx(min(1., hoeffding, bentkus) if mean < risk else 1., rel=1e-6)
+
+
+def answers(rng, n, kind):
+    "confidences, errors of what was seen, and the chance of an error; of 'flat' answers the confidence says nothing"
+    right = np.full(n, 1 - .1004) if kind == 'flat' else rng.beta(6, 1, n)
+    confidence = rng.random(n) if kind == 'flat' else right + .05*rng.standard_normal(n)
+    return confidence, 1 - rng.binomial(10 if kind == 'soft' else 1, right)/(10 if kind == 'soft' else 1), 1 - right
+
+
+@pytest.mark.parametrize('kind', ['soft', 'hard', 'flat'])
+@pytest.mark.parametrize('n', [400, 2000])
+def test_a_promise_is_broken_in_one_of_twenty_splits_at_most(kind, n):
+    rng, risk, n_splits = np.random.default_rng(n), .1, 200
+    confidence, _, error = answers(rng, 200_000, kind)
+    broken = [0, 0] # of what is promised, and of what fits the items at hand
+    kept = []
+    for _ in range(n_splits):
+        curve = risk_coverage(*answers(rng, n, kind)[:2])
+        fits = curve.risk.to_numpy() <= risk
+        for i, n_kept in enumerate((_n_promised(curve, risk), n - int(fits[::-1].argmax()) if fits.any() else 0)):
+            if n_kept: broken[i] += error[confidence >= curve.thresh[n_kept - 1]].mean() > risk
+            if not i: kept.append(n_kept/n)
+    assert broken[0]/n_splits <= .05 + 2*(.05*.95/n_splits)**.5
+    assert broken[1] > .2*n_splits, 'the plain threshold breaks it often'
+    if n == 2000 and kind != 'flat': assert np.mean(kept) > .3, 'and yet many get an answer'
+
+
+def judged(logits, y, multi=False):
+    "A learner whose predictions are these logits"
+    block = (SoftMultiCategoryBlock if multi else SoftCategoryBlock)(vocab=list('abcd')[:logits.shape[1]], ignore=True)
+    dls = DataBlock((TransformBlock, block), get_x=lambda i: logits[i], get_y=lambda i: y[i].numpy(), splitter=FuncSplitter(lambda i: i > 0)).dataloaders(range(len(y)), bs=64, num_workers=0)
+    model = nn.Linear(logits.shape[1], logits.shape[1], bias=False)
+    with torch.no_grad(): model.weight.copy_(torch.eye(logits.shape[1]))
+    return Learner(dls, model)
+
+def logits_and_labels(n=1001, k=3, seed=0):
+    z = 4*torch.randn(n, k, generator=torch.Generator().manual_seed(seed))
+    return z, z.softmax(-1)
+
+
+def test_a_learner_says_what_it_promises():
+    z, y = logits_and_labels()
+    learn = judged(z, y)
+    found = abstain(learn, risk=.1)
+    with learn.no_bar(): probs, targets, decided = learn.get_preds(with_decoded=True)
+    answered = decided < 3
+    error = 1 - targets[answered].gather(1, decided[answered].unsqueeze(1))
+    assert found.n == 1000 and found.kept == pytest.approx(answered.double().mean().item()) and 0 < found.kept < 1
+    assert found.error == pytest.approx(error.mean().item(), abs=1e-5) and found.error < found.risk == .1
+    assert 'risk=0.1' in repr(learn.loss_func) and 'risk' not in repr(abstaining(learn))
+
+
+def abstaining(learn):
+    abstain(learn, .5)
+    return learn.loss_func
+
+
+@pytest.mark.parametrize('k', [1, 3])
+def test_independent_classes(k):
+    "the mean over classes of what an annotator would say otherwise, of images for which something is present"
+    z = 3*torch.randn(1501, k, generator=torch.Generator().manual_seed(1)) + 1
+    learn = judged(z, z.sigmoid(), multi=True)
+    found = abstain(learn, risk=.2)
+    with learn.no_bar(): probs, y = learn.get_preds()
+    sure = torch.maximum(probs, 1 - probs)[:, 0] if k == 1 else probs.amax(1)
+    decided = probs > .5
+    kept = (sure >= found.thresh) & (decided.any(1) if k > 1 else True)
+    assert found.kept == pytest.approx(kept.double().mean().item())
+    assert found.error == pytest.approx(torch.where(decided, 1 - y, y).mean(1)[kept].mean().item(), abs=1e-5)
+
+
+def test_unlabelled_images_do_not_judge():
+    z, y = logits_and_labels(2001)
+    y[1::2] = 0
+    found, alone = abstain(judged(z, y), risk=.15), abstain(judged(z[::2], y[::2]), risk=.15)
+    assert found.error == pytest.approx(alone.error, abs=1e-6) and found.n == 2*alone.n and found.thresh == pytest.approx(alone.thresh, abs=1e-6)
+
+
+@pytest.mark.parametrize('n, risk, words', [(101, .1, r'100 labelled items are too few to promise a risk of 0.1: .* it takes about \d+'), (1001, .001, 'have a mean error of .* cannot be promised'),
+                                            (11, 1e-9, 'No answer has an error of 1e-09 or less')])
+def test_promises_that_cannot_be_given(n, risk, words):
+    z, y = logits_and_labels(n)
+    learn = judged(z, y)
+    before = learn.loss_func
+    with pytest.raises(SoftLabelError, match=words): abstain(learn, risk=risk)
+    assert learn.loss_func is before
+
+
+def test_risk_or_share():
+    learn = judged(*logits_and_labels())
+    for kwargs in (dict(keep=.9, risk=.1), dict(risk=0), dict(risk=1), dict(risk=5), dict(risk='.1')):
+        with pytest.raises(SoftLabelError, match='risk'): abstain(learn, **kwargs)
+    with pytest.raises(SoftLabelError, match='with_labels=True'): abstain(learn, risk=.1, dl=learn.dls.test_dl([1, 2, 3]))
