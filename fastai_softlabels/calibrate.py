@@ -91,7 +91,7 @@ def _warn_of_loss_threshold(kept: float, loss):
          f"the loss's own threshold of {own}. Lower it: `SoftMultiCategoryBlock(thresh=…)`.")
 
 # %% ../nbs/21_calibrate.ipynb #45b3f785
-def _errors(
+def answer_errors(
     decided: Tensor, # Indices (N,), or for independent classes what is present (N,K)
     y: Tensor,       # Labels (N,K)
     multi: bool,     # A probability of its own for each class?
@@ -130,7 +130,7 @@ def _threshold_at_risk(loss, probs: Tensor, targets, multi: bool, risk: float) -
     "Find the least threshold at which the answers keep the risk"
     if targets is None: refuse('These items have no labels to say what is wrong: make the loader with `test_dl(…, with_labels=True)`.')
     decided = loss.decodes(probs).as_subclass(Tensor)
-    error = _errors(decided, soft_targets(probs, targets.as_subclass(Tensor), -1, torch.nan), multi)
+    error = answer_errors(decided, soft_targets(probs, targets.as_subclass(Tensor), -1, torch.nan), multi)
     counts = ~error.isnan()
     if multi and probs.shape[-1] > 1: counts &= decided.bool().any(-1) # others get no answer anyway
     confidence, error = confidence_of(probs)[counts], error[counts]

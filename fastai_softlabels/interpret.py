@@ -16,12 +16,15 @@ from fastai.data.transforms import ColReader
 from fastai.interpret import Interpretation
 from .errors import brief, check_count, check_number, in_range, refuse
 from .core import entropy, soft_targets, SoftCategory
+from .losses import confidence_of, innermost
 from .reader import SoftLabelReader
 from .blocks import check_learner, check_same_classes, check_reads_items, labels_of, prediction_of
 from .blocks import refuse_distributed, target_of, ungathered
 from .metrics import as_distributions, bootstrap_interval, calibration_bins, check_preds
 from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
 from .metrics import soft_cross_entropy, SoftECE, SoftMetric, top1_agreement, total_variation
+from .scores import augrc, aurc, risk_coverage
+from .calibrate import answer_errors
 
 # %% auto #0
 __all__ = ['SoftInterpretation']
@@ -220,6 +223,42 @@ def _draw_reliability(res: pd.DataFrame, n_bins: int):
     top.set(ylabel='share of votes', xlim=(0, 1), ylim=(0, 1), title='Reliability')
     below.bar(res.confidence, res.n, width=.6/n_bins)
     below.set(xlabel='confidence', ylabel='items')
+
+# %% ../nbs/22_interpret.ipynb #6052d81b
+@patch
+def plot_risk_coverage(self: SoftInterpretation,
+    others: dict | None = None, # Name → interpretation of another learner on the same items
+    ax=None,                    # The axes to draw on
+) -> pd.DataFrame:              # By learner: `aurc`, `augrc`, and the `floor` of the `aurc`; lower is better
+    "Draw the risk of the surest answers by their share of all, for one learner or several"
+    everybody = {'this learner': self, **(others or {})}
+    for name, other in everybody.items(): check_interpretation(name, other)
+    if ax is None: ax = _square_axes(4)
+    rows = {}
+    for name, other in everybody.items():
+        confidence, error = other._answers()
+        curve = risk_coverage(confidence, error)
+        line, = ax.plot(curve.coverage, curve.risk, label=name)
+        floor = risk_coverage(-error, error)
+        ax.plot(floor.coverage, floor.risk, color=line.get_color(), ls=':')
+        rows[name] = dict(aurc=aurc(confidence, error), augrc=augrc(confidence, error), floor=aurc(-error, error))
+    ax.set(xlabel='coverage', ylabel='risk', xlim=(0, 1), ylim=(0, None), title='Risk and coverage')
+    if others: ax.legend(frameon=False)
+    return pd.DataFrame(rows).T
+
+# %% ../nbs/22_interpret.ipynb #a2d140fc
+@patch
+def _answers(self: SoftInterpretation) -> tuple: # Confidences (N,) and errors (N,) of the labelled items
+    "How sure the model is of each answer, and how wrong that is"
+    decided = self.probs.argmax(-1)
+    if self.multi: decided = self.probs > getattr(innermost(self.learn.loss_func), 'thresh', .5)
+    error = answer_errors(decided, self.targets, self.multi)
+    return confidence_of(self.probs)[self.labelled], error[self.labelled]
+
+def check_interpretation(name, o):
+    "Refuse a learner, and what else is no interpretation"
+    if isinstance(o, SoftInterpretation): return
+    refuse(f'{name!r} is a {type(o).__name__}; expected `SoftInterpretation.from_learner(learn)`.')
 
 # %% ../nbs/22_interpret.ipynb #0be84083
 @patch

@@ -2,11 +2,11 @@
 import math
 from itertools import permutations
 
-import numpy as np, pandas as pd, pytest, torch
+import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
 from fastai.vision.all import DataBlock, FuncSplitter, Learner, TransformBlock
 from torch import nn
 
-from fastai_softlabels.all import (SoftCategoryBlock, SoftLabelError, SoftMultiCategoryBlock, abstain, augrc, aurc, coverage_at_risk, risk_at_coverage, risk_coverage)
+from fastai_softlabels.all import (SoftCategoryBlock, SoftInterpretation, SoftLabelError, SoftMultiCategoryBlock, abstain, augrc, aurc, coverage_at_risk, risk_at_coverage, risk_coverage)
 from fastai_softlabels.calibrate import _chance_of, _n_promised
 
 SURE = [.9, .8, .7, .6]
@@ -176,3 +176,23 @@ def test_risk_or_share():
     for kwargs in (dict(keep=.9, risk=.1), dict(risk=0), dict(risk=1), dict(risk=5), dict(risk='.1')):
         with pytest.raises(SoftLabelError, match='risk'): abstain(learn, **kwargs)
     with pytest.raises(SoftLabelError, match='with_labels=True'): abstain(learn, risk=.1, dl=learn.dls.test_dl([1, 2, 3]))
+
+
+@pytest.mark.parametrize('multi', [False, True])
+def test_drawn_for_learners(multi):
+    z, y = logits_and_labels(201)
+    y = z.sigmoid() if multi else y
+    y[5] = torch.nan if multi else 0
+    noisy = judged(z + 3*torch.randn(z.shape, generator=torch.Generator().manual_seed(1)), y, multi)
+    ours, other = SoftInterpretation.from_learner(judged(z, y, multi)), SoftInterpretation.from_learner(noisy)
+    _, ax = plt.subplots()
+    table = ours.plot_risk_coverage({'noisy': other}, ax)
+    labelled = torch.arange(1, 201) != 5
+    errors = torch.where(ours.probs > .5, 1 - y[1:], y[1:]).mean(1) if multi else 1 - y[1:].gather(1, ours.probs.argmax(1, keepdim=True))[:, 0]
+    assert table.loc['this learner', 'aurc'] == pytest.approx(aurc(ours.probs.amax(1)[labelled], errors[labelled]), abs=1e-6)
+    assert table.loc['this learner', 'floor'] == pytest.approx(aurc(-errors[labelled], errors[labelled]), abs=1e-6)
+    assert table.index.tolist() == ['this learner', 'noisy'] and (table.aurc >= table.floor).all() and table.aurc['noisy'] > table.aurc['this learner']
+    curves = [l.get_ydata() for l in ax.get_lines()]
+    assert len(curves) == 4 and all(len(c) == 199 for c in curves) and [t.get_text() for t in ax.get_legend().get_texts()] == ['this learner', 'noisy']
+    with pytest.raises(SoftLabelError, match=r"'noisy' is a Learner; expected `SoftInterpretation.from_learner"): ours.plot_risk_coverage({'noisy': noisy})
+    plt.close('all')
