@@ -256,7 +256,7 @@ def _say_unknown(a: np.ndarray, codes: list, unknown: np.ndarray) -> str:
             f"name it and leave it out: `codes={with_void}, ignore=['Void']`.")
 
 # %% ../nbs/16_mask_files.ipynb #ed0a9425
-def distributions_of(a: np.ndarray, name: str) -> np.ndarray:
+def distributions_of(a: np.ndarray, name: str, announce: Callable = noop) -> np.ndarray:
     "Return planes that sum to 1: votes divided by their sum, or probabilities that are checked"
     are_votes = a.dtype.kind in 'biu'
     if are_votes: check_votes(a, name)
@@ -264,7 +264,15 @@ def distributions_of(a: np.ndarray, name: str) -> np.ndarray:
     total = a.sum(0, dtype=np.float64 if are_votes else np.float32) # no number of votes overflows float64
     unfit = total == 0 if are_votes else abs(total - 1) > TOLERANCE
     check_totals(a, total, unfit, name)
+    if are_votes and a.max() < len(a): announce_varying(total, name, announce)
     return (a/total).astype(np.float32).clip(0, 1)
+
+# %% ../nbs/16_mask_files.ipynb #f9f6d435
+def announce_varying(total: np.ndarray, name: str, announce: Callable):
+    "Tell `announce` of counts that add up to another number at each pixel, as indices do"
+    if total.min() == total.max(): return
+    announce(f'{name} is read as counts of votes for each code, whose sum varies from {total.min():.0f} to {total.max():.0f}. '
+             'If its planes are the index masks of several annotators, give them as a list.')
 
 # %% ../nbs/16_mask_files.ipynb #bb3a1cf6
 def check_votes(a: np.ndarray, name: str):
@@ -280,6 +288,7 @@ def check_totals(a: np.ndarray, total: np.ndarray, unfit: np.ndarray, name: str)
     values = [float(f'{v:.4g}') for v in a[:, row, column]]
     refuse(f'{name}: the codes at row {row}, column {column} sum to {total[row, column]:.6g}, '
            f'expected 1 (± 0.001): {brief(values)}',
+           'Are the planes index masks of several annotators? Then give them as a list. '
            'If a pixel may belong to several codes or to none, say `exclusive=False`; '
            'what nobody labelled is a code of its own, named in `ignore=`.')
 
@@ -297,7 +306,7 @@ def mask_planes(
     if a.ndim == 2 and len(codes) > 1: return one_hot_planes(a, codes, name)
     planes = a if a.ndim == 3 else a[None]
     check_planes(planes, codes, name)
-    if exclusive: return distributions_of(planes, name)
+    if exclusive: return distributions_of(planes, name, announce)
     return probabilities_of(planes, name, palette, announce)
 
 # %% ../nbs/16_mask_files.ipynb #2ef46607

@@ -134,13 +134,18 @@ def say_several(item, annotator, label) -> str:
             f'(`{lists}`), which `SoftMultiCategoryBlock` reads as shares of the annotators.')
 
 # %% ../nbs/07_votes.ipynb #baeabc54
+def _folded(name: str) -> str:
+    "A name in NFC, without blanks around it, the codes of addresses, backslashes and the point of a whole number"
+    name = unicodedata.normalize('NFC', unquote(name).replace('\\', '/')).strip()
+    return name[:-2] if re.fullmatch(r'\d+\.0', name) else name
+
 def _warn_of_twins(names, what: str):
-    "Warn of names that differ in blanks, in how an accent or a path is written, or as number and text alone"
-    folded = [unicodedata.normalize('NFC', unquote(str(n)).replace('\\', '/')).strip() for n in names]
+    "Warn of names that differ in blanks, or in how an accent, a path or a number is written"
+    folded = [_folded(str(n)) for n in names]
     twice = next((f for f, n in Counter(folded).items() if n > 1), None)
     if twice is None: return
     twins = ' and '.join(ascii(n) for n, f in zip(names, folded) if f == twice)
-    warn(f'The {what} {twins} differ in blanks, in the codes of accents or paths, or as number and text alone, '
+    warn(f'The {what} {twins} differ in blanks, in the codes of accents or paths, or in how a number is written, '
          'and are counted as several. If they are one, write it in one way '
          '(`.astype(str).str.normalize("NFC").str.strip()`).')
 

@@ -794,3 +794,25 @@ def test_answers_with_the_name_of_a_region(tmp_path):
     box = dict(id='r1', from_name='box', to_name='image', type='rectanglelabels', value=dict(rectanglelabels=['cell'], x=1, y=1, width=5, height=5))
     refused(lambda: read_label_studio(label_studio(tmp_path, [box, choice('r1', 'mitosis')])), 'about regions or pages of an item')
     assert read_label_studio(label_studio(tmp_path, [box, choice('r2', 'mitosis')])).label.tolist() == ['mitosis']
+
+
+def test_items_that_a_gap_made_floats():
+    one, other = pd.DataFrame(dict(i=[12, 13], y=['cat', 'cat'])).astype(str), pd.DataFrame(dict(i=[12., 13.], y=['dog', 'cat'])).astype(str)
+    with pytest.warns(UserWarning, match="'12' and '12.0' differ in .* how a number is written"): votes_to_soft(pd.concat([one, other], ignore_index=True), 'i', 'y')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        votes_to_soft(one.assign(i=['v1.0', 'v1']), 'i', 'y')
+
+
+def test_a_stack_of_index_masks_with_as_many_annotators_as_codes():
+    raters = np.stack([np.full((4, 4), k, np.uint8) for k in (1, 1, 2)])
+    raters[0, 0] = 2
+    with pytest.warns(UserWarning, match='the index masks of several annotators, give them as a list'): OpenSoftMask(['water', 'reed', 'tree'])(raters)
+    raters[:, 1] = 0
+    refused(lambda: OpenSoftMask(['water', 'reed', 'tree'])(raters), 'sum to 0', 'Then give them as a list')
+    assert OpenSoftMask(['water', 'reed', 'tree'])(list(raters)).tensor()[:, 0, 0].tolist() == pytest.approx([0, 1/3, 2/3])
+    counts = np.stack([np.full((4, 4), n, np.uint8) for n in (1, 2, 2)])
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert OpenSoftMask(['water', 'reed', 'tree'])(counts).tensor()[:, 0, 0].tolist() == pytest.approx([.2, .4, .4])
+        OpenSoftMask(['water', 'reed', 'tree'])(counts*np.arange(1, 5, dtype=np.uint8)) # more than an index can be
