@@ -130,7 +130,8 @@ def test_a_mask_survives_its_display(exclusive, data):
     codes = data.draw(st.lists(st.text(min_size=1, max_size=6), min_size=2 if exclusive else 1, max_size=4, unique=True))
     h, w, k = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5)), len(codes)
     votes = arrays(np.int64, (k, h, w), elements=st.integers(0, 5))
-    if exclusive: forms = [votes.map(lambda v: v + (v.sum(0) == 0)), votes.map(lambda v: ((v + .5)/(v + .5).sum(0)).astype(np.float32)), arrays(np.int64, (h, w), elements=st.integers(0, k - 1))]
+    if exclusive: forms = [votes.map(lambda v: k*(v + (v.sum(0) == 0))), # more than an index can be
+                          votes.map(lambda v: ((v + .5)/(v + .5).sum(0)).astype(np.float32)), arrays(np.int64, (h, w), elements=st.integers(0, k - 1))]
     else: forms = [votes.map(lambda v: v/5.), votes.map(lambda v: torch.from_numpy(v/5.)), votes.map(lambda v: v > 2)]
     one = st.one_of(forms)
     tfm = OpenSoftMask(codes, exclusive=exclusive)
