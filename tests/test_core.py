@@ -7,6 +7,8 @@ from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resiz
 from fastai_softlabels.all import (DiceAt, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftECE, SoftLabelError,
                                    SoftLabelReader, bootstrap_interval, calibration_error, draw_bars, preds_to_soft, soft_cross_entropy, votes_to_soft)
 from fastai_softlabels.core import soft_targets
+from fastai_softlabels.data import agrees
+from fastai_softlabels.errors import brief
 from fastai_softlabels.tables import check_distributions, check_probabilities
 from conftest import DIGITS
 
@@ -179,3 +181,23 @@ def test_messages_count_the_rows(n):
     votes = pd.DataFrame({'item': ['x']*3 + [None]*n, 'label': list('aab') + ['a']*n})
     with pytest.raises(SoftLabelError) as e: votes_to_soft(votes, item='item', label='label')
     assert 'Row 3: ' in str(e.value) and (f'({n} rows have this fault.)' in str(e.value)) == (n > 1) and ('rows have' in str(e.value)) == (n > 1)
+
+
+def test_values_in_messages_are_cut():
+    for o in ('a'*200, list(range(200)), {'b'*150: 1}): assert brief(o) == repr(o)[:119] + '…' and len(brief(o)) == 120
+    assert brief('a'*118) == repr('a'*118) and len(brief('a'*118)) == 120
+
+
+@pytest.mark.parametrize('said, voted, expected', [(.9, .8, True), (.9, .2, False), (.1, .2, True), (.1, .9, False), (.9, .5, True), (.1, .5, True)])
+def test_a_yes_or_no_agrees_with_most_people(said, voted, expected):
+    pred, target = (SoftCategory(torch.tensor([p]), ['lesion'], multi=True) for p in (said, voted))
+    assert agrees(pred, target) is expected
+
+
+def test_even_votes_of_several_classes_agree_with_what_is_present():
+    target = SoftCategory(torch.tensor([.5, .5]), ['cat', 'dog'], multi=True)
+    assert not agrees(SoftCategory(torch.tensor([.9, .1]), ['cat', 'dog'], multi=True), target)
+
+
+def test_a_class_of_which_little_is_said_is_shown():
+    assert 'lesion' in str(SoftCategory(torch.tensor([.001]), ['lesion'], multi=True))

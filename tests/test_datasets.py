@@ -6,9 +6,9 @@ from PIL import Image
 
 from fastdownload import FastDownload
 from fastai_softlabels import datasets
-from fastai_softlabels.all import CIFAR_CLASSES, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares
+from fastai_softlabels.all import CIFAR_CLASSES, SoftLabelError, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares
 from fastai_softlabels.files import build_folder, safe_unzip
-from fastai_softlabels.datasets import committee_votes, draw_ellipses
+from fastai_softlabels.datasets import check_digits, committee_votes, degraded_views, draw_ellipses
 
 
 @pytest.fixture
@@ -214,3 +214,20 @@ def test_a_change_of_the_recipe_takes_a_new_number():
     drawn = [draw_ellipses(rng) for _ in range(3)]
     assert [image.mean() for image, _ in drawn] == pytest.approx(MEANS, abs=1e-5)
     for (_, masks), areas in zip(drawn, AREAS): assert masks.sum((1, 2)).tolist() == pytest.approx(areas, abs=2)
+
+
+def test_views_of_digits():
+    "each as a loop over pixels says"
+    images = np.random.default_rng(0).random((3, 8, 8))
+    views = {name: view(images) for name, view in degraded_views().items()}
+    coarse = [[[image[2*i:2*i + 2, 2*j:2*j + 2].mean() for j in range(4)] for i in range(4)] for image in images]
+    np.testing.assert_allclose(views['coarse'], coarse)
+    for name, rows, columns in (('left', slice(0, 5), slice(0, 8)), ('right', slice(3, 8), slice(0, 8)), ('top', slice(0, 8), slice(0, 5)), ('bottom', slice(0, 8), slice(3, 8))):
+        kept = [image[:, rows] if name in ('left', 'right') else image[columns] for image in images]
+        np.testing.assert_array_equal(views[name], kept)
+    assert views['blurred'].shape == images.shape and views['blurred'].std() < images.std()
+
+
+@pytest.mark.parametrize('shape', [(50, 7, 8), (50, 9, 9), (50, 8, 9), (50, 64), (49, 8, 8), (51, 8, 8)], ids=str)
+def test_digits_of_another_shape(shape):
+    with pytest.raises(SoftLabelError, match=f'There are {shape[0]} images in an array of shape'): check_digits(np.zeros(shape), np.arange(50) % 10)

@@ -7,7 +7,7 @@ from segmentation_models_pytorch.losses import DiceLoss as SMPDice
 from sklearn.metrics import f1_score
 
 from fastai_softlabels import formulas
-from fastai_softlabels.all import DiceAt, SoftDice, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError
+from fastai_softlabels.all import DiceAt, SoftCategoryBlock, SoftDice, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss, SoftLabelError, SoftMultiCategoryBlock
 
 
 @pytest.fixture(autouse=True, params=['lean', 'lean, in chunks', 'plain'])
@@ -288,3 +288,9 @@ def test_class_indices_that_are_partly_unlabelled(multi):
     soft[:, :, :2] = torch.nan if multi else 0
     assert SoftDice()(p, index, multi=multi) == SoftDice()(p, soft, multi=multi) == SoftDice()(p[:, :, 2:], soft[:, :, 2:], multi=multi)
     assert DiceAt()(p, index, multi=multi) == DiceAt()(p[:, :, 2:], soft[:, :, 2:], multi=multi)
+
+
+@pytest.mark.parametrize('loss', [SoftDiceLoss, SoftDiceCELoss, SoftDiceBCELoss])
+def test_losses_of_masks_are_not_for_items(loss):
+    for block in (SoftCategoryBlock, SoftMultiCategoryBlock):
+        with pytest.raises(SoftLabelError, match=f'{loss.__name__} is a loss for masks: use `SoftMaskBlock`'): block(['a', 'b'], loss_func=loss())
