@@ -469,7 +469,8 @@ _FORMS_OF_GAPS = [ # a pattern, what it seems to be, and how it is read
     (r'[-–—_?!.…/*#]+', 'a missing or an unsure answer',
      'leave the item out, or give None; of votes, name it in `unsure=`')]
 _FORMS_OF_NUMBERS = [
-    (r'\d+\s*/\s*\d+', 'a fraction', '`float(fractions.Fraction(text))`'),
+    (r'\d+\s*/\s*\d+', 'a fraction, or several numbers',
+     '`float(fractions.Fraction(text))` of a share, `text.split("/")` of answers'),
     (r'[-+]?\d+(?:[.,]\d+)?\s*%', 'a percentage', "`float(text.rstrip('%'))/100`"),
     (_DECIMAL, 'a decimal number', '`float(text)`'),
     (r'[-+]?0?,\d+', 'a decimal number', "`float(text.replace(',', '.'))`")]

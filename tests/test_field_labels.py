@@ -308,7 +308,7 @@ HOLD = {"{'cat': 2, 'dog': 1}": ('a dict written as text', '`ast.literal_eval(te
         'cat,cat,dog': ('several labels in one text', "`text.split(',')`"), '66%': ('a percentage', '/100'), '0,1,1,0': ('several numbers', 'columns of their own'), "['cat', 'dog']": ('a list written as text', '`ast.literal_eval(text)`'),
         '[0.3 0.7]': ('a printed array', '.split()'), 'tensor([0.3, 0.7])': ('a printed array', '.split()'), "Counter({'cat': 2})": ('a printed Python object', 'JSON'), '.66': ('a decimal number', '`float(text)`'),
         '0,66': ('a decimal number', "replace(',', '.')"), 'cat: 2, dog: 1': ('several classes with a number each', 'dict('), 'cat;dog': ('several labels in one text', "`text.split(';')`"), 'cat dog': ('several labels in one text', '`text.split()`'),
-        '1 0 0': ('several numbers', 'columns of their own'), '.3,.7': ('several numbers', 'columns of their own'), '2/3': ('several numbers', 'columns of their own'), '"cat"': ('a text in quotation marks', '`json.loads(text)`'),
+        '1 0 0': ('several numbers', 'columns of their own'), '.3,.7': ('several numbers', 'columns of their own'), '2/3': ('a fraction, or several numbers', 'fractions.Fraction(text)'), '"cat"': ('a text in quotation marks', '`json.loads(text)`'),
         "b'cat'": ('a bytes written as text', '`ast.literal_eval(text)`'), 'nan': ('a missing value', 'None'), '': ('a missing value', 'None')}
 
 @pytest.mark.parametrize('text', HOLD)
