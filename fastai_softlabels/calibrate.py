@@ -4,11 +4,11 @@
 
 # %% ../nbs/21_calibrate.ipynb #c0fdee35
 from __future__ import annotations
-from scipy.optimize import minimize_scalar
-from scipy.special import rel_entr
 from warnings import warn
 
 import numpy as np, pandas as pd, torch
+from scipy.optimize import minimize_scalar
+from scipy.special import rel_entr
 from scipy.stats import binom
 from torch import Tensor
 
@@ -21,8 +21,8 @@ from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAroun
 from .blocks import (check_learner, check_same_classes, is_loader, items_target, labels_of, only_target, refuse_distributed, ungathered,
                                       valid_dl)
 from .data import SoftCategorize
-from .scores import check_reachable, risk_coverage
 from .metrics import brier_score, check_targets, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
+from .scores import check_reachable, risk_coverage
 
 # %% auto #0
 __all__ = ['abstain', 'best_temperature', 'temperature_scale']

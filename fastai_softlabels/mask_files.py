@@ -404,7 +404,8 @@ def window(
 
 # %% ../nbs/16_mask_files.ipynb #be70871e
 @patch
-def resize(self: PILSoftMask, size, *args, **kwargs):
+def resize(self: PILSoftMask, size, resample=None, box=None, reducing_gap=None):
+    if box is not None: refuse('A soft mask is resized as a whole', 'Crop it first: `mask.crop(box).resize(size)`.')
     return PILSoftMask([p and resized(p, size) for p in self.planes], **self.about)
 
 @patch

@@ -327,9 +327,8 @@ def _describe_loss(loss) -> dict:
     "Describe the loss that the model was trained with (None if it is not ours), its name, temperature and threshold"
     threshold = temperature = risk = None
     while type(loss) in (Abstaining, TemperatureScaled, Remembering):
-        if type(loss) is Abstaining:
-            threshold = max(float(loss.thresh), threshold or 0.)
-            risk = getattr(loss, 'risk', None)
+        if type(loss) is Abstaining and loss.thresh >= (threshold or 0.): # of two the larger decides
+            threshold, risk = float(loss.thresh), getattr(loss, 'risk', None)
         if type(loss) is TemperatureScaled: temperature = float(loss.temperature)*(temperature or 1.)
         loss = loss.loss
     name, places = type(loss).__name__, _LOSSES.get(type(loss))

@@ -12,6 +12,7 @@ from torch import nn
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss,
                                    SoftLabelError, SoftMaskBlock, SoftMultiCategoryBlock, load_soft_learner, save_soft_learner)
 from fastai_softlabels.losses import Abstaining, TemperatureScaled
+from fastai_softlabels.persist import _describe_loss
 from conftest import DIGITS
 
 LABELS = {'category': lambda f: {c: int(f.stem) % (i + 2) + 1 for i, c in enumerate(DIGITS)}, 'multi': lambda f: {c: (int(f.stem) % 7)/7 for c in DIGITS}}
@@ -388,3 +389,9 @@ def test_things_in_the_wrong_place(files, saved, tmp_path):
                                (lambda: load_soft_learner(saved, model=resnet18), TypeError, '`model` is a function'), (lambda: load_soft_learner(saved, dls=files), SoftLabelError, '`dls` is a list; expected `DataLoaders`'),
                                (lambda: load_soft_learner(saved, dls=loaders(files, CategoryBlock, lambda f: f.stem[-1])), SoftLabelError, r'targets of these DataLoaders \(1\) 0 have soft labels.*as they were when the learner was saved')):
         with pytest.raises(error, match=words): call()
+
+
+@pytest.mark.parametrize('inner, outer, expected', [((.3, .1), (.4, None), (.4, None)), ((.3, None), (.4, .05), (.4, .05)), ((.5, .2), (.4, .05), (.5, .2))])
+def test_the_promise_is_that_of_the_threshold_that_decides(inner, outer, expected):
+    described = _describe_loss(Abstaining(Abstaining(SoftCrossEntropyLossFlat(), *inner), *outer))
+    assert (described['threshold'], described['risk']) == expected

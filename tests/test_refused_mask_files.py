@@ -3,6 +3,7 @@ from refusals import *
 
 REFUSED = {
     'PILSoftMask': [
+        case('a part resized', lambda: OpenSoftMask()(GREY).resize((2, 2), box=(0, 0, 2, 2)), 'as a whole', '`mask.crop(box).resize(size)`'),
         case('turned by 10°', lambda: OpenSoftMask()(GREY).rotate(10), 'several planes', 'mask.like'),
         case('other number of planes', lambda: OpenSoftMask(LAND[:2])(INDEX % 2).like(np.zeros((4, 4, 3))), '3 planes', "2 classes ['meadow', 'forest']"),
         case('two dimensions', lambda: OpenSoftMask()(GREY).like(np.zeros((2, 4))), '(2, 4)', '(H,W,K)'),
