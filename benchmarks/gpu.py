@@ -158,7 +158,7 @@ def check_digits(device: str, precision: str, tiny: bool) -> str:
     start = time.perf_counter()
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1 if tiny else 5, 3e-3)
     seconds = time.perf_counter() - start
-    there = watch.history.query('head == "softmax"').set_index('set').groupby(level=0).last().loc['ood']
+    there = watch.history.query('score == "softmax"').set_index('set').groupby(level=0).last().loc['ood']
     kl = learn.recorder.values[-1][2]
     learn = moved(learn.to_fp32(), 'cpu')
     logits, targets = answers(learn, learn.dls.valid)
@@ -235,7 +235,10 @@ def transfers(learn, watch, strange, bs: int, device: str) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         torch.cuda.set_sync_debug_mode('warn')
-        try: _stream(learn, dl, watch.new_meter(), 'ood').read(False)
+        meter = watch.new_meter()
+        try:
+            _stream(learn, dl, meter.add, 'ood')
+            meter.read(False)
         finally: torch.cuda.set_sync_debug_mode('default')
     return sum('synchroniz' in str(w.message) for w in caught)
 

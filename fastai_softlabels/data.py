@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from copy import deepcopy
+from decimal import Decimal
+from fractions import Fraction
 from functools import singledispatch
 from itertools import chain
 from numbers import Real
@@ -15,7 +17,7 @@ from typing import Callable, Sequence
 from warnings import warn
 
 import numpy as np, pandas as pd, torch
-from torch import Tensor
+from torch import nn, Tensor
 
 from fastcore.all import L, noop, patch
 from fasttransform import DisplayedTransform
@@ -73,6 +75,9 @@ def SoftMultiCategoryBlock(
     "`TransformBlock` for targets with a probability of its own for each class"
     return _soft_block(SoftMultiCategorize(vocab, sort=sort, ignore=ignore, loss_func=loss_func, thresh=thresh, n_votes=n_votes))
 
+# %% ../nbs/12_data.ipynb #c4bada75
+_OF_INDICES = (LabelSmoothingCrossEntropy, nn.NLLLoss, nn.MultiMarginLoss, nn.MultiLabelMarginLoss)
+
 # %% ../nbs/12_data.ipynb #d22a141d
 def check_item_loss(
     loss,        # Given to a block
@@ -83,8 +88,9 @@ def check_item_loss(
     if not multi and isinstance(loss, BaseLoss) and loss.flatten:
         refuse(f'{name} flattens targets to one number an item, so a distribution cannot pass',
                'Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
-    if isinstance(loss, LabelSmoothingCrossEntropy):
-        refuse(f'{name} reads class indices alone', 'Use `SoftCrossEntropyLossFlat(label_smoothing=…)`.')
+    ignores_index = isinstance(loss, nn.CrossEntropyLoss) and loss.ignore_index >= 0
+    if isinstance(loss, _OF_INDICES) or ignores_index:
+        refuse(f'{name} reads class indices alone', 'Use `SoftCrossEntropyLossFlat`, which has `weight=` and `label_smoothing=`, too.')
     if getattr(loss, 'of_masks', False):
         refuse(f'{name} is a loss for masks: use `SoftMaskBlock`, or leave `loss_func=` out.')
     try: reads = reads_of(loss)
@@ -175,7 +181,8 @@ def _from_numbers(self: SoftCategorize, values: list, name: str) -> np.ndarray:
 
 # %% ../nbs/12_data.ipynb #fdd0b2c2
 def _as_python(v):
-    "A number of NumPy or torch as Python's"
+    "A number of NumPy, torch or a database as Python's"
+    if isinstance(v, (Decimal, Fraction)): return float(v)
     return v.item() if isinstance(v, (Tensor, np.generic)) and np.ndim(v) == 0 else v
 
 # %% ../nbs/12_data.ipynb #2133e45e
@@ -506,7 +513,7 @@ def check_source(self: SoftMultiCategorize, reader: SoftLabelReader):
     if reader.divided == 'flags':
         refuse('The reader divided the flags of each item, 0 and 1, by their sum, so that several classes share one probability', remedy + '.')
     if reader.divided == 'votes':
-        warn('The reader divided the votes of each item by their sum, so that all classes share one probability, as for `SoftCategoryBlock`. '
+        warn('The votes of each item were divided by their sum, so that all classes share one probability, as for `SoftCategoryBlock`. '
              f'{remedy}: `SoftLabelReader(…, multi=True, n_votes=…)`.')
 
 # %% ../nbs/12_data.ipynb #3c50482d

@@ -75,6 +75,7 @@ class SoftLoss(nn.Module):
 # %% ../nbs/05_losses.ipynb #bbe607f5
 def check_axis(axis):
     "Refuse an axis that cannot be the class axis"
+    if isinstance(axis, Tensor): refuse('The loss was called before it was made', 'Give an instance, like `SoftCrossEntropyLossFlat()`, rather than the class.')
     def is_class_axis(a): return operator.index(a) != 0
     check_number(axis, 'axis', 'a whole number other than 0, where the items are', is_class_axis)
 

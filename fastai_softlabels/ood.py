@@ -6,16 +6,17 @@
 from __future__ import annotations
 import random
 from collections.abc import Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, ExitStack, nullcontext
 from copy import copy, deepcopy
 from functools import partial
+from itertools import cycle
 from numbers import Real
 from pathlib import PurePath
-from typing import Callable
+from typing import Callable, Sequence
 from warnings import warn
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
-from torch import Tensor
+from torch import nn, Tensor
 
 from fastcore.all import L, parallel, patch, tuplify
 from fastai.callback.core import Callback
@@ -30,7 +31,8 @@ from .losses import reads_of, SoftCrossEntropyLossFlat, temperature_of
 from .blocks import (check_learner, check_reads_items, FreshTransforms, is_loader, is_shared, is_split, items_target,
                                       like_items, only_target, test_dl_of, whole)
 from .data import SoftCategorize, SoftMultiCategorize
-from .scores import compare_readings, ConfidenceMeter, Reading, SHARES
+from .scores import (check_score_names, compare_readings, ConfidenceMeter, has_confidence, knn_score,
+                                      NOT_OF_ONE_CLASS, Reading, SCORES, SHARES)
 
 # %% auto #0
 __all__ = ['OODConfidence', 'train_two_heads', 'compare_confidence']
@@ -165,8 +167,8 @@ def _without_augmentation(dl):
     return dataset.set_split_idx(1) if hasattr(dataset, 'set_split_idx') else nullcontext()
 
 # %% ../nbs/20_ood.ipynb #508db1e8
-def _stream(learn: Learner, dl, meter: ConfidenceMeter, name: str) -> ConfidenceMeter:
-    "Feed `meter` the logits of all batches of `dl`, the set `name`, or, in a distributed run, of this process's share"
+def _stream(learn: Learner, dl, take: Callable, name: str):
+    "Give `take` the logits of each batch of `dl`, the set `name`, and the number of their first item; in a distributed run those of this process's share"
     model, rank, n_processes = _share_of(learn.model)
     n_inp = getattr(learn.dls, 'n_inp', 1)
     n_seen = 0
@@ -176,10 +178,9 @@ def _stream(learn: Learner, dl, meter: ConfidenceMeter, name: str) -> Confidence
             inputs = learn._set_device(tuplify(batch)[:n_inp])
             if i % n_processes == rank:
                 out = _run_model(model, inputs, f'batch {i} of {name!r}')
-                meter.add(_logits_in(learn, out), n_seen)
+                take(_logits_in(learn, out), n_seen)
             n_seen += find_bs(batch)
     if not n_seen: refuse(f'The loader of {name!r} gave no images', 'Is it used up, or its folder empty?')
-    return meter
 
 # %% ../nbs/20_ood.ipynb #48037fb0
 def _share_of(model) -> tuple:
@@ -213,30 +214,43 @@ class OODConfidence(Callback):
     """After each epoch, how sure is the model on the validation set, and on images of no class that it knows?
 
     Adds `valid_confidence` (median), `ood_confidence` and `ood_auroc` to the training's table (a set's name replaces `ood`);
-    in epochs without measurement they are NaN. `history` has both readings of everything that was measured."""
+    in epochs without measurement they are NaN. These columns read the model as its loss does; `history` has every score of
+    everything that was measured: the same model, read in other ways."""
     order = 51 # after the Recorder has its metrics, before trackers and tables read them
     def __init__(self,
         ood,                           # A list of files, a DataFrame of items, or a DataLoader; or several by name, as a dict
         every: int = 1,                # Measure after each so many epochs, and after the last one; trackers need more patience
         k: int = 9,                    # How many of the surest OOD items to keep for `show_surest`
         skip_unreadable: bool = False, # Leave out OOD items that cannot be read, with a warning, instead of raising?
+        scores: Sequence | None = None, # Also 'max_logit', 'energy', 'entropy', which have a ranking alone; by default 'softmax' and 'sigmoid'
     ):
         super().__init__()
+        _check_listed(scores)
         check_count(every, 'every')
         check_count(k, 'k')
         self.ood = _named_sets(ood)
         self.every = every
         self.k = k
         self.skip_unreadable = skip_unreadable
+        self.scores = scores
+        self.own = None  # the score of the model's own reading, at the last measurement
         self.rows = []   # of `history`
         self.surest = {} # by OOD set: pairs of item number and confidence
-        self.shares = {} # by set, by reading: histogram of the last measurement
+        self.shares = {} # by set, by score: histogram of the last measurement
         self.fits = 0    # that were measured
         self.new_fit = False
         self.trained_with = None # the loss
         self.loaders = None
         self.meter = None        # of the validation that goes on
         self.checked = {}        # by OOD set: as given, its size, and as far as readable
+
+# %% ../nbs/20_ood.ipynb #0cbf932c
+def _check_listed(scores):
+    "Raise `SoftLabelError` unless `scores` are names of scores that the logits give; None for the usual ones"
+    if scores is None: return
+    if not isinstance(scores, str) and 'knn' in scores:
+        refuse("'knn' takes the features of all training items, which are compared after the training: `compare_confidence(…, scores=['knn'])`.")
+    check_score_names(scores)
 
 # %% ../nbs/20_ood.ipynb #d527b02b
 @patch
@@ -252,12 +266,28 @@ def n_classes(self: OODConfidence) -> int | None:
 
 # %% ../nbs/20_ood.ipynb #020775eb
 @patch
+def score_names(self: OODConfidence) -> list:
+    "The scores to measure, of which the model's own reading is one"
+    n_classes = self.n_classes()
+    own = reads_of(self.trained_with or self.learn.loss_func, n_classes)
+    usual = ['sigmoid'] if n_classes == 1 else ['softmax', 'sigmoid']
+    names = usual if self.scores is None else list(self.scores)
+    _check_one_class(names, n_classes)
+    return names if own in names else [own, *names]
+
+@patch
 def new_meter(self: OODConfidence) -> ConfidenceMeter:
     "A meter for one set"
-    one_class = self.n_classes() == 1 # softmax of one class is always 1
-    readings = ('sigmoid',) if one_class else ('softmax', 'sigmoid')
     device = next(self.learn.model.parameters()).device
-    return ConfidenceMeter(device, readings, self.k, temperature_of(self.learn.loss_func))
+    return ConfidenceMeter(device, self.score_names(), self.k, temperature_of(self.learn.loss_func))
+
+# %% ../nbs/20_ood.ipynb #e2492834
+def _check_one_class(scores: Sequence, n_classes: int | None):
+    "Raise `SoftLabelError` for scores that one class cannot have"
+    if n_classes != 1: return
+    impossible = [name for name in scores if name in NOT_OF_ONE_CLASS]
+    if not impossible: return
+    refuse(f'There is one class, of which {impossible[0]!r} is always the same', "Take 'sigmoid', 'max_logit' or 'energy'.")
 
 # %% ../nbs/20_ood.ipynb #5721b6ac
 @patch
@@ -315,7 +345,7 @@ def loader(self: OODConfidence, name: str, items):
 def _check_training(self: OODConfidence):
     "Raise `SoftLabelError` unless loss, validation set and OOD sets will do"
     items_target(self.learn, '`OODConfidence`')
-    reads_of(self.trained_with, self.n_classes())
+    self.score_names()
     _check_valid(self.dls)
     for name, items in self.ood.items():
         if items is None: _refuse_left_out(name)
@@ -367,27 +397,28 @@ def _warn_of_nan(name: str, reading: Reading, epoch: int):
 # %% ../nbs/20_ood.ipynb #7ba64c8b
 @patch
 def remember(self: OODConfidence,
-    readings: dict, # By set, by reading
+    readings: dict, # By set, by score
 ) -> list:          # The epoch's columns
     "Keep one measurement, all of it or nothing"
-    head = reads_of(self.trained_with, self.n_classes())
+    own = reads_of(self.trained_with, self.n_classes())
     fit = self.fits if self.new_fit else self.fits - 1
     rows = []
-    for name, by_head in readings.items():
-        for h, reading in by_head.items():
-            ranking = _separation(name, readings['valid'][h], reading)
-            rows.append(dict(fit=fit, epoch=self.epoch, set=name, head=h, **_summary(reading), **ranking))
-        _warn_of_nan(name, by_head[head], self.epoch)
-    self.rows, self.fits, self.new_fit = self.rows + rows, fit + 1, False
-    self.surest = {name: by_head[head].surest for name, by_head in readings.items() if name != 'valid'}
-    self.shares = {name: _histograms(by_head) for name, by_head in readings.items()}
-    return _columns_of([row for row in rows if row['head'] == head])
+    for name, by_score in readings.items():
+        for score, reading in by_score.items():
+            ranking = _separation(name, readings['valid'][score], reading)
+            rows.append(dict(fit=fit, epoch=self.epoch, set=name, score=score, **_summary(reading), **ranking))
+        _warn_of_nan(name, by_score[own], self.epoch)
+    self.own, self.rows, self.fits, self.new_fit = own, self.rows + rows, fit + 1, False
+    self.surest = {name: by_score[own].surest for name, by_score in readings.items() if name != 'valid'}
+    probabilities = list(filter(has_confidence, readings['valid']))
+    self.shares = {name: _histograms({score: by_score[score] for score in probabilities}) for name, by_score in readings.items()}
+    return _columns_of([row for row in rows if row['score'] == own])
 
 # %% ../nbs/20_ood.ipynb #0b474181
 @patch(as_prop=True)
-def history(self: OODConfidence) -> pd.DataFrame: # By fit, epoch, set and head: n, mean, median, min, max of the confidence, auroc, fpr95
-    "All that was measured; in-domain rows have the set 'valid'"
-    columns = ['fit', 'epoch', 'set', 'head', 'n', 'mean', 'median', 'min', 'max', 'auroc', 'fpr95']
+def history(self: OODConfidence) -> pd.DataFrame: # By fit, epoch, set and score: n, mean, median, min, max of the confidence, auroc, fpr95
+    "All that was measured; in-domain rows have the set 'valid', and scores that are no logit of a probability have a ranking alone"
+    columns = ['fit', 'epoch', 'set', 'score', 'n', 'mean', 'median', 'min', 'max', 'auroc', 'fpr95']
     return pd.DataFrame(self.rows, columns=columns)
 
 # %% ../nbs/20_ood.ipynb #0e09037f
@@ -426,7 +457,8 @@ def _measure(self: OODConfidence, valid_meter: ConfidenceMeter) -> list:
     "Run the OOD sets, and keep what was found; the epoch's columns"
     readings = {'valid': valid_meter.read(is_split(self.learn))}
     for name, dl in self.loaders.items():
-        meter = _stream(self.learn, dl, self.new_meter(), name)
+        meter = self.new_meter()
+        _stream(self.learn, dl, meter.add, name)
         readings[name] = meter.read(is_shared(self.model))
     return self.remember(readings)
 
@@ -455,16 +487,19 @@ def __deepcopy__(self: OODConfidence, memo):
 
 # %% ../nbs/20_ood.ipynb #3d942249
 @patch
-def plot_history(self: OODConfidence):
-    "Median confidence on each set, and AUROC of each OOD set, by epoch, in both readings"
+def plot_history(self: OODConfidence,
+    scores: Sequence | None = None, # Which of those that were measured; by default the model's own reading
+):
+    "Median confidence on each set, and AUROC of each OOD set, by epoch"
     df = self._measured()
+    shown = self._shown(scores, list(df.score.unique()))
     fig, axs = plt.subplots(1, 2, figsize=(9, 3), layout='constrained')
-    _draw_history(*axs, df)
+    _draw_history(*axs, df, {score: self._title(score) for score in shown})
     axs[0].set(xlabel='epoch', ylabel='median confidence', ylim=(0, 1.02), title='How sure is the model?')
     axs[1].axhline(.5, color='grey', ls=':')
     axs[1].set(xlabel='epoch', ylabel='AUROC', ylim=(0, 1.02), title='Does it tell them apart?')
     for ax in axs:
-        ax.legend(fontsize='x-small')
+        if ax.lines: ax.legend(fontsize='x-small')
         ax.xaxis.get_major_locator().set_params(integer=True)
     return axs
 
@@ -475,27 +510,42 @@ def _measured(self: OODConfidence) -> pd.DataFrame:
     if not self.rows: refuse('Nothing was measured yet: train with this callback first.')
     return self.history
 
+# %% ../nbs/20_ood.ipynb #8ceeb0f3
+@patch
+def _shown(self: OODConfidence, scores: Sequence | None, measured: list) -> list:
+    "Scores to draw, the model's own reading first; raise `SoftLabelError` for one that was not measured"
+    if scores is None: return [self.own]
+    check_score_names(scores, measured)
+    return sorted(scores, key=lambda score: score != self.own)
+
+@patch
+def _title(self: OODConfidence, score: str) -> str:
+    return score if score == self.own else f'same model, read as {score}'
+
 # %% ../nbs/20_ood.ipynb #0a5ecd7e
-def _draw_history(confidence_ax, auroc_ax, df: pd.DataFrame):
-    "A line for each set and reading"
+def _draw_history(confidence_ax, auroc_ax, df: pd.DataFrame, titles: dict):
+    "A line for each set and score, of which `titles` says what it is called"
     steps = df.groupby(['fit', 'epoch'], sort=False).ngroup()
     colours = {name: f'C{i}' for i, name in enumerate(df['set'].unique())}
-    for (name, head), rows in df.groupby(['set', 'head'], sort=False):
-        line = '-' if head == 'softmax' else '--'
-        style = dict(color=colours[name], ls=line, marker='o', ms=3, label=f'{name}, {head}')
-        confidence_ax.plot(steps[rows.index], rows['median'], **style)
+    lines = dict(zip(titles, cycle(['-', '--', ':', '-.'])))
+    for (name, score), rows in df.groupby(['set', 'score'], sort=False):
+        if score not in titles: continue
+        style = dict(color=colours[name], ls=lines[score], marker='o', ms=3, label=f'{name}, {titles[score]}')
+        if has_confidence(score): confidence_ax.plot(steps[rows.index], rows['median'], **style)
         if name != 'valid': auroc_ax.plot(steps[rows.index], rows.auroc, **style)
 
 # %% ../nbs/20_ood.ipynb #7c212637
 @patch
-def plot_histograms(self: OODConfidence):
-    "Confidence on each set at the last measurement, a panel for each reading"
+def plot_histograms(self: OODConfidence,
+    scores: Sequence | None = None, # Which of those that were measured and are probabilities; by default the model's own reading
+):
+    "Confidence on each set at the last measurement, a panel for each score"
     self._measured()
-    heads = list(self.shares['valid'])
-    n = len(heads)
+    shown = self._shown(scores, list(self.shares['valid']))
+    n = len(shown)
     fig, axs = plt.subplots(1, n, figsize=(4.5*n, 3), squeeze=False, layout='constrained')
-    for ax, head in zip(axs[0], heads):
-        _draw_shares(ax, {name: by_head[head] for name, by_head in self.shares.items()}, head)
+    for ax, score in zip(axs[0], shown):
+        _draw_shares(ax, {name: by_score[score] for name, by_score in self.shares.items()}, self._title(score))
     return axs[0]
 
 # %% ../nbs/20_ood.ipynb #e84a5c59
@@ -628,21 +678,77 @@ def train_two_heads(
         fit(sigmoid)
     return dict(softmax=softmax, sigmoid=sigmoid)
 
+# %% ../nbs/20_ood.ipynb #6ad07796
+@contextmanager
+def _last_layer(model: nn.Module):
+    "A dictionary that has, after each call of `model`, what its last linear layer took: its `features`"
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    if not layers:
+        refuse("'knn' compares the features that a model's last linear layer takes, and this model has no `nn.Linear`")
+    taken = {}
+    def take(layer, args): taken.update(features=args[0]) # of several the last one that is called
+    handles = [layer.register_forward_pre_hook(take) for layer in layers]
+    try: yield taken
+    finally:
+        for handle in handles: handle.remove()
+
+# %% ../nbs/20_ood.ipynb #200d3407
+def _features(taken: dict, n: int) -> Tensor:
+    "The features (N,F) of `n` items; raise `SoftLabelError` where the last linear layer took something else"
+    features = taken.get('features')
+    if features is not None and features.ndim == 2 and len(features) == n: return features.detach().float()
+    got = 'was not called' if features is None else f'took {tuple(features.shape)}'
+    refuse(f"'knn' compares the features that a model's last linear layer takes; in this one it {got}, for {n} items",
+           'Expected a row of features for each item, (N,F).')
+
+# %% ../nbs/20_ood.ipynb #4c9367bc
+def _at_equal_steps(dl, n_most: int = 50_000):
+    "A loader of the items of `dl` in order, or of `n_most` of them"
+    n = len(dl.dataset)
+    n_kept = min(n, n_most)
+    numbers = [i*n//n_kept for i in range(n_kept)]
+    if hasattr(dl, 'new'): return dl.new(shuffle=False, drop_last=False, get_idxs=partial(list, numbers))
+    some = torch.utils.data.Subset(dl.dataset, numbers)
+    return torch.utils.data.DataLoader(some, batch_size=dl.batch_size, collate_fn=dl.collate_fn)
+
+# %% ../nbs/20_ood.ipynb #80a69b9c
+@contextmanager
+def _knn(learn: Learner):
+    "A function that scores the items of the model's latest call, of which it takes the number, by their distance to training items"
+    if is_shared(learn.model): refuse("'knn' needs the features of all training items in one process", 'Call this outside of `distrib_ctx`.')
+    with _last_layer(learn.model) as taken:
+        parts = []
+        _stream(learn, _at_equal_steps(learn.dls.train), lambda logits, first: parts.append(_features(taken, len(logits))), 'train')
+        bank = torch.cat(parts)
+        yield lambda n: knn_score(_features(taken, n), bank)
+
 # %% ../nbs/20_ood.ipynb #71c835af
-def _read_all(learn: Learner, sets: dict, skip_unreadable: bool) -> dict:
-    "`Reading` by set, of the validation and the OOD sets, in the learner's own reading"
+def _read_all(learn: Learner, sets: dict, skip_unreadable: bool, scores: Sequence | None = None) -> dict:
+    "`Reading` by set and by score, of the validation and the OOD sets; by default in the learner's own reading"
     _check_valid(learn.dls)
-    vocab = only_target(learn, '`compare_confidence`').vocab
-    head = reads_of(learn.loss_func, None if vocab is None else len(vocab))
+    names = _scores_of(learn, scores)
     device = next(learn.model.parameters()).device
     readings = {}
-    for name, items in {'valid': learn.dls.valid, **sets}.items():
-        meter = ConfidenceMeter(device, (head,), temperature=temperature_of(learn.loss_func))
-        dl = _loader(learn, name, items, skip_unreadable)
-        reading = _stream(learn, dl, meter, name).read(is_shared(learn.model))[head]
-        _check_no_nan(name, reading)
-        readings[name] = reading
+    with ExitStack() as stack:
+        score_knn = stack.enter_context(_knn(learn)) if 'knn' in names else None
+        for name, items in {'valid': learn.dls.valid, **sets}.items():
+            meter = ConfidenceMeter(device, names, temperature=temperature_of(learn.loss_func))
+            def take(logits, first):
+                others = {} if score_knn is None else {'knn': score_knn(len(logits))}
+                meter.add(logits, first, **others)
+            _stream(learn, _loader(learn, name, items, skip_unreadable), take, name)
+            readings[name] = meter.read(is_shared(learn.model))
+            for reading in readings[name].values(): _check_no_nan(name, reading)
     return readings
+
+# %% ../nbs/20_ood.ipynb #00c5e101
+def _scores_of(learn: Learner, scores: Sequence | None) -> list:
+    "Names of the scores to measure, by default the learner's own reading"
+    vocab = only_target(learn, '`compare_confidence`').vocab
+    n_classes = None if vocab is None else len(vocab)
+    if scores is None: return [reads_of(learn.loss_func, n_classes)]
+    _check_one_class(scores, n_classes)
+    return list(scores)
 
 # %% ../nbs/20_ood.ipynb #f03eabe4
 def _check_no_nan(name: str, reading: Reading):
@@ -672,27 +778,67 @@ def _check_same_size(sizes: dict):
     if len(set(sizes.values())) <= 1: return
     refuse(f'The learners have different validation sets, of {sizes} images', 'Compare on the same images.')
 
+# %% ../nbs/20_ood.ipynb #9574a25b
+def _check_average(average: Mapping | None, sets: dict):
+    "Raise `SoftLabelError` unless `average` has lists of OOD sets, by names that no set has"
+    if average is None: return
+    example = 'expected lists of OOD sets by name, like `{"near": ["cats", "dogs"]}`'
+    if not isinstance(average, Mapping): refuse(f'average is {brief(average)}; {example}.')
+    for name, some in average.items():
+        _check_set_name(name)
+        if isinstance(some, str) or not hasattr(some, '__len__') or not len(some) or not set(some) <= set(sets):
+            refuse(f'average has {brief(some)} for {name!r}; {example}, of the sets {list(sets)}.')
+        if name in sets: refuse(f'average gives the mean of {brief(some)} the name {name!r}, which a set has already.')
+
 # %% ../nbs/20_ood.ipynb #b39538d3
 def compare_confidence(
     learners: Mapping,             # Trained `Learner`s by name, over the same classes; each is read by its own loss
     ood,                           # As for `OODConfidence`
     skip_unreadable: bool = False, # Leave out OOD items that cannot be read, with a warning, instead of raising?
     plot: bool = True,             # Draw the histograms, too?
-) -> pd.DataFrame:                 # By learner and set: n; mean, median, min, max, shares above .5, .9, .99 of the confidence; auroc, fpr95
-    "How sure are these models, in-domain and out of it, and how well does it tell the two apart?"
+    scores: Sequence | None = None, # Read each learner by these: 'softmax', 'sigmoid', and 'max_logit', 'energy', 'entropy', 'knn', which have a ranking alone
+    average: Mapping | None = None, # Names of OOD sets by a name for all of them, like `{'near': ['cats', 'dogs']}`: a row with their mean, where every set counts the same
+) -> pd.DataFrame:                 # By learner and set, and by score if there are `scores`: n; mean, median, min, max, shares above .5, .9, .99 of the confidence; auroc, fpr95
+    """How sure are these models, in-domain and out of it, and how well does it tell the two apart?
+
+    `'knn'` ranks by the distance to the 50th nearest training item, in the features that the last linear layer takes
+    (`knn_score`); of more than 50,000 training items it takes as many at equal steps."""
     _check_learners(learners)
     sets = _named_sets(ood)
     _check_same_classes(learners)
+    if scores is not None: check_score_names(scores, (*SCORES, 'knn'))
+    _check_average(average, sets)
     rows, shares = {}, {}
     for learner, learn in learners.items():
-        readings = _read_all(learn, sets, skip_unreadable)
-        shares[learner] = _histograms(readings)
-        for name, reading in readings.items():
-            ranking = _separation(name, readings['valid'], reading)
-            rows[learner, name] = dict(**_summary(reading), **_shares_above(reading), **ranking)
-    _check_same_size({learner: rows[learner, 'valid']['n'] for learner in learners})
-    if plot: _plot_shares(shares)
-    return pd.DataFrame(rows).T.astype({'n': int}).rename_axis(['learner', 'set'])
+        readings = _read_all(learn, sets, skip_unreadable, scores)
+        for name, by_score in _compared(readings, average or {}).items():
+            for score, row in by_score.items(): rows[learner, name, score] = row
+        for score in filter(has_confidence, readings['valid']):
+            title = learner if scores is None else f'{learner}, read as {score}'
+            shares[title] = _histograms({name: by_score[score] for name, by_score in readings.items()})
+    table = pd.DataFrame(rows).T.astype({'n': int}).rename_axis(['learner', 'set', 'score'])
+    _check_same_size(table.xs('valid', level='set').n.groupby('learner').first().to_dict())
+    if plot and shares: _plot_shares(shares)
+    return table.droplevel('score') if scores is None else table
+
+# %% ../nbs/20_ood.ipynb #c7b7c6a3
+def _compared(readings: dict, average: Mapping) -> dict:
+    "A row of the table by set and score, also for the mean of sets"
+    rows = {}
+    for name, by_score in readings.items():
+        rows[name] = {score: _row(name, readings['valid'][score], reading) for score, reading in by_score.items()}
+    for name, sets in average.items():
+        rows[name] = {score: _mean_row([rows[s][score] for s in sets]) for score in readings['valid']}
+    return rows
+
+def _row(name: str, valid: Reading, reading: Reading) -> dict:
+    "What the table says about one set by one score"
+    return dict(**_summary(reading), **_shares_above(reading), **_separation(name, valid, reading))
+
+def _mean_row(rows: list) -> dict:
+    "The mean of several rows, in which every one counts the same, over all their items"
+    table = pd.DataFrame(rows)
+    return {**table.mean().to_dict(), 'n': table.n.sum()}
 
 # %% ../nbs/20_ood.ipynb #c164c9d6
 def _shares_above(reading: Reading) -> dict:

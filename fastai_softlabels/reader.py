@@ -204,17 +204,22 @@ class SoftLabelReader(DisplayedTransform):
         def name(i): return f'row {df.index[i]} (item {self.rows.key(i)!r})'
         numbers = read_numbers(df, self.classes, name)
         if isinstance(n_votes, str): n_votes = read_numbers(df, [n_votes], name)[:, 0]
-        self.divided = None if multi else _what_is_divided(numbers)
+        of_votes = df.attrs.get('classes') == self.classes and STATISTICS[0] in df
+        self.divided = None if multi else _what_is_divided(numbers, of_votes)
         if multi: self.probs = check_probabilities(numbers, name, n_votes, ignore)
         else: self.probs = check_distributions(numbers, name, normalize, ignore)
         refuse_total_row(numbers, items)
         warn_of_names(self.classes)
-        if multi and df.attrs.get('classes') == self.classes and STATISTICS[0] in df: _warn_of_shares()
+        if multi and of_votes: _warn_of_shares()
         self._check_repeat(name)
 
 # %% ../nbs/10_reader.ipynb #c88a8144
-def _what_is_divided(numbers: np.ndarray) -> str | None:
-    "What rows are divided by their sum: 'flags', 'votes', or None where they are shares or one vote each"
+def _what_is_divided(
+    numbers: np.ndarray,
+    of_votes: bool, # Are they what `votes_to_soft` made?
+) -> str | None:
+    "What rows are divided by their sum, here or before: 'flags', 'votes', or None where they are shares or one vote each"
+    if of_votes and (numbers.max(1, initial=0) < 1).any(): return 'votes'
     if not np.issubdtype(numbers.dtype, np.integer) or (numbers.sum(1) <= 1).all(): return None
     return 'flags' if numbers.max() <= 1 else 'votes'
 

@@ -5,9 +5,9 @@
 # %% ../nbs/19_scores.ipynb #ec99b89f
 from __future__ import annotations
 from copy import copy
-from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
+from typing import Mapping, Sequence
 
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from torch import Tensor
@@ -17,8 +17,8 @@ from .errors import brief, check_count, in_range, refuse, SoftLabelError
 
 # %% auto #0
 __all__ = ['softmax_score', 'softmax_confidence', 'sigmoid_score', 'sigmoid_confidence', 'energy_score', 'entropy_score',
-           'ood_metrics', 'ScoreHistogram', 'streamed_ood_metrics', 'ConfidenceMeter', 'risk_coverage', 'aurc', 'augrc',
-           'coverage_at_risk', 'risk_at_coverage']
+           'knn_score', 'ood_metrics', 'ScoreHistogram', 'streamed_ood_metrics', 'ConfidenceMeter', 'risk_coverage',
+           'aurc', 'augrc', 'coverage_at_risk', 'risk_at_coverage']
 
 # %% ../nbs/19_scores.ipynb #fa93d3dd
 def softmax_score(
@@ -101,6 +101,42 @@ def _log_surprise(z: Tensor, log_p: Tensor) -> Tensor:
     score = softmax_score(z)
     of_top = torch.where(score > 15, -score, F.softplus(-score).log())
     return (-log_p).log().scatter(-1, z.argmax(-1, keepdim=True), of_top.unsqueeze(-1))
+
+# %% ../nbs/19_scores.ipynb #7a2f7ea7
+def max_logit_score(
+    logits: Tensor, # (N,C), any float type
+) -> Tensor:        # (N,), float32, any size; higher is surer
+    "The top logit (Hendrycks et al. 2022, arXiv:1911.11132)"
+    return _logits(logits).amax(-1)
+
+# %% ../nbs/19_scores.ipynb #078db6a3
+def knn_score(
+    features: Tensor, # (N,F), what a model's last linear layer takes, any float type
+    bank: Tensor,     # (M,F), the same of `k` or more items that it was trained on
+    k: int = 50,      # Which of the nearest neighbours
+) -> Tensor:          # (N,), float32, in [−2,0]; higher is surer
+    "Minus the distance to the `k`-th nearest item of `bank`, of features scaled to length 1 (Sun et al. 2022, arXiv:2204.06507)"
+    check_count(k, 'k')
+    features, bank = _directions(features, 'features'), _directions(bank, 'bank')
+    _check_bank(features, bank, k)
+    nearest = (features @ bank.T).topk(k).indices[:, -1]
+    return -(features - bank[nearest]).norm(dim=-1)
+
+# %% ../nbs/19_scores.ipynb #22cc82d4
+def _directions(features, name: str) -> Tensor:
+    "`features` (N,F) as float32, each scaled to length 1"
+    if not isinstance(features, Tensor) or features.ndim != 2 or features.is_complex():
+        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        refuse(f'{name} is {got}; expected a tensor (N,F) of real numbers, the features of each item.')
+    return F.normalize(features.as_subclass(Tensor).float(), dim=-1)
+
+def _check_bank(features: Tensor, bank: Tensor, k: int):
+    "Raise `SoftLabelError` unless `bank` has features of as many dimensions, of `k` items"
+    n_of, n_in_bank = features.shape[1], bank.shape[1]
+    if n_of != n_in_bank: refuse(f'The features have {n_of} dimensions, those in the bank {n_in_bank}.')
+    if len(bank) >= k: return
+    refuse(f'The bank has features of {len(bank)} items, so that no item has a neighbour number {k}',
+           f'It takes {k} training items, or a smaller `k`.')
 
 # %% ../nbs/19_scores.ipynb #6f2a2931
 def _auroc(n_id: np.ndarray, n_ood: np.ndarray) -> float:
@@ -281,7 +317,7 @@ SHARES = (.5, .9, .99) # thresholds of confidence of which a report gives the sh
 
 @dataclass
 class Reading:
-    "What a meter knows about one set of images in one reading"
+    "What a meter knows about one set of images by one score; what is about confidence is NaN for scores of no probability"
     n: int             # Items
     mean: float        # Of the confidence
     min: float         # Of the confidence
@@ -301,7 +337,7 @@ class Reading:
 @patch(as_prop=True)
 def median(self: Reading) -> float:
     "Median confidence, from the bins"
-    if self.n_nan or not self.n: return np.nan
+    if np.isnan(self.mean): return np.nan
     confidences, n_up_to = self._cumulative
     middle = [(self.n - 1)//2, self.n//2]
     bins = np.searchsorted(n_up_to, middle, side='right')
@@ -321,8 +357,9 @@ def histogram(self: Reading,
 
 # %% ../nbs/19_scores.ipynb #140e3a19
 class _RunningReading:
-    "One reading's running numbers by name, on the device"
-    def __init__(self, device: torch.device, k: int):
+    "The running numbers of one score by name, on the device"
+    def __init__(self, device: torch.device, k: int, is_logit: bool = True):
+        self.is_logit = is_logit # of a confidence
         self.dtype = torch.float32 if device.type == 'mps' else torch.float64 # Apple's GPUs have no float64
         self.k = k
         self.histogram = ScoreHistogram(device)
@@ -380,7 +417,8 @@ def unpacked(self: _RunningReading, values: np.ndarray) -> Reading:
     "The `Reading` in what `packed` gave"
     sizes = [len(part) for part in self.parts.values()]
     parts = np.split(values, np.cumsum(sizes)[:-1])
-    return _reading_of(**dict(zip(self.parts, parts)))
+    reading = _reading_of(**dict(zip(self.parts, parts)))
+    return reading if self.is_logit else _without_confidence(reading)
 
 # %% ../nbs/19_scores.ipynb #619c755f
 def _reading_of(n, n_nan, total, above, largest, minus_smallest, top_scores, top_items, counts) -> Reading:
@@ -394,6 +432,13 @@ def _reading_of(n, n_nan, total, above, largest, minus_smallest, top_scores, top
     shares = tuple((above/max(n, 1)).tolist())
     surest = [(int(i), float(_sigmoid(s))) for i, s in zip(top_items, top_scores) if i >= 0 and s > -np.inf]
     return Reading(n, mean, smallest, most, shares, n_nan, counts, surest)
+
+# %% ../nbs/19_scores.ipynb #7a6fd359
+def _without_confidence(reading: Reading) -> Reading:
+    "What is left of a reading whose scores are no logits of a confidence: a ranking"
+    nan = np.nan
+    surest = [(item, nan) for item, _ in reading.surest]
+    return replace(reading, mean=nan, min=nan, max=nan, above=(nan,)*len(SHARES), surest=surest)
 
 # %% ../nbs/19_scores.ipynb #50318dca
 def _reduced(part: Tensor, op) -> Tensor:
@@ -428,43 +473,74 @@ def over_processes(self: _RunningReading) -> _RunningReading:
     return res
 
 # %% ../nbs/19_scores.ipynb #ee413a77
-_READINGS = dict( # name → how logits become confidences, and how they become scores
+SCORES = dict( # name → how logits become confidences, if the score is the logit of one, and how they become scores
     softmax=(softmax_confidence, softmax_score),
-    sigmoid=(sigmoid_confidence, sigmoid_score))
+    sigmoid=(sigmoid_confidence, sigmoid_score),
+    max_logit=(None, max_logit_score),
+    energy=(None, energy_score),
+    entropy=(None, entropy_score))
 
-def _check_readings(readings: Sequence):
-    "Raise `SoftLabelError` unless `readings` lists names of readings"
-    if not isinstance(readings, str) and len(readings) and set(readings) <= set(_READINGS): return
-    refuse(f'readings is {brief(readings)}; expected a list of {list(_READINGS)}, or of one of them.')
+NOT_OF_ONE_CLASS = ('softmax', 'entropy') # whose softmax is always 1
+
+def check_score_names(scores: Sequence, known: Sequence = tuple(SCORES)):
+    "Raise `SoftLabelError` unless `scores` lists names of scores, each once"
+    expected = f'expected a list of {list(known)}, or of some of them.'
+    if isinstance(scores, str) or not hasattr(scores, '__len__') or not len(scores): refuse(f'scores is {brief(scores)}; {expected}')
+    unknown = [name for name in scores if name not in known]
+    if unknown: refuse(f'scores has {brief(unknown[0])}; {expected}')
+    if len(set(scores)) < len(scores): refuse(f'scores is {brief(scores)}, which has a name twice.')
+
+# %% ../nbs/19_scores.ipynb #4fd15c0d
+def has_confidence(score: str) -> bool:
+    "Is this score the logit of a confidence, so that there is more than a ranking?"
+    confidence_of, _ = SCORES.get(score, (None, None))
+    return confidence_of is not None
 
 # %% ../nbs/19_scores.ipynb #b6c1640f
 class ConfidenceMeter:
-    "Confidences and scores of a stream of logits, in the readings asked for; memory and transfers do not grow with the stream"
+    "Confidences and scores of a stream of logits, by the scores asked for; memory and transfers do not grow with the stream"
     def __init__(self,
-        device='cpu',                                # Where the logits will be
-        readings: Sequence = ('softmax', 'sigmoid'), # Which
-        k: int = 9,                                  # How many of the surest items to keep
-        temperature: float = 1.,                     # Logits are divided by it
+        device='cpu',                              # Where the logits will be
+        scores: Sequence = ('softmax', 'sigmoid'), # Which: also 'max_logit', 'energy', 'entropy', which have a ranking alone, and 'knn', which is given to `add`
+        k: int = 9,                                # How many of the surest items to keep
+        temperature: float = 1.,                   # Logits are divided by it
     ):
-        _check_readings(readings)
+        check_score_names(scores, (*SCORES, 'knn'))
         in_range(temperature, 'temperature', 'a finite number above 0', above=0)
         check_count(k, 'k', 0)
         self.temperature = temperature
         self.seen = 0
-        self.running = {name: _RunningReading(torch.device(device), k) for name in readings}
+        self.running = {name: _RunningReading(torch.device(device), k, has_confidence(name)) for name in scores}
+
+# %% ../nbs/19_scores.ipynb #2e70d760
+def _scored(logits: Tensor, others: Mapping, name: str) -> tuple:
+    "Confidences and scores of one batch; scores stand in for confidences where there are none"
+    if name in others or name not in SCORES: return _given(others, name, len(logits))
+    confidence_of, score_of = SCORES[name]
+    scores = score_of(logits)
+    return (scores if confidence_of is None else confidence_of(logits)), scores
+
+# %% ../nbs/19_scores.ipynb #be51b710
+def _given(others: Mapping, name: str, n: int) -> tuple:
+    "Scores that were given by `name`, in the place of confidences, too; raise `SoftLabelError` unless there is one for each of `n` items"
+    if name not in others: refuse(f'{name!r} is no score of logits', f'Give it with each batch: `meter.add(logits, {name}=scores)`.')
+    scores = others[name]
+    _check_one_each(scores, f'The scores {name!r}')
+    if len(scores) != n: refuse(f'There are {len(scores)} scores {name!r} for {n} items.')
+    return scores, scores
 
 # %% ../nbs/19_scores.ipynb #17ef41d2
 @patch
 def add(self: ConfidenceMeter,
     logits: Tensor,            # (N,C)
     first: int | None = None,  # Number of the first of these items; by default they follow the ones seen
+    **others: Tensor,          # Scores (N,) that are not of the logits, by name, like `knn=knn_score(features, bank)`
 ):
     "Take in one batch"
     if first is None: first = self.seen
     logits = _logits(logits)/self.temperature
-    for name, running in self.running.items():
-        confidence, score = _READINGS[name]
-        running.update(confidence(logits), score(logits), first)
+    scored = partial(_scored, logits, others)
+    for name, running in self.running.items(): running.update(*scored(name), first)
     self.seen += len(logits)
     return self
 
@@ -472,7 +548,7 @@ def add(self: ConfidenceMeter,
 @patch
 def read(self: ConfidenceMeter,
     everywhere: bool = False, # Add up what the processes of a distributed run have seen?
-) -> dict:                    # Reading by name
+) -> dict:                    # `Reading` by score
     "What was seen so far; the one transfer to the host"
     running = list(self.running.values())
     if everywhere: running = [r.over_processes() for r in running]
@@ -483,9 +559,9 @@ def read(self: ConfidenceMeter,
 # %% ../nbs/19_scores.ipynb #7346431e
 def compare_readings(
     inn: Reading, # Of in-domain images
-    out: Reading, # Of OOD images, in the same reading
+    out: Reading, # Of OOD images, by the same score
 ) -> dict:        # `auroc` and `fpr95`; NaN where the model gave NaN
-    "How well one reading tells OOD images from in-domain ones, from the histograms of the scores"
+    "How well one score tells OOD images from in-domain ones, from the histograms of the scores"
     if inn.n_nan or out.n_nan: return dict(auroc=np.nan, fpr95=np.nan)
     metrics = _ranking_of_bins(inn.counts, out.counts)
     return dict(auroc=metrics['auroc'], fpr95=metrics['fpr95'])

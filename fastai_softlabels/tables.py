@@ -581,6 +581,16 @@ def _warn_of_counted(names: Sequence):
     warn(f'All classes begin with a number: {brief(list(names))}. If it says how many votes a class has, '
          'give a table of counts, or dicts (`{"cat": 3, "dog": 1}`).')
 
+# %% ../nbs/03_tables.ipynb #5815ad7b
+_SHARE_BESIDE = re.compile(r'\D+(?:[:=]\s*[\d.]+%?|\(\s*(?:[01]?\.\d+|[\d.]+\s*%)\s*\)|\s[\d.]+\s*%)|[\d.]+\s*%\s*\D+')
+
+def _warn_of_shares_beside(names: Sequence):
+    "Warn of names with a share or a number behind them"
+    found = [n for n in names if isinstance(n, str) and _SHARE_BESIDE.fullmatch(n.strip())]
+    if not found: return
+    warn(f'The class {found[0]!r} has a number beside its name. If it says how probable the class is, give dicts '
+         '(`{"cat": .8, "dog": .2}`) or columns of probabilities; if it is a name, give `vocab=`.')
+
 # %% ../nbs/03_tables.ipynb #f4bb5766
 def check_inferred(
     names: Sequence,                # Class names as they stand in the labels, each once
@@ -594,6 +604,7 @@ def check_inferred(
     alike = _names_alike(names)
     if alike: warn(_say_alike(alike[:3]))
     _warn_of_counted(names)
+    _warn_of_shares_beside(names)
 
 # %% ../nbs/03_tables.ipynb #306d0670
 def _check_text(text: str, others: set, where: Callable):

@@ -638,6 +638,13 @@ def _warn_of_alphabet(classes: list):
         warn(f'The order of the classes is taken to be {brief(classes)}, as it is in the alphabet. '
              'If they have another, give it as `votes_to_soft(…, vocab=[…])`.')
 
+# %% ../nbs/07_votes.ipynb #b7120222
+def _declared_order(soft: pd.DataFrame) -> list | None:
+    "The order that was given for the classes of a table, however its columns stand; None where nobody gave one of these classes"
+    if not soft.attrs.get('ordered'): return None
+    declared = soft.attrs['classes']
+    return list(declared) if set(declared) == set(soft) - set(STATISTICS) else None
+
 # %% ../nbs/07_votes.ipynb #1ccc308f
 def krippendorff_alpha(
     soft: pd.DataFrame,     # What `votes_to_soft` made of whole votes, without `prior=`, fractional weights or spread votes
@@ -648,9 +655,11 @@ def krippendorff_alpha(
     soft = as_table(soft)
     _check_statistics(soft)
     classes = soft.drop(columns=STATISTICS)
+    order = _declared_order(soft)
+    if order is not None: classes = classes[order]
+    elif level == 'ordinal': _warn_of_alphabet(list(classes))
     shares = _read_shares(classes)
     counts = _whole_votes(soft, shares)
-    if level == 'ordinal' and not soft.attrs.get('ordered'): _warn_of_alphabet(list(classes))
     _check_pairs(counts)
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))
 

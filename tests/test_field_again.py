@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np, pandas as pd, pytest, torch
 from fastai.vision.all import (BCEWithLogitsLossFlat, ColReader, CrossEntropyLossFlat, DataBlock, DataLoaders, EarlyStoppingCallback, EndSplitter, Flatten, ImageBlock,
-                               IndexSplitter, Learner, MSELossFlat, ReduceLROnPlateau, SaveModelCallback, TransformBlock)
+                               IndexSplitter, Learner, MSELossFlat, ReduceLROnPlateau, SaveModelCallback, TransformBlock, noop)
 from PIL import Image
 from torch import nn
 
@@ -438,7 +438,7 @@ def test_flags_read_as_one_distribution():
 
 def test_votes_divided_by_their_sum_for_independent_classes():
     votes = pd.DataFrame(dict(f=list('abc'), cat=[9, 2, 1], indoors=[8, 1, 4]))
-    with pytest.warns(UserWarning, match='divided the votes of each item by their sum.*multi=True, n_votes='): labels(SoftLabelReader(votes, 'f', ['cat', 'indoors']), SoftMultiCategoryBlock)
+    with pytest.warns(UserWarning, match='were divided by their sum.*multi=True, n_votes='): labels(SoftLabelReader(votes, 'f', ['cat', 'indoors']), SoftMultiCategoryBlock)
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
         shares = votes.set_index('f').div([17, 3, 5], axis=0)
@@ -816,3 +816,59 @@ def test_a_stack_of_index_masks_with_as_many_annotators_as_codes():
         warnings.simplefilter('error')
         assert OpenSoftMask(['water', 'reed', 'tree'])(counts).tensor()[:, 0, 0].tolist() == pytest.approx([.2, .4, .4])
         OpenSoftMask(['water', 'reed', 'tree'])(counts*np.arange(1, 5, dtype=np.uint8)) # more than an index can be
+
+
+# --- an eleventh round
+
+def test_an_order_that_was_declared_outlives_that_of_the_columns():
+    grades = ['mild', 'moderate', 'severe', 'critical']
+    votes = pd.DataFrame({'f': [*'aaabbbcccddd'], 'grade': [*['mild']*2, *['moderate']*3, *['severe']*2, *['critical']*4, 'severe']})
+    soft = votes_to_soft(votes, 'f', 'grade', vocab=grades)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert krippendorff_alpha(soft.sort_index(axis=1), 'ordinal') == pytest.approx(krippendorff_alpha(soft, 'ordinal'))
+    renamed = soft.rename(columns=dict(mild='a', moderate='b', severe='c', critical='d'))
+    with pytest.warns(UserWarning, match='as it is in the alphabet'): krippendorff_alpha(renamed, 'ordinal') # these were never put in order
+
+
+def test_shares_of_votes_are_not_independent_either_way():
+    votes = pd.DataFrame({'f': [0, 0, 0, 0, 1, 1], 'tag': ['cat', 'dog', 'cat', 'dog', 'cat', 'cat']})
+    reader = SoftLabelReader(votes_to_soft(votes, 'f', 'tag'), None)
+    block = DataBlock(blocks=(TransformBlock, SoftMultiCategoryBlock), get_x=noop, get_y=reader)
+    with pytest.warns(UserWarning, match='were divided by their sum'): block.datasets([0, 1])
+    of_one_mind = SoftLabelReader(votes_to_soft(votes[votes.f == 1], 'f', 'tag', vocab=['cat', 'dog']), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        DataBlock(blocks=(TransformBlock, SoftMultiCategoryBlock), get_x=noop, get_y=of_one_mind).datasets([1, 1])
+
+
+@pytest.mark.parametrize('name', ['cat (80%)', 'cat: 0.8', 'cat (0.8)', 'cat:80%', '80% cat', 'cat 80 %', 'cat=3', 'cat (.8)'])
+def test_a_name_with_a_share_beside_it(name):
+    votes = pd.DataFrame({'f': ['a', 'a'], 'l': [name, 'dog']})
+    with pytest.warns(UserWarning, match='has a number beside its name'): votes_to_soft(votes, 'f', 'l')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        votes_to_soft(votes, 'f', 'l', vocab=[name, 'dog'])
+
+
+@pytest.mark.parametrize('name', ['Alien (1979)', 'grade 2', 'Room 101', 'T2', 'E. coli O157', 'v1.5', '(unsure)', 'sp. 3'])
+def test_a_name_with_a_number_is_a_name(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        votes_to_soft(pd.DataFrame({'f': ['a', 'a'], 'l': [name, 'dog']}), 'f', 'l')
+
+
+def test_numbers_of_a_database():
+    from decimal import Decimal
+    from fractions import Fraction
+    block = DataBlock(blocks=(TransformBlock, SoftCategoryBlock(vocab=['cat', 'dog'])), get_x=noop, get_y=lambda i: {'cat': Decimal('.75'), 'dog': Fraction(1, 4)})
+    assert block.datasets([0, 1])[0][1].tolist() == [.75, .25]
+
+
+@pytest.mark.parametrize('loss', [nn.NLLLoss(), nn.MultiMarginLoss(), nn.CrossEntropyLoss(ignore_index=0)], ids=lambda loss: type(loss).__name__)
+def test_losses_of_indices(loss): refused(lambda: SoftCategoryBlock(loss_func=loss), 'reads class indices alone', '`SoftCrossEntropyLossFlat`')
+
+
+def test_a_class_for_a_loss():
+    from fastai_softlabels.all import SoftCrossEntropyLossFlat
+    refused(lambda: SoftCrossEntropyLossFlat(torch.randn(3, 2), torch.rand(3, 2)), 'Give an instance')

@@ -70,15 +70,15 @@ def expected(learn, files):
 def test_measures_what_the_model_says(block, bs, digits, known, strange):
     learn, cb = learner(digits, known, block, bs=bs), OODConfidence(strange)
     learn.fit(2, 1e-2, cbs=cb)
-    assert list(cb.history.columns) == ['fit', 'epoch', 'set', 'head', 'n', 'mean', 'median', 'min', 'max', 'auroc', 'fpr95'] and len(cb.history) == 2*2*2
-    last = cb.history[cb.history.epoch == 1].set_index(['set', 'head'])
+    assert list(cb.history.columns) == ['fit', 'epoch', 'set', 'score', 'n', 'mean', 'median', 'min', 'max', 'auroc', 'fpr95'] and len(cb.history) == 2*2*2
+    last = cb.history[cb.history.epoch == 1].set_index(['set', 'score'])
     for key, values in expected(learn, strange).items():
         assert last.loc[key].tolist()[2:] == pytest.approx(values, abs=1e-4, nan_ok=True), key
     own = 'softmax' if block is SoftCategoryBlock else 'sigmoid'
     learn, cb = learner(digits, known, block, bs=bs), OODConfidence(strange)
     learn.fit(1, 1e-2, cbs=cb)
     assert list(learn.recorder.metric_names) == ['epoch', 'train_loss', 'valid_loss', *COLUMNS, 'time']
-    row = cb.history.set_index(['set', 'head'])
+    row = cb.history.set_index(['set', 'score'])
     assert learn.recorder.values[-1][2:] == [row.loc[('valid', own), 'median'], row.loc[('ood', own), 'median'], row.loc[('ood', own), 'auroc']]
 
 
@@ -89,7 +89,7 @@ def test_a_list_a_table_and_a_loader(digits, known, votes, strange):
             'torch': torch.utils.data.DataLoader([learn.dls.test_dl([f]).one_batch()[0][0] for f in strange], batch_size=5)}
     cb = OODConfidence(sets)
     learn.fit(1, 1e-2, cbs=cb)
-    rows = cb.history[cb.history['head'] == 'softmax'].set_index('set').drop(index=['valid', 'labelled'])
+    rows = cb.history[cb.history['score'] == 'softmax'].set_index('set').drop(index=['valid', 'labelled'])
     assert (rows.n == len(strange)).all() and len(rows) == 5
     for name in rows.index: assert rows.loc[name, 'mean':].tolist() == pytest.approx(rows.loc['list', 'mean':].tolist(), abs=1e-6), name
     assert cb.history.set_index('set').n['labelled'].tolist() == [int(.4*len(table))]*2
@@ -172,7 +172,7 @@ def test_other_data_other_loaders(digits, known, strange):
     learn.fit(1, 1e-2, cbs=cb)
     assert cb.loaders['ood'].one_batch()[0].shape[-1] == 20
     assert cb.history.query('fit == 1')['set'].unique().tolist() == ['valid', 'ood', 'few']
-    row = cb.history.query("fit == 1 and set == 'ood' and head == 'softmax'").iloc[0]
+    row = cb.history.query("fit == 1 and set == 'ood' and score == 'softmax'").iloc[0]
     assert row['mean'] == pytest.approx(expected(learn, strange)['ood', 'softmax'][1], abs=1e-5)
     cb.ood['few'] = []
     with pytest.raises(SoftLabelError, match="'few' is empty"): learn.fit(1, 1e-2, cbs=cb)
@@ -198,7 +198,7 @@ def test_a_training_loader_is_read_without_augmentation(digits, known, strange, 
                           item_tfms=RandomResizedCrop(8, min_scale=.1), batch_tfms=[Rotate(90, p=1.)]).dataloaders(other, bs=8, num_workers=0)
     cb, learn = OODConfidence({'train': augmented.train, 'plain': augmented.test_dl(augmented.train.items)}), learner(digits, known)
     learn.fit(1, 1e-2, cbs=cb)
-    train, plain = (cb.history.query(f"set == '{s}' and head == 'softmax'").iloc[0] for s in ('train', 'plain'))
+    train, plain = (cb.history.query(f"set == '{s}' and score == 'softmax'").iloc[0] for s in ('train', 'plain'))
     assert train['mean'] == pytest.approx(plain['mean'], abs=1e-6) and augmented.train_ds.split_idx == 0
 
 
@@ -207,7 +207,7 @@ def test_mixup_that_swaps_the_loss(digits, known, strange):
     learn = learner(digits, known.assign(label=known.label.astype(str)), CategoryBlock, get_y=ColReader('label'))
     cb, loss = OODConfidence(strange), learn.loss_func
     learn.fit(2, 1e-2, cbs=[MixUp(), cb])
-    assert learn.loss_func is loss and cb.history.epoch.unique().tolist() == [0, 1] and learn.recorder.values[-1][-1] == cb.history.query("epoch == 1 and set == 'ood' and head == 'softmax'").auroc.item()
+    assert learn.loss_func is loss and cb.history.epoch.unique().tolist() == [0, 1] and learn.recorder.values[-1][-1] == cb.history.query("epoch == 1 and set == 'ood' and score == 'softmax'").auroc.item()
 
 
 def test_every(digits, known, strange):
@@ -223,7 +223,7 @@ def test_trackers_and_logs_read_the_columns(digits, known, strange, tmp_path):
     learn.path = tmp_path
     cb = OODConfidence(strange)
     learn.fit(4, 1e-2, cbs=[SaveModelCallback(monitor='ood_auroc', fname='best'), cb, CSVLogger()])
-    best = cb.history.query("set == 'ood' and head == 'softmax'").auroc
+    best = cb.history.query("set == 'ood' and score == 'softmax'").auroc
     assert expected(learn, strange)['ood', 'softmax'][5] == pytest.approx(best.max(), abs=1e-4), 'the best model is loaded at the end'
     logged = pd.read_csv(tmp_path/'history.csv')
     assert list(logged.columns) == ['epoch', 'train_loss', 'valid_loss', *COLUMNS, 'time'] and logged.ood_auroc.tolist() == pytest.approx(best.tolist(), abs=1e-6)
@@ -236,7 +236,7 @@ def test_beside_other_callbacks(cbs, digits, known, strange, tmp_path):
     learn, cb = learner(digits, known), OODConfidence(strange)
     learn.path = tmp_path
     learn.fit(2, 1e-2, cbs=[cb, cbs()])
-    last = cb.history[cb.history.epoch == 1].set_index(['set', 'head'])
+    last = cb.history[cb.history.epoch == 1].set_index(['set', 'score'])
     for key, values in expected(learn, strange).items(): assert last.loc[key].tolist()[2:] == pytest.approx(values, abs=1e-4, nan_ok=True)
 
 
@@ -249,7 +249,7 @@ def test_in_the_precision_of_the_training(digits, known, strange):
         def after_loss(self): self.autocast.__exit__(None, None, None)
     learn, cb = learner(digits, known), OODConfidence(strange)
     learn.fit(1, 1e-2, cbs=[cb, Bfloat16()])
-    row = cb.history.set_index(['set', 'head']).loc[('ood', 'softmax')]
+    row = cb.history.set_index(['set', 'score']).loc[('ood', 'softmax')]
     x = torch.cat([b[0] for b in learn.dls.test_dl(strange)])
     with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16): half = softmax_confidence(learn.model(x))
     with torch.no_grad(): single = softmax_confidence(learn.model(x))
@@ -340,7 +340,7 @@ def test_reads_through_a_temperature(digits, known, strange):
     cb = OODConfidence(strange)
     learn.fit(1, 0., cbs=cb)
     out = learn.get_preds(dl=learn.dls.test_dl(strange), act=noop)[0]
-    row = cb.history.set_index(['set', 'head']).loc[('ood', 'softmax')]
+    row = cb.history.set_index(['set', 'score']).loc[('ood', 'softmax')]
     assert [row['mean'], row['median']] == pytest.approx([softmax_confidence(out/t).double().mean().item(), np.median(softmax_confidence(out/t))], abs=1e-4)
 
 
@@ -349,7 +349,7 @@ def test_fastais_own_losses(digits, known, strange):
         learn = learner(digits, known.assign(label=known.label.astype(str)), block, get_y=ColReader('label') if block is CategoryBlock else None)
         learn.loss_func, cb = loss(), OODConfidence(strange)
         learn.fit(1, 1e-2, cbs=cb)
-        assert learn.recorder.values[-1][-1] == cb.history.set_index(['set', 'head']).auroc['ood', own]
+        assert learn.recorder.values[-1][-1] == cb.history.set_index(['set', 'score']).auroc['ood', own]
 
 
 def test_one_class(digits, known, strange):
@@ -357,7 +357,7 @@ def test_one_class(digits, known, strange):
     dls = DataBlock(blocks=(ImageBlock, SoftMultiCategoryBlock(vocab=['three'])), get_x=ColReader('fname', pref=digits), get_y=lambda r: [float(r.label == 3)], splitter=EndSplitter(.4), item_tfms=Resize(8)).dataloaders(known, bs=8, num_workers=0)
     learn, cb = Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(192, 1))), OODConfidence(strange)
     with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-2, cbs=cb)
-    assert cb.history['head'].unique().tolist() == ['sigmoid'] and cb.history['min'].min() >= .5
+    assert cb.history['score'].unique().tolist() == ['sigmoid'] and cb.history['min'].min() >= .5
     cb.plot_histograms(), cb.plot_history()
 
 
@@ -365,7 +365,7 @@ def test_a_validation_set_of_one_class(digits, votes, strange):
     learn = learner(digits, votes, splitter=lambda items: (list(range(60)), [i for i in range(60, 120) if votes.label.iloc[i] == 3]))
     cb = OODConfidence(strange)
     learn.fit(1, 1e-2, cbs=cb)
-    assert cb.history.set_index(['set', 'head']).loc[('ood', 'softmax'), 'auroc'] == pytest.approx(expected(learn, strange)['ood', 'softmax'][5])
+    assert cb.history.set_index(['set', 'score']).loc[('ood', 'softmax'), 'auroc'] == pytest.approx(expected(learn, strange)['ood', 'softmax'][5])
 
 
 class Transfers(TorchFunctionMode):
@@ -409,13 +409,18 @@ class batches_of:
 def test_pictures(digits, known, strange):
     learn, cb = learner(digits, known), OODConfidence({'near': strange, 'twice': strange*2}, k=4)
     learn.fit(2, 1e-2, cbs=cb)
-    left, right = cb.plot_history()
-    by = cb.history.set_index(['set', 'head'])
+    assert {l.get_label() for l in cb.plot_history()[0].get_lines()} == {'valid, softmax', 'near, softmax', 'twice, softmax'}, "the model's own reading"
+    left, right = cb.plot_history(['sigmoid', 'softmax'])
+    by = cb.history.set_index(['set', 'score'])
     lines = {l.get_label(): l.get_ydata() for l in right.get_lines()[:-1]}
-    assert set(lines) == {f'{s}, {h}' for s in ('near', 'twice') for h in ('softmax', 'sigmoid')}
-    for name, y in lines.items(): assert list(y) == by.auroc[tuple(name.split(', '))].tolist()
-    assert {l.get_label() for l in left.get_lines()} == {*lines, 'valid, softmax', 'valid, sigmoid'}
-    for ax in cb.plot_histograms(): assert all(sum(p.get_data().values) == pytest.approx(1) for p in ax.patches)
+    titles = {'softmax': 'softmax', 'sigmoid': 'same model, read as sigmoid'}
+    assert set(lines) == {f'{s}, {title}' for s in ('near', 'twice') for title in titles.values()}
+    for s in ('near', 'twice'):
+        for score, title in titles.items(): assert list(lines[f'{s}, {title}']) == by.auroc[s, score].tolist()
+    assert {l.get_label() for l in left.get_lines()} == {*lines, *(f'valid, {title}' for title in titles.values())}
+    assert [ax.get_title() for ax in cb.plot_histograms()] == ['softmax']
+    assert [ax.get_title() for ax in cb.plot_histograms(['sigmoid', 'softmax'])] == [*titles.values()]
+    for ax in cb.plot_histograms(['softmax', 'sigmoid']): assert all(sum(p.get_data().values) == pytest.approx(1) for p in ax.patches)
     import matplotlib.pyplot as plt
     plt.close('all')
     cb.show_surest('near')
@@ -479,5 +484,5 @@ def listens_on_the_gpu(digits, known, strange):
     learn.to_fp16()
     learn.fit(2, 1e-2, cbs=cb)
     assert next(learn.model.parameters()).is_cuda
-    last = cb.history[cb.history.epoch == 1].set_index(['set', 'head'])
+    last = cb.history[cb.history.epoch == 1].set_index(['set', 'score'])
     for key, values in expected(learn.to_fp32(), strange).items(): assert last.loc[key].tolist()[2:] == pytest.approx(values, abs=2e-2, nan_ok=True)

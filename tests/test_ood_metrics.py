@@ -164,7 +164,7 @@ def test_histogram_is_numpys():
 
 
 def test_above_is_strictly_above():
-    assert ConfidenceMeter(readings=['softmax']).add(torch.zeros(4, 2)).read()['softmax'].above[0] == 0
+    assert ConfidenceMeter(scores=['softmax']).add(torch.zeros(4, 2)).read()['softmax'].above[0] == 0
 
 
 def test_meter_says_that_it_heard_nan():

@@ -38,8 +38,11 @@ REFUSED = {
         case('two dimensions', lambda: ScoreHistogram().add(torch.rand(2, 2)), '(2, 2)', 'one score for each item'),
     ],
     'ConfidenceMeter': [
-        case('unknown option', lambda: ConfidenceMeter(readings=['tanh']), "['tanh']", "'softmax'", "'sigmoid'"),
-        case('a text is one name', lambda: ConfidenceMeter(readings='softmax'), "readings is 'softmax'", 'a list'),
+        case('unknown option', lambda: ConfidenceMeter(scores=['tanh']), "scores has 'tanh'", "'softmax'", "'sigmoid'"),
+        case('a text is one name', lambda: ConfidenceMeter(scores='softmax'), "scores is 'softmax'", 'a list'),
+        case('a name twice', lambda: ConfidenceMeter(scores=['energy', 'energy']), 'a name twice'),
+        case('no name', lambda: ConfidenceMeter(scores=[]), 'expected a list'),
+        case('a number', lambda: ConfidenceMeter(scores=3), 'scores is 3'),
         case('temperature of 0', lambda: ConfidenceMeter(temperature=0), 'temperature is 0', 'above 0', error=ValueError),
         case('negative setting', lambda: ConfidenceMeter(k=-1), 'k is -1', '0 or more', error=ValueError),
     ],

@@ -67,7 +67,7 @@ def listened(n_valid: int) -> list:
     cb = OODConfidence(strange, k=3)
     learn = Learner(dls, nn.Linear(5, 3), loss_func=SoftCrossEntropyLossFlat(), cbs=[cb, Split()], wd=0.)
     with learn.no_bar(), learn.no_logging(), ctx(learn): learn.fit(1, 0.)
-    return [*cb.history.drop(columns=['set', 'head']).fillna(-1).to_numpy().ravel(), *(number for name in strange for pair in cb.surest[name] for number in pair)]
+    return [*cb.history.drop(columns=['set', 'score']).fillna(-1).to_numpy().ravel(), *(number for name in strange for pair in cb.surest[name] for number in pair)]
 
 
 LOSSES = {'cross-entropy': SoftCrossEntropyLossFlat(), 'cross-entropy, sum': SoftCrossEntropyLossFlat(reduction='sum'), 'BCE': SoftBCEWithLogitsLossFlat(), 'BCE, sum': SoftBCEWithLogitsLossFlat(reduction='sum'),
