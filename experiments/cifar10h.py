@@ -32,7 +32,7 @@ def measure(learn: Learner, votes_dl, classes: list) -> dict:
     with learn.no_bar(): probs, votes = learn.get_preds(dl=votes_dl)
     right = probs.argmax(-1) == torch.tensor([classes.index(str(l)) for l in votes_dl.items.label])
     low, high = bootstrap_interval(kl_divergence, probs, votes)
-    scaled = temperature_scale(learn, dl=votes_dl)
+    scaled = temperature_scale(learn, dl=votes_dl, force=True)
     return dict(accuracy=right.float().mean().item(), **{m.name: m(probs, votes).item() for m in METRICS}, floor=entropy(votes).mean().item(),
                 kl_low=low, kl_high=high, temperature=scaled.temperature['after'],
                 **{f'{m}_{when}': scaled.loc[when, m] for m in ('kl_divergence', 'soft_ece') for when in ('before', 'after')})

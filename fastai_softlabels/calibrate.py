@@ -4,20 +4,21 @@
 
 # %% ../nbs/21_calibrate.ipynb #c0fdee35
 from __future__ import annotations
+from typing import Sequence
 from warnings import warn
 
 import numpy as np, pandas as pd, torch
 from scipy.optimize import minimize_scalar
 from scipy.special import rel_entr
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 from torch import Tensor
 
 from fastcore.all import noop
 from fastai.learner import Learner
-from .errors import check_count, in_range, refuse
+from .errors import brief, check_count, in_range, refuse
 from .core import DONT_KNOW, soft_targets, TOLERANCE
 from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAround, reads_of, SoftBCEWithLogitsLossFlat,
-                                      SoftCrossEntropyLossFlat, TemperatureScaled)
+                                      SoftCrossEntropyLossFlat, temperature_of, TemperatureScaled)
 from .blocks import (check_learner, check_same_classes, is_loader, items_target, labels_of, only_target, refuse_distributed, ungathered,
                                       valid_dl)
 from .data import SoftCategorize
@@ -25,7 +26,7 @@ from .metrics import brier_score, check_targets, kl_divergence, plain_tensor, so
 from .scores import check_reachable, risk_coverage
 
 # %% auto #0
-__all__ = ['abstain', 'best_temperature', 'temperature_scale']
+__all__ = ['abstain', 'best_temperature', 'temperature_scale', 'undo_temperature']
 
 # %% ../nbs/21_calibrate.ipynb #6924b198
 def _threshold(confidence: Tensor, n_kept: int) -> float:
@@ -160,15 +161,23 @@ def abstain(
     keep: float | None = None,  # Share of in-domain images, in (0,1], whose confidence shall be enough; .95 by default
     dl=None,                    # In-domain items that were not trained on; the validation set by default
     risk: float | None = None,  # Instead: the largest mean error of the answers, in (0,1); takes labels
-) -> pd.Series:                 # `thresh`, the share that is `kept` (gets an answer), `n`; for a `risk` that, and the `error` of these answers
+) -> pd.Series:                 # `thresh`; the share that is `kept` (gets an answer), with its interval; `n`; for a `risk` that, and the `error` of these answers
     """Let `learn` abstain where it is less sure than on all but `1 − keep` of the in-domain images, or as often as a `risk` asks for
 
     `predict` then shows "don't know", and its index is that of no class, the number of classes; `get_preds` gives the same
     probabilities as before. An exported learner keeps the threshold. A second call replaces it; `temperature_scale` takes
     it away, as it changes the percentages. After more training, call it again: the threshold is that of the model as it was.
 
+    Of *other* images like these, a share between `kept_low` and `kept_high` gets an answer, with a probability of .95 over the
+    choice of the items (Clopper and Pearson 1934).
     An answer's error is the share of annotators who say otherwise. With a probability of .95 over the choice of the items, the
-    mean error of what is answered stays below `risk` on images like these; of images of another kind nothing is promised.
+    mean error of what is answered stays below `risk` on images like these.
+
+    Of images of another kind nothing is promised. A threshold on the confidence catches strangers of which the model is less
+    sure than of its own images, and is known to fail on those of which it is as sure, such as photographs under a model of
+    digits. See `compare_confidence` for how sure it is of yours. Where you have examples of "none", teach them (without a
+    class, with `SoftMultiCategoryBlock`): that reaches strangers that look like the examples, and no others.
+
     Raises `SoftLabelError` where the items are too few to promise that, or no threshold has so small a risk."""
     check_promise(keep, risk)
     check_learner(learn)
@@ -195,7 +204,9 @@ def abstain(
     kept = float(answered.double().mean())
     if risk is None and kept < keep - 1e-9: _warn_of_loss_threshold(kept, loss)
     learn.loss_func = abstaining
-    return pd.Series(dict(thresh=thresh, kept=kept, n=len(confidence), **promise))
+    interval = binomtest(int(answered.sum()), len(answered)).proportion_ci()
+    share = dict(kept=kept, kept_low=interval.low, kept_high=interval.high)
+    return pd.Series(dict(thresh=thresh, **share, n=len(confidence), **promise))
 
 # %% ../nbs/21_calibrate.ipynb #73af7034
 def check_promise(keep, risk):
@@ -261,11 +272,37 @@ def _refuse_temperature(n: int, reason: str):
            'Give more labels, or train the model first.')
 
 # %% ../nbs/21_calibrate.ipynb #28100bbd
-def _halves(n: int, seed: int) -> tuple:
-    "Numbers of `n` items, shuffled, in two halves"
-    if n < 4: refuse(f'{n} labelled items are too few to fit a temperature to one half and judge it by the other.')
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    return order[:n//2], order[n//2:]
+def _halves(group: Tensor, seed: int) -> tuple:
+    "Numbers of the items, shuffled, in two halves that no group crosses; `group` numbers each item's group (N,)"
+    order = torch.randperm(int(group.max()) + 1, generator=torch.Generator().manual_seed(seed))
+    n_up_to = group.bincount()[order].cumsum(0)
+    n_first = int((n_up_to <= len(group)//2).sum())
+    n_first = min(max(n_first, 2), len(order) - 2) # each half needs two to say how much they differ
+    place = order.argsort()[group]
+    items = place.argsort(stable=True)
+    return items.split([int((place < n_first).sum()), int((place >= n_first).sum())])
+
+# %% ../nbs/21_calibrate.ipynb #9fd0c483
+def _group_numbers(groups, labelled: Tensor) -> Tensor:
+    "The number of each labelled item's group (N,), each item by itself if there are no groups; raise `SoftLabelError` for what does not split"
+    n = int(labelled.sum())
+    if groups is None:
+        if n < 4: refuse(f'{n} labelled items are too few to fit a temperature to one half and judge it by the other.')
+        return torch.arange(n)
+    _check_groups(groups, len(labelled))
+    numbers, names = pd.factorize(np.asarray(groups, dtype=object)[labelled.numpy()])
+    if len(names) < 4:
+        refuse(f'The labelled items are of {len(names)} groups, {brief(list(names))}, which do not split into halves of two or more',
+               'It takes four groups; without `groups=` each item is one.')
+    return torch.as_tensor(numbers)
+
+def _check_groups(groups, n: int):
+    "Raise `SoftLabelError` unless there is a group for each of `n` items"
+    if isinstance(groups, str) or not hasattr(groups, '__len__'):
+        refuse(f'groups is {brief(groups)}; expected one value for each item, like the column `df.patient` of the items of `dl`.')
+    if len(groups) != n: refuse(f'groups has {len(groups)} values for {n} items', 'Give one for each item of `dl`, in its order.')
+    missing = pd.isna(np.asarray(groups, dtype=object))
+    if missing.any(): refuse(f'The group of item {int(missing.argmax())} is missing', 'Give it one of its own, if it belongs to none.')
 
 # %% ../nbs/21_calibrate.ipynb #9ee0b98a
 def _report(logits: Tensor, targets: Tensor, multi: bool, losses: dict) -> pd.DataFrame:
@@ -278,9 +315,59 @@ def _report(logits: Tensor, targets: Tensor, multi: bool, losses: dict) -> pd.Da
         rows[name] = dict(temperature=getattr(loss, 'temperature', 1.), n=len(logits), **scores)
     return pd.DataFrame(rows).T.astype({'n': int})
 
+# %% ../nbs/21_calibrate.ipynb #1e72f530
+def _loss_terms(logits: Tensor, targets: Tensor, multi: bool) -> tuple:
+    "The cross-entropy of each item (N,), summed over its labels, and the number of these (N,)"
+    if not multi:
+        loss = SoftCrossEntropyLossFlat(reduction='none')(logits, targets)
+        return loss, torch.ones_like(loss)
+    loss = SoftBCEWithLogitsLossFlat(reduction='none')(logits, targets)
+    return loss.sum(-1), (~targets.isnan()).sum(-1).to(loss.dtype)
+
+def _by_group(values: Tensor, group: Tensor) -> Tensor:
+    "Sums over the items of each group"
+    numbers = group.unique(return_inverse=True)[1]
+    return values.new_zeros(int(numbers.max()) + 1, *values.shape[1:]).index_add_(0, numbers, values)
+
+def _resamples(n: int, seed: int):
+    "How often each of `n` groups is drawn, in each of `_N_RESAMPLES` resamples"
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(_N_RESAMPLES): yield torch.randint(n, (n,), generator=generator).bincount(minlength=n).double()
+
+# %% ../nbs/21_calibrate.ipynb #ca89fb60
+_N_RESAMPLES = 500
+_BOUNDS = torch.tensor([.025, .975], dtype=torch.float64) # of the bootstrap distribution
+_STEPS = .05*torch.arange(-30, 31, dtype=torch.float64) # of log T around the best one
+
+def _temperature_interval(logits: Tensor, targets: Tensor, multi: bool, best: float, group: Tensor, seed: int) -> list:
+    "Bounds of the best temperature, at most 4.5 times as large or as small"
+    logits = logits.double()
+    losses = torch.stack([_loss_terms(logits/(best*step.exp()), targets, multi)[0] for step in _STEPS], 1)
+    losses = _by_group(losses, group)
+    steps = torch.stack([_lowest(counts @ losses) for counts in _resamples(len(losses), seed)])
+    steps -= _lowest(losses.sum(0)) # what the parabola lacks
+    return (best*steps.quantile(_BOUNDS).exp()).tolist()
+
+def _lowest(losses: Tensor) -> Tensor:
+    "The step at which a curve over `_STEPS` is lowest, by a parabola"
+    i = int(losses.argmin())
+    if i in (0, len(losses) - 1): return _STEPS[i]
+    before, least, after = losses[i - 1:i + 2]
+    return _STEPS[i] + _STEPS.diff()[0]*(before - after)/(2*(before - 2*least + after))
+
+# %% ../nbs/21_calibrate.ipynb #16791879
+def _gain_interval(logits: Tensor, targets: Tensor, multi: bool, temperature: float, group: Tensor, seed: int) -> tuple:
+    "By how much a temperature lowers the cross-entropy of these items, and bounds of that"
+    before, n_labels = _loss_terms(logits.double(), targets, multi)
+    after, _ = _loss_terms(logits.double()/temperature, targets, multi)
+    saved, n_labels = _by_group(before - after, group), _by_group(n_labels, group)
+    gains = torch.stack([(counts @ saved)/(counts @ n_labels) for counts in _resamples(len(saved), seed)])
+    low, high = gains.quantile(_BOUNDS).tolist()
+    return float(saved.sum()/n_labels.sum()), low, high
+
 # %% ../nbs/21_calibrate.ipynb #effd9d33
 def _labelled_logits(learn: Learner, dl) -> tuple:
-    "Logits and targets (N,K) of the labelled items, and whether each class has a probability of its own"
+    "Logits and targets (N,K) of the labelled items, whether each class has a probability of its own, and which items are labelled"
     logits, targets = _predictions(learn, dl, act=noop)
     _check_items(logits, targets)
     logits = logits.as_subclass(Tensor).float()
@@ -290,7 +377,7 @@ def _labelled_logits(learn: Learner, dl) -> tuple:
         refuse(f'The model gives {logits[~logits.isfinite()][0]} for some item', 'Did the training diverge?')
     gaps = _unlabelled(logits, targets, multi)
     labelled = ~gaps.all(-1) if multi else ~gaps
-    return logits[labelled], targets[labelled], multi
+    return logits[labelled], targets[labelled], multi, labelled
 
 # %% ../nbs/21_calibrate.ipynb #c9952261
 def _check_items(logits, targets):
@@ -304,23 +391,53 @@ def _check_items(logits, targets):
 def temperature_scale(
     learn: Learner, # A trained learner with a softmax or a sigmoid loss; from now on it predicts with the temperature
     dl=None,        # Labelled items that were not trained on; the validation set by default
-    seed: int = 0,  # Seed of the split into halves
-) -> pd.DataFrame:  # 'before' and 'after', on the half that was not fitted: `temperature`, `n`, cross-entropy, KL, Brier, ECE
-    """Fit a temperature to one half of the labels, let `learn` predict with it, and report on the other half
+    seed: int = 0,  # Seed of the split into halves and of the resampling
+    groups: Sequence | None = None, # What each item of `dl` belongs to, like its patient; halves and intervals keep a group together
+    force: bool = False,            # Keep a temperature whose gain is within the noise?
+) -> pd.DataFrame:  # 'before' and 'after', on the half that was not fitted: `temperature`, `n`, cross-entropy, KL, Brier, ECE; the temperature's interval, and the gain in cross-entropy with its own
+    """Fit a temperature to one half of the labels, let `learn` predict with it if it helps, and report on the other half
 
     What is fitted is the plain cross-entropy, whatever weights or smoothing the loss has. `get_preds`, `predict`, `validate`
-    and an exported learner use the temperature, until the next call, which is due after more training. Raises
-    `SoftLabelError` where no temperature is best; the learner is then as it was."""
+    and an exported learner use the temperature, until the next call, which is due after more training, or until
+    `undo_temperature`. If the interval of its gain reaches 0, `learn` predicts without one, with a warning. Intervals hold
+    95 % of 500 bootstrap resamples of the items, or of the groups. Raises `SoftLabelError` where no temperature is best; the
+    learner is then as it was."""
     _check_can_scale(learn, dl, seed)
     loss = keep_probs(innermost(learn.loss_func))
-    logits, targets, multi = _labelled_logits(learn, dl)
-    fit, judge = _halves(len(logits), seed)
+    logits, targets, multi, labelled = _labelled_logits(learn, dl)
+    group = _group_numbers(groups, labelled)
+    fit, judge = _halves(group, seed)
     scaled = TemperatureScaled(loss, best_temperature(logits[fit], targets[fit], multi))
     report = _report(logits[judge], targets[judge], multi, dict(before=loss, after=scaled))
+    low, high = _temperature_interval(logits[fit], targets[fit], multi, scaled.temperature, group[fit], seed)
+    gain = _gain_interval(logits[judge], targets[judge], multi, scaled.temperature, group[judge], seed)
+    report.loc['after', ['temperature_low', 'temperature_high', 'gain', 'gain_low', 'gain_high']] = [low, high, *gain]
+    helps = gain[1] > 0
+    if not helps and not force: _warn_of_noise(report.loc['after'])
+    _put_loss(learn, scaled if helps or force else loss)
+    return report
+
+# %% ../nbs/21_calibrate.ipynb #6cf6677f
+def _warn_of_noise(after: pd.Series):
+    "Warn of a temperature that is not kept"
+    warn(f'The temperature {after.temperature:.3g} ({after.temperature_low:.3g} to {after.temperature_high:.3g}) gains {after.gain:.2g} '
+         f'({after.gain_low:.2g} to {after.gain_high:.2g}) of cross-entropy on the other {after.n:.0f} items, which is within the noise, '
+         'so the learner predicts without one. Give more labels; `force=True` keeps it.')
+
+def _put_loss(learn: Learner, loss):
+    "Give `learn` a loss around its own one, without the threshold of `abstain` if the percentages change"
+    if temperature_of(learn.loss_func) == temperature_of(loss): return
     if isinstance(learn.loss_func, Abstaining):
         warn('The threshold of `abstain` was one of the old percentages and is gone. Call `abstain` again.')
-    learn.loss_func = scaled
-    return report
+    learn.loss_func = loss
+
+# %% ../nbs/21_calibrate.ipynb #ef06b241
+def undo_temperature(
+    learn: Learner, # From now on it predicts without a temperature; a threshold of `abstain` goes with the percentages that it was made for
+):
+    "Take back what `temperature_scale` did"
+    check_learner(learn)
+    _put_loss(learn, keep_probs(innermost(learn.loss_func)))
 
 # %% ../nbs/21_calibrate.ipynb #3b4094a1
 def _check_can_scale(learn: Learner, dl, seed: int):

@@ -14,6 +14,7 @@ from fastai_softlabels.all import (DONT_KNOW, DiceAt, OODConfidence, OpenSoftMas
                                    SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftLoss, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory, abstain, brier_score, calibration_error,
                                    entropy_correlation, js_divergence, kl_divergence, krippendorff_alpha, on_target, preds_to_soft, read_label_studio, soft_accuracy, soft_cross_entropy, temperature_scale,
                                    top1_agreement, total_variation, votes_to_soft)
+from fastai_softlabels.blocks import check_same_classes
 from fastai_softlabels.losses import temperature_of
 
 ANIMALS = ['owl', 'ant', 'fox']
@@ -242,7 +243,7 @@ IN_ORDER = {
     'SoftInterpretation, told so': lambda learn, dl: SoftInterpretation.from_learner(learn, dl=dl, vocab=list(dl.vocab)),
     'a metric': lambda learn, dl: learn.validate(dl=dl),
     'a metric of the whole set': lambda learn, dl: Learner(learn.dls, learn.model, metrics=SoftECE()).validate(dl=dl),
-    'temperature_scale': lambda learn, dl: temperature_scale(learn, dl=dl),
+    'temperature_scale': lambda learn, dl: temperature_scale(learn, dl=dl, force=True),
     'abstain': lambda learn, dl: abstain(learn, dl=dl)}
 
 @pytest.mark.parametrize('what', IN_ORDER)
@@ -268,7 +269,10 @@ def test_labels_of_one_of_several_targets_in_another_order():
 def test_labels_of_other_classes_than_predictions():
     learn = Learner(by_reader(), nn.Linear(1, 3), metrics=kl_divergence)
     other = VOTES.rename(columns={'merger': 'irregular'})
-    with learn.no_bar(): refused(lambda: learn.validate(dl=galaxies(SoftLabelReader(other, None, list(other))).valid), "'irregular'", "'merger'")
+    with learn.no_bar():
+        refused(lambda: learn.validate(dl=galaxies(SoftLabelReader(other, None, list(other))).valid), "'irregular'", "'merger'", 'and others')
+    fewer = galaxies(SoftLabelReader(VOTES[['spiral', 'merger']], None, ['spiral', 'merger']))
+    refused(lambda: check_same_classes(learn, fewer.valid), 'and others')
 
 
 @pytest.mark.parametrize('what', IN_ORDER)

@@ -1,5 +1,6 @@
 "Tables and files as annotators and annotation tools hand them over: read rightly or refused in words that help; and what an exported learner must not carry."
 import copy, json, pickle, pickletools, warnings, zipfile
+from functools import partial
 from urllib.parse import unquote
 
 import numpy as np, pandas as pd, pytest, torch
@@ -588,7 +589,7 @@ EXPORTED = {
     'a set as loader': lambda folder, files, df: (lambda dls: trained(dls, cbs=OODConfidence(dls.test_dl(files[:3]))))(loaders(files, reader(df))),
     'calibration as metric': lambda folder, files, df: trained(loaders(files, reader(df)), metrics=[SoftECE(), SoftECE(classwise=True), entropy_correlation, kl_divergence]),
     'metric of a target': lambda folder, files, df: trained(loaders(files, reader(df)), metrics=[SoftECE(classwise=True), soft_accuracy]),
-    'temperature_scale': lambda folder, files, df: after(temperature_scale, trained(loaders(files, reader(df)))),
+    'temperature_scale': lambda folder, files, df: after(partial(temperature_scale, force=True), trained(loaders(files, reader(df)))),
     'abstain': lambda folder, files, df: after(abstain, trained(loaders(files, reader(df)))),
     'two heads, softmax': lambda folder, files, df: two_heads(files, df, 'softmax'),
     'two heads, sigmoid': lambda folder, files, df: two_heads(files, df, 'sigmoid'),

@@ -3,6 +3,7 @@ import random, warnings
 
 import numpy as np, pytest, torch
 from fastai.vision.all import ColReader, CrossEntropyLossFlat, DataBlock, ImageBlock, Learner, Pipeline, RandomSplitter, Resize, load_learner, noop
+from scipy.stats import beta
 from torch import nn
 
 from fastai_softlabels.all import (DONT_KNOW, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelError, SoftLabelReader,
@@ -122,6 +123,8 @@ def test_abstains_where_it_is_less_sure(head, keep, heads, tmp_path):
     sure = (confidence >= res.thresh).double().mean().item()
     answered = ((confidence >= res.thresh) & ((probs > .5).any(-1) if head == 'sigmoid' else True)).double().mean().item()
     assert res.n == len(probs) and keep <= sure < keep + 1/len(probs) + 1e-9 and res.kept == answered
+    k, n = round(answered*len(probs)), len(probs)
+    assert [res.kept_low, res.kept_high] == pytest.approx([beta.ppf(.025, k, n - k + 1), beta.ppf(.975, k + 1, n - k) if k < n else 1])
     assert any('get an answer: on the others no class exceeds' in str(w.message) for w in said) == (answered < keep), 'it says when a threshold of the loss keeps more from an answer'
     again, _, decoded = learn.get_preds(with_decoded=True)
     assert torch.equal(again, probs), 'the probabilities are as they were'
@@ -154,7 +157,7 @@ def test_called_again_it_starts_anew(heads):
     plain = learn.loss_func
     abstain(learn, .5)
     assert abstain(learn, .9).thresh == learn.loss_func.thresh and learn.loss_func.loss is plain
-    with pytest.warns(UserWarning, match='threshold of `abstain` .* is gone'): temperature_scale(learn)
+    with pytest.warns(UserWarning, match='threshold of `abstain` .* is gone'): temperature_scale(learn, force=True)
     scaled = learn.loss_func
     abstain(learn, .9)
     assert learn.loss_func.loss is scaled and reads_of(learn.loss_func) == 'softmax'

@@ -318,6 +318,21 @@ def test_a_decided_mask_shows_how_sure_it_was():
         np.testing.assert_allclose(shown, mask_overlay(probs[1], exclusive), atol=1e-6)
 
 
+@pytest.mark.parametrize('n', [1, 2, 3])
+def test_a_mask_of_which_nothing_is_known(n):
+    "several planes exclude each other"
+    probs = torch.rand(n, 4, 4).softmax(0) if n > 1 else torch.rand(1, 4, 4)
+    np.testing.assert_allclose(TensorSoftMask(probs).show().images[0].get_array(), mask_overlay(probs, n > 1), atol=1e-6)
+
+
+def test_results_are_drawn_on_their_images():
+    from fastai.vision.core import TensorImage
+    from fastai_softlabels.masks import show_results
+    images, masks = TensorImage(torch.rand(2, 3, 6, 6)), TensorSoftMask(torch.rand(2, 1, 6, 6))
+    ctxs = show_results(images, masks, list(zip(images, masks)), [(m,) for m in masks.flip(0)])
+    for i, ax in enumerate(ctxs): np.testing.assert_allclose(ax.images[0].get_array(), images[i//2].permute(1, 2, 0), atol=1e-6)
+
+
 def test_many_classes_have_colours_of_their_own():
     assert len(set(class_colors(10))) == 10 and len(set(class_colors(21))) == 21 and len(set(class_colors(150))) == 150
 

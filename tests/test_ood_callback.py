@@ -336,7 +336,7 @@ def test_export_and_load(digits, known, strange, tmp_path):
 def test_reads_through_a_temperature(digits, known, strange):
     learn = learner(digits, known)
     learn.fit(3, 1e-2)
-    t = temperature_scale(learn).temperature['after']
+    t = temperature_scale(learn, force=True).temperature['after']
     cb = OODConfidence(strange)
     learn.fit(1, 0., cbs=cb)
     out = learn.get_preds(dl=learn.dls.test_dl(strange), act=noop)[0]

@@ -94,6 +94,7 @@ REFUSED = {
         case('columns: counts', lambda: columns(table(), block=SoftMultiCategoryBlock), 'row 0', '[3.0, 0.0]', 'n_votes='),
         case('threshold said twice', lambda: SoftMultiCategoryBlock(vocab=PETS, thresh=.9, loss_func=SoftBCEWithLogitsLossFlat()), 'thresh=0.9', 'to the loss'),
         case('weights of another length', lambda: SoftMultiCategoryBlock(vocab=PETS, loss_func=SoftBCEWithLogitsLossFlat(pos_weight=[1.])), '(1,) values in `pos_weight`'),
+        case('one of two weights of another length', lambda: SoftMultiCategoryBlock(vocab=PETS, loss_func=nn.BCEWithLogitsLoss(weight=torch.ones(2), pos_weight=torch.ones(3))), '(3,) values in `pos_weight`'),
         case('loss of the other kind', lambda: SoftMultiCategoryBlock(vocab=PETS, loss_func=SoftCrossEntropyLossFlat()), 'SoftCrossEntropyLossFlat', 'one distribution', '`SoftCategoryBlock`'),
         case('a text for a setting', lambda: SoftMultiCategoryBlock(vocab=PETS, thresh='.5'), "thresh is '.5'", 'in [0,1]', error=ValueError),
         case('out of range', lambda: SoftMultiCategoryBlock(vocab=PETS, thresh=50), 'thresh is 50', 'in [0,1]', error=ValueError),

@@ -22,7 +22,7 @@ REFUSED = {
         case('half an item', lambda: OODConfidence(FILES, k=1.5), 'k is 1.5', 'a whole number', error=ValueError),
         case('files that are no images', lambda: measured(unreadable('text.png', 'gone.png')), "2 of 10 items of the OOD set 'ood' cannot be read", 'text.png', 'Remove them, or say `skip_unreadable=True`'),
         case('no file is an image', lambda: measured(unreadable(*['text.png']*10), skip_unreadable=True), '10 of 10 items', 'None is left'),
-        case('no such column', lambda: measured(ten.rename(columns=dict(fname='file'))), "'ood' cannot be read"),
+        case('no such column', lambda: measured(ten.rename(columns=dict(fname='file'))), "'ood' cannot be read", "Expected a table with rows like {'fname': "),
         case('items of another kind', lambda: measured([1, 2]), "'ood' cannot be read"),
         case('a loader that shuffles', lambda: measured(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, shuffle=True)), 'shuffles or drops items', '`shuffle=False`'),
         case('a loader with the share of one process', lambda: measured(torch.utils.data.DataLoader([torch.rand(3, 8, 8)]*9, batch_size=2, sampler=torch.utils.data.DistributedSampler([0]*9, num_replicas=2, rank=0))), 'has a `DistributedSampler`', 'leave the sampler out'),
@@ -35,13 +35,18 @@ REFUSED = {
         case('no validation set', lambda: measured(ten, learner(splitter=lambda o: (range(len(o)), []))), 'no validation images', 'splitter'),
         case('a column that is there already', lambda: measured(ten, learner(cbs=OODConfidence({'a': ten}))), 'Use one `OODConfidence` for all sets, by name'),
         case('a loader after loading', lambda t: (learn := learner(cbs=OODConfidence({'far': Batches(torch.zeros(2, 3, 8, 8))})), learn.export(t/'l.pkl'), l := load_learner(t/'l.pkl'), setattr(l, 'dls', learn.dls), silent(l).fit(1)), "'far' was left out when the learner was exported"),
+        case('the score of features', lambda: OODConfidence(FILES, scores=['softmax', 'knn']), "'knn' takes the features of all training items", 'compare_confidence'),
+        case('a score by another name', lambda: OODConfidence(FILES, scores=['msp']), "scores has 'msp'", "'max_logit'"),
+        case('one name for a list', lambda: OODConfidence(FILES, scores='energy'), "scores is 'energy'"),
         case('masks', lambda: measured(FILES, of_masks()), 'one row for each item', 'these labels are masks'),
     ],
     'OODConfidence.plot_history': [
         case('nothing measured yet', lambda: OODConfidence(FILES).plot_history(), 'Nothing was measured yet', 'train with this callback'),
+        case('a score that was not measured', lambda: measured(ten).plot_history(['energy']), "scores has 'energy'", "'sigmoid'"),
     ],
     'OODConfidence.plot_histograms': [
         case('nothing measured yet', lambda: OODConfidence(FILES).plot_histograms(), 'Nothing was measured yet'),
+        case('a score of no probability', lambda: measured(ten, scores=['energy']).plot_histograms(['energy']), "scores has 'energy'; expected a list of ['softmax']"),
     ],
     'OODConfidence.show_surest': [
         case('nothing measured yet', lambda: OODConfidence(FILES).show_surest(), 'Nothing was measured yet'),

@@ -123,7 +123,7 @@ def softened(learn) -> list:
 
 def scaled(learn) -> list:
     "The report of `temperature_scale`"
-    return numbers(temperature_scale(learn))
+    return numbers(temperature_scale(learn, force=True))
 
 def masked(learn) -> dict:
     "The metrics of masks, while training, and of each class"
