@@ -17,7 +17,7 @@ from fastai.vision.all import (ColReader, ConvLayer, DataBlock, EndSplitter, Ima
 from timing import ROOT, about, alternate, peak, quartiles
 from fastai_softlabels.all import *
 from fastai_softlabels.formulas import plain_bce, plain_cross_entropy, plain_dice
-from fastai_softlabels.scores import ConfidenceMeter
+from fastai_softlabels.scores import ConfidenceMeter, SCORES
 sys.path.insert(0, str(ROOT))
 from experiments.runs import plain_net
 
@@ -101,8 +101,8 @@ def synchronising(device: str) -> dict:
             z, y = labels_for((2, 3, 16, 16), exclusive, device)
             res[f'{name}, {str(dtype)[6:]}'] = partial(gradient, ours, z.to(dtype), y)
     logits, targets = labels_for((64, 10), True, device)
-    meter = ConfidenceMeter(logits.device, ('softmax', 'sigmoid'), 9)
-    res['confidence meter'] = partial(meter.add, logits)
+    meter = ConfidenceMeter(logits.device, (*SCORES, 'knn'), 9)
+    res['confidence meter'] = partial(meter.add, logits, knn=logits[:, 0])
     for metric in (kl_divergence, brier_score, top1_agreement): res[f'{metric.name}.items'] = partial(metric.items, logits.softmax(1), targets)
     maps, masks = labels_for((2, 3, 16, 16), True, device)
     res['SoftDice.items'] = partial(SoftDice().items, maps.softmax(1), masks)

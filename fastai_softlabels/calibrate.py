@@ -4,7 +4,7 @@
 
 # %% ../nbs/21_calibrate.ipynb #c0fdee35
 from __future__ import annotations
-from typing import Sequence
+from collections.abc import Mapping, Sequence, Set
 from warnings import warn
 
 import numpy as np, pandas as pd, torch
@@ -298,7 +298,7 @@ def _group_numbers(groups, labelled: Tensor) -> Tensor:
 
 def _check_groups(groups, n: int):
     "Raise `SoftLabelError` unless there is a group for each of `n` items"
-    if isinstance(groups, str) or not hasattr(groups, '__len__'):
+    if isinstance(groups, (str, Mapping, Set)) or np.ndim(groups) != 1:
         refuse(f'groups is {brief(groups)}; expected one value for each item, like the column `df.patient` of the items of `dl`.')
     if len(groups) != n: refuse(f'groups has {len(groups)} values for {n} items', 'Give one for each item of `dl`, in its order.')
     missing = pd.isna(np.asarray(groups, dtype=object))
@@ -392,7 +392,7 @@ def temperature_scale(
     learn: Learner, # A trained learner with a softmax or a sigmoid loss; from now on it predicts with the temperature
     dl=None,        # Labelled items that were not trained on; the validation set by default
     seed: int = 0,  # Seed of the split into halves and of the resampling
-    groups: Sequence | None = None, # What each item of `dl` belongs to, like its patient; halves and intervals keep a group together
+    groups: Sequence | None = None, # What each item of `dl`, in its order, belongs to, like its patient; halves and intervals keep a group together
     force: bool = False,            # Keep a temperature whose gain is within the noise?
 ) -> pd.DataFrame:  # 'before' and 'after', on the half that was not fitted: `temperature`, `n`, cross-entropy, KL, Brier, ECE; the temperature's interval, and the gain in cross-entropy with its own
     """Fit a temperature to one half of the labels, let `learn` predict with it if it helps, and report on the other half

@@ -773,6 +773,7 @@ def _decode_prediction(self: SoftCategorize, o) -> SoftCategory:
     "A decision with the probabilities that it came from; where these were not kept, they are NaN"
     probs = getattr(o, 'probs', None)
     if probs is None: probs = torch.full((self.c,), torch.nan)
+    elif probs.isnan().any(): return SoftCategory(probs, vocab=self.vocab, multi=self.multi, label=DONT_KNOW) # what NaN decides is an accident
     return SoftCategory(probs, vocab=self.vocab, multi=self.multi, label=self._decided(o))
 
 # %% ../nbs/12_data.ipynb #62f595bb
@@ -987,6 +988,7 @@ def preds_to_soft(
     check_activation(loss)
     logits = _logits_of(learn, files, found)
     labels = labels_of(learn, logits.shape[1], target, vocab)
+    check_no_nan(logits)
     probs = loss.activation(logits/temperature).double().numpy()
     names = _item_names(files, len(probs))
     check = check_distributions if labels.exclusive else check_probabilities
@@ -994,6 +996,12 @@ def preds_to_soft(
     res = pd.DataFrame(probs, index=names, columns=labels.vocab)
     res.attrs['classes'] = labels.vocab
     return res
+
+# %% ../nbs/12_data.ipynb #65527c92
+def check_no_nan(preds: Tensor):
+    "Refuse predictions of a model that gives NaN"
+    nan = preds.isnan().flatten(1).any(1)
+    if nan.any(): refuse(f'The model gives NaN for {int(nan.sum())} of {len(nan)} items', 'Did the training diverge?')
 
 # %% ../nbs/12_data.ipynb #d9712a9b
 def _logits_of(learn, files, found: Target) -> Tensor:

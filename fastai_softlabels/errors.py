@@ -114,9 +114,11 @@ def one_of(
     refuse(f'{name} is {brief(value)}; expected {", ".join(others)} or {last}')
 
 # %% ../nbs/00_errors.ipynb #094bf2f9
+_TYPED = str.maketrans("‐‑‒–—−‘’ʼ“”", "------'''\"\"") # what a word processor sets → what is typed
+
 def fold_name(name) -> str:
-    "Fold case, blanks and invisible characters, such as a byte order mark, out of `name`"
-    text = unicodedata.normalize('NFKC', str(name))
+    "Fold case, blanks, typographic hyphens and quotes, and invisible characters, such as a byte order mark, out of `name`"
+    text = unicodedata.normalize('NFKC', str(name)).translate(_TYPED)
     visible = ''.join(c for c in text if unicodedata.category(c) != 'Cf')
     words = re.sub(r'(?<=\w)-(?=\w)', ' ', visible.replace('_', ' ')) # the sign of −1 stays
     return ' '.join(words.casefold().split())

@@ -20,6 +20,7 @@ from .losses import confidence_of, innermost
 from .reader import SoftLabelReader
 from .blocks import check_learner, check_same_classes, check_reads_items, labels_of, prediction_of
 from .blocks import refuse_distributed, target_of, ungathered
+from .data import check_no_nan
 from .metrics import as_distributions, bootstrap_interval, calibration_bins, check_preds
 from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
 from .metrics import soft_cross_entropy, SoftECE, SoftMetric, top1_agreement, total_variation
@@ -57,8 +58,7 @@ def check_has_probs(probs: Tensor, labels: Tensor):
     if probs.ndim != 2:
         refuse(f'Predictions of shape {tuple(probs.shape)} and labels of shape {tuple(labels.shape)}: '
                'expected soft labels, (N,K) both.')
-    n = int(probs.isnan().any(-1).sum())
-    if n: refuse(f'The model gives NaN for {n} of {len(probs)} items. Did the training diverge?')
+    check_no_nan(probs)
 
 # %% ../nbs/22_interpret.ipynb #6a5e7603
 class SoftInterpretation(Interpretation):

@@ -518,7 +518,7 @@ class Abstaining(LossAround):
     def decodes(self, x: Tensor) -> Tensor:
         "Take the loss's decision where it is confident"
         res = super().decodes(x)
-        unsure = confidence_of(x) < self.thresh
+        unsure = ~(confidence_of(x) >= self.thresh) # of NaN, too
         multi = reads_of(self.loss, x.shape[-1]) == 'sigmoid'
         cls = TensorSoftMultiCategory if multi else TensorSoftCategory
         if x.ndim == 2 and not hasattr(res, 'probs'): res = with_probs(res, x, cls)

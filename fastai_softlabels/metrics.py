@@ -303,7 +303,9 @@ def items(self: ItemMetric,
     probs = plain_tensor(probs, 'predictions')
     if self.across_classes and probs.shape[-1] > 1: multi = False # a single class is compared as yes and no
     p, y, labelled = as_distributions(probs, targets, multi)
-    return torch.where(labelled, self.func(p, y), 0.), labelled
+    values = self.func(p, y)
+    is_nan = p.isnan() if values.ndim == p.ndim else p.isnan().any(-1) # whose top class is an accident
+    return torch.where(labelled, values.masked_fill(is_nan, torch.nan), 0.), labelled
 
 # %% ../nbs/13_metrics.ipynb #79765f76
 @partial(ItemMetric, across_classes=True)

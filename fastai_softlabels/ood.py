@@ -788,6 +788,7 @@ def _check_average(average: Mapping | None, sets: dict):
         _check_set_name(name)
         if isinstance(some, str) or not hasattr(some, '__len__') or not len(some) or not set(some) <= set(sets):
             refuse(f'average has {brief(some)} for {name!r}; {example}, of the sets {list(sets)}.')
+        if len(set(some)) < len(some): refuse(f'average has {brief(some)} for {name!r}, which names a set twice.')
         if name in sets: refuse(f'average gives the mean of {brief(some)} the name {name!r}, which a set has already.')
 
 # %% ../nbs/20_ood.ipynb #b39538d3
@@ -802,7 +803,8 @@ def compare_confidence(
     """How sure are these models, in-domain and out of it, and how well does it tell the two apart?
 
     `'knn'` ranks by the distance to the 50th nearest training item, in the features that the last linear layer takes
-    (`knn_score`); of more than 50,000 training items it takes as many at equal steps."""
+    (`knn_score`); of more than 50,000 training items it takes as many at equal steps. A row of `average` has the plain mean of
+    its sets' rows, not the number for all their items together, but for `n`, `min` and `max`, which are of all of them."""
     _check_learners(learners)
     sets = _named_sets(ood)
     _check_same_classes(learners)
@@ -836,9 +838,9 @@ def _row(name: str, valid: Reading, reading: Reading) -> dict:
     return dict(**_summary(reading), **_shares_above(reading), **_separation(name, valid, reading))
 
 def _mean_row(rows: list) -> dict:
-    "The mean of several rows, in which every one counts the same, over all their items"
+    "The mean of several rows, in which every one counts the same; items and extremes of all"
     table = pd.DataFrame(rows)
-    return {**table.mean().to_dict(), 'n': table.n.sum()}
+    return {**table.mean().to_dict(), 'n': table.n.sum(), 'min': table['min'].min(), 'max': table['max'].max()}
 
 # %% ../nbs/20_ood.ipynb #c164c9d6
 def _shares_above(reading: Reading) -> dict:

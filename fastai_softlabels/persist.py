@@ -606,6 +606,19 @@ def check_dls(dls: DataLoaders, description: dict, path):
     check_same('block', ours['name'], saved.get('name'), path)
     check_same('classes', classes, saved_classes, path)
     if description.get('loss') is None: check_same_loss(dls, description.get('loss_name'), path)
+    _warn_of_other_tfms(dls, description.get('images'), path)
+
+# %% ../nbs/25_persist.ipynb #a44db620
+def _warn_of_other_tfms(dls: DataLoaders, saved: dict | None, path):
+    "Warn of `DataLoaders` that hand other images to the model than the saved ones did, where both can be described"
+    ours, _ = _describe_images(dls)
+    if ours is None or saved is None: return
+    ours = json.loads(json.dumps(ours)) # as a file has it
+    other = [step for step in ('input', *_STEPS) if ours.get(step) != saved.get(step)]
+    if not other: return
+    step = other[0]
+    warn(f'These DataLoaders transform images in another way than {_AS_SAVED.rstrip(".")}: `{step}` is {brief(ours.get(step))}, in {path} it is '
+         f'{brief(saved.get(step))}. The model then says something else of the same images.')
 
 # %% ../nbs/25_persist.ipynb #bb13e1a3
 def _classes_of(block: dict, places: dict) -> list:

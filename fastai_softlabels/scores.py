@@ -17,8 +17,8 @@ from .errors import brief, check_count, in_range, refuse, SoftLabelError
 
 # %% auto #0
 __all__ = ['softmax_score', 'softmax_confidence', 'sigmoid_score', 'sigmoid_confidence', 'energy_score', 'entropy_score',
-           'knn_score', 'ood_metrics', 'ScoreHistogram', 'streamed_ood_metrics', 'ConfidenceMeter', 'risk_coverage',
-           'aurc', 'augrc', 'coverage_at_risk', 'risk_at_coverage']
+           'ood_metrics', 'ScoreHistogram', 'streamed_ood_metrics', 'ConfidenceMeter', 'risk_coverage', 'aurc', 'augrc',
+           'coverage_at_risk', 'risk_at_coverage']
 
 # %% ../nbs/19_scores.ipynb #fa93d3dd
 def softmax_score(

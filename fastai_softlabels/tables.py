@@ -566,7 +566,7 @@ def _say_alike(names: list) -> str:
     kinds = {isinstance(n, str) for n in names}
     if len(kinds) > 1:
         return f'The classes {shown} are a text and a number. If they are one class, make all texts: `.astype(str)`.'
-    return (f'The classes {shown} differ in case, blanks, hyphens or the codes of accents alone. If they are one class, '
+    return (f'The classes {shown} differ in case, blanks, hyphens, quotes or the codes of accents alone. If they are one class, '
             'write it in one way (`.str.normalize("NFKC").str.strip().str.casefold()`); if not, give `vocab=`.')
 
 # %% ../nbs/03_tables.ipynb #856f91e0

@@ -30,6 +30,7 @@ def _read_json(path):
     try: return json.loads(Path(path).read_text(encoding='utf-8-sig'))
     except FileNotFoundError as e: raise FileNotFoundError(f'The file {path} does not exist. {_REMEDY}, and name the file.') from e
     except OSError as e: raise type(e)(f'{path} cannot be read as a file: {e.strerror}. Name the exported file.') from e
+    except UnicodeDecodeError as e: raise SoftLabelError(f'{path} is not written in UTF-8 ({e}): unpack it if it is compressed, or save it in UTF-8.') from e
     except ValueError as e: raise SoftLabelError(f'{path} is no JSON export of Label Studio: {e}. {_REMEDY}.') from e
 
 # %% ../nbs/08_vote_files.ipynb #4b721dec

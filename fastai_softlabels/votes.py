@@ -135,9 +135,10 @@ def say_several(item, annotator, label) -> str:
 
 # %% ../nbs/07_votes.ipynb #baeabc54
 def _folded(name: str) -> str:
-    "A name in NFC, without blanks around it, the codes of addresses, backslashes and the point of a whole number"
+    "A name in NFC, without blanks around it, the codes of addresses, backslashes, and of a whole number leading zeros and the point"
     name = unicodedata.normalize('NFC', unquote(name).replace('\\', '/')).strip()
-    return name[:-2] if re.fullmatch(r'\d+\.0', name) else name
+    number = re.fullmatch(r'0*(\d+)(\.0)?', name)
+    return number[1] if number else name
 
 def _warn_of_twins(names, what: str):
     "Warn of names that differ in blanks, or in how an accent, a path or a number is written"
@@ -212,7 +213,7 @@ def _check_annotators(df, item, label, annotator):
     def copy(i): return f'annotator {cell(i, annotator)} voted {cell(i, label)} on item {cell(i, item)} before'
     def other(i): return f'annotator {cell(i, annotator)} voted on item {cell(i, item)} before, for another class'
     row = _row_of(df)
-    refuse_first(df[annotator].isna(), f'the annotator in column {annotator!r} is missing',
+    refuse_first(df[annotator].isna() | df[annotator].eq(''), f'the annotator in column {annotator!r} is missing',
                  'Fill it in, or leave `annotator=` out.', row)
     refuse_first(df.duplicated([item, annotator, label]), copy,
                  'Keep one vote of each annotator for each item (`df.drop_duplicates`).', row)

@@ -876,3 +876,53 @@ def test_losses_of_indices(loss): refused(lambda: SoftCategoryBlock(loss_func=lo
 def test_a_class_for_a_loss():
     from fastai_softlabels.all import SoftCrossEntropyLossFlat
     refused(lambda: SoftCrossEntropyLossFlat(torch.randn(3, 2), torch.rand(3, 2)), 'Give an instance')
+
+
+# --- a twelfth round
+
+def of_nan(block, y, n_classes, **kw):
+    "A learner whose model says NaN of item 9"
+    dls = DataBlock((TransformBlock(type_tfms=[lambda i: torch.full((4,), torch.nan if i == 9 else i/10)]), block), get_y=lambda i: y, splitter=IndexSplitter([2, 3, 9])).dataloaders(list(range(10)), bs=4, num_workers=0)
+    return Learner(dls, nn.Linear(4, n_classes), **kw)
+
+
+@pytest.mark.parametrize('block, y, n_classes', [(SoftMultiCategoryBlock(vocab=['lesion']), {'lesion': .7}, 1), (SoftCategoryBlock(vocab=['cat', 'dog']), {'cat': 2, 'dog': 1}, 2),
+                                                 (SoftMultiCategoryBlock(vocab=['cat', 'dog']), {'cat': .7, 'dog': .2}, 2)], ids=['yes or no', 'one distribution', 'independent'])
+@pytest.mark.parametrize('abstains', [False, True], ids=['plain', 'abstaining'])
+def test_nan_is_no_answer(block, y, n_classes, abstains):
+    learn = of_nan(block, y, n_classes)
+    with learn.no_bar():
+        if abstains: abstain(learn, dl=learn.dls.test_dl([2, 3, 4], with_labels=True))
+        shown, index, probs = learn.predict(9)
+        assert shown.is_unsure and str(shown) == DONT_KNOW and probs.isnan().all()
+        if abstains and block.type_tfms and n_classes == 2 and index.ndim == 0: assert index == 2
+        assert not learn.predict(2)[0].is_unsure or abstains
+        refused(lambda: preds_to_soft(learn, [2, 9]), 'The model gives NaN for 1 of 2 items')
+
+
+@pytest.mark.parametrize('metric', [top1_agreement, soft_accuracy, brier_score, kl_divergence, total_variation], ids=lambda m: m.name)
+def test_nan_is_no_agreement(metric):
+    learn = of_nan(SoftCategoryBlock(vocab=['cat', 'dog']), {'cat': 2, 'dog': 1}, 2, metrics=metric)
+    with learn.no_bar(): assert np.isnan(learn.validate()[1])
+
+
+@pytest.mark.parametrize('typed, set_', [('non-tumor', 'non\u2013tumor'), ('non-tumor', 'non\u2011tumor'), ("can't", 'can\u2019t'), ('"old" one', '\u201cold\u201d one'), ('T-1', 'T\u22121')])
+def test_what_a_word_processor_sets(typed, set_):
+    with pytest.warns(UserWarning, match='hyphens, quotes'): votes_to_soft(pd.DataFrame({'i': ['a', 'a'], 'l': [typed, set_]}), 'i', 'l')
+
+
+@pytest.mark.parametrize('items', [['007', '7'], ['007', 7], ['7.0', '07']])
+def test_leading_zeros_that_a_spreadsheet_took(items):
+    with pytest.warns(UserWarning, match='how a number is written'): votes_to_soft(pd.DataFrame({'i': items, 'l': ['cat', 'dog']}), 'i', 'l')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        votes_to_soft(pd.DataFrame({'i': ['a007', 'a7'], 'l': ['cat', 'dog']}), 'i', 'l')
+
+
+def test_nameless_annotators():
+    refused(lambda: votes_to_soft(pd.DataFrame({'i': ['a', 'a'], 'l': ['cat', 'dog'], 'who': ['ann', '']}), 'i', 'l', annotator='who'), "the annotator in column 'who' is missing", 'leave `annotator=` out')
+
+
+def test_an_export_in_other_bytes(tmp_path):
+    (tmp_path/'u16.json').write_text('[]', encoding='utf-16')
+    refused(lambda: read_label_studio(tmp_path/'u16.json'), 'is not written in UTF-8', 'save it in UTF-8')

@@ -1,5 +1,5 @@
 "`save_soft_learner` and `load_soft_learner`: there and back for all that is listed, and what is refused."
-import json, pickle, random, subprocess, sys
+import json, pickle, random, subprocess, sys, warnings
 
 import numpy as np, pytest, safetensors.torch, torch, torch.nn.functional as F, torchvision
 from fastai.vision.all import (CategoryBlock, CropPad, DataBlock, DihedralItem, DisplayedTransform, EndSplitter, FlipItem, ImageBlock, IntToFloatTensor, Learner, Normalize, PadMode, PILImageBW,
@@ -395,3 +395,17 @@ def test_things_in_the_wrong_place(files, saved, tmp_path):
 def test_the_promise_is_that_of_the_threshold_that_decides(inner, outer, expected):
     described = _describe_loss(Abstaining(Abstaining(SoftCrossEntropyLossFlat(), *inner), *outer))
     assert (described['threshold'], described['risk']) == expected
+
+
+def test_dataloaders_with_other_transforms_are_warned_of(files, tmp_path):
+    def dls(*tfms, size=8): return DataBlock((ImageBlock, SoftCategoryBlock(DIGITS)), get_y=lambda f: DIGITS[0], splitter=EndSplitter(.2), item_tfms=Resize(size), batch_tfms=tfms).dataloaders(files, bs=4, num_workers=0)
+    def net(): return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10))
+    norm = lambda mean: Normalize.from_stats([mean]*3, [.25]*3, cuda=False)
+    path = tmp_path/'l.safetensors'
+    with pytest.warns(UserWarning, match='Whoever loads it must give it'): save_soft_learner(Learner(dls(norm(.5)), net()), path)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        load_soft_learner(path, model=net(), dls=dls(norm(.5)))
+        load_soft_learner(path, model=net(), dls=dls(*aug_transforms(), norm(.5))) # of training images alone
+    for other in (dls(), dls(norm(.4)), dls(norm(.5), size=16)):
+        with pytest.warns(UserWarning, match='transform images in another way than when the learner was saved'): load_soft_learner(path, model=net(), dls=other)

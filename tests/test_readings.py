@@ -6,9 +6,9 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
-from fastai_softlabels.all import (compare_confidence, ConfidenceMeter, energy_score, entropy_score, knn_score, OODConfidence, ood_metrics, sigmoid_score, softmax_score,
+from fastai_softlabels.all import (compare_confidence, ConfidenceMeter, energy_score, entropy_score, OODConfidence, ood_metrics, sigmoid_score, softmax_score,
                                    SoftCategoryBlock, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock, temperature_scale)
-from fastai_softlabels.scores import max_logit_score, score_bins
+from fastai_softlabels.scores import knn_score, max_logit_score, score_bins
 from conftest import DIGITS
 
 OF_LOGITS = dict(softmax=softmax_score, sigmoid=sigmoid_score, max_logit=max_logit_score, energy=energy_score, entropy=entropy_score)
@@ -180,6 +180,8 @@ def test_near_and_far_sets_are_averaged(digits, known, strange):
     assert table.index.tolist() == ['valid', 'a', 'b', 'c', 'ab', 'all']
     assert table.auroc['ab'] == pytest.approx((table.auroc['a'] + table.auroc['b'])/2) and table.fpr95['all'] == pytest.approx(table.fpr95[['a', 'b', 'c']].mean())
     assert table.n['ab'] == len(strange) and table.n.dtype == int
+    assert table['min']['ab'] == table['min'][['a', 'b']].min() and table['max']['all'] == table['max'][['a', 'b', 'c']].max()
+    with pytest.raises(SoftLabelError, match=r"\['a', 'a'\] for 'twice', which names a set twice"): compare_confidence({'l': learn}, sets, average={'twice': ['a', 'a']}, plot=False)
 
 
 def test_training_items_without_augmentation(digits, votes, strange):

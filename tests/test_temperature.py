@@ -240,8 +240,9 @@ def test_groups_of_labelled_items_only():
     assert temperature_scale(saying(3*z, y), groups=groups, force=True).n.tolist() == [15, 15]
 
 
-@pytest.mark.parametrize('groups, words', [(['a', 'b']*30, "2 groups, ['a', 'b'], which do not split"), ('patient', "groups is 'patient'; expected one value for each item"), ([1]*59, '59 values for 60 items'),
-                                           ([None] + [1]*59, 'The group of item 0 is missing')], ids=['two', 'a name', 'too few', 'a gap'])
+@pytest.mark.parametrize('groups, words', [(dict(enumerate(range(60))), 'expected one value for each item'), (pd.DataFrame({'patient': range(60)}), 'expected one value for each item'), (set(range(60)), 'expected one value'),
+                                           (['a', 'b']*30, "2 groups, ['a', 'b'], which do not split"), ('patient', "groups is 'patient'; expected one value for each item"), ([1]*59, '59 values for 60 items'),
+                                           ([None] + [1]*59, 'The group of item 0 is missing')], ids=['a dict', 'a table', 'a set', 'two', 'a name', 'too few', 'a gap'])
 def test_groups_that_do_not_serve(groups, words):
     z = torch.randn(60, 3)
     learn = saying(z, z.softmax(-1))

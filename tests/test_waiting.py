@@ -5,7 +5,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fastai_softlabels.all import *
-from fastai_softlabels.scores import ConfidenceMeter, ScoreHistogram
+from fastai_softlabels.scores import ConfidenceMeter, ScoreHistogram, SCORES
 
 LOSSES = {'CE': lambda **kw: SoftCrossEntropyLossFlat(axis=1, **kw), 'BCE': lambda **kw: SoftBCEWithLogitsLossFlat(axis=1, **kw), 'Dice, softmax': lambda **kw: SoftDiceLoss(**kw),
           'Dice, sigmoid': lambda **kw: SoftDiceLoss(activation='sigmoid', **kw), 'CE + Dice': lambda **kw: SoftDiceCELoss(**kw), 'BCE + Dice': lambda **kw: SoftDiceBCELoss(**kw)}
@@ -79,8 +79,8 @@ def test_items_of_masks(): quiet(lambda p, y: SoftDice().items(p, y), (2, 3, 8, 
 
 def test_meter_and_histogram():
     def add(z):
-        meter = ConfidenceMeter(z.device, ('softmax', 'sigmoid'), 9)
-        meter.add(z)
+        meter = ConfidenceMeter(z.device, (*SCORES, 'knn'), 9)
+        meter.add(z, knn=z[:, 1])
         histogram = ScoreHistogram(z.device)
         histogram.add(z[:, 0])
     quiet(add, (64, 10))
