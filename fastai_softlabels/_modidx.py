@@ -1426,6 +1426,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                            'fastai_softlabels.persist._make_tfm': ( 'persist.html#_make_tfm',
                                                                                     'fastai_softlabels/persist.py'),
                                            'fastai_softlabels.persist._needs': ('persist.html#_needs', 'fastai_softlabels/persist.py'),
+                                           'fastai_softlabels.persist._of_validation': ( 'persist.html#_of_validation',
+                                                                                         'fastai_softlabels/persist.py'),
                                            'fastai_softlabels.persist._one_item': ( 'persist.html#_one_item',
                                                                                     'fastai_softlabels/persist.py'),
                                            'fastai_softlabels.persist._only_target': ( 'persist.html#_only_target',

@@ -614,11 +614,16 @@ def _warn_of_other_tfms(dls: DataLoaders, saved: dict | None, path):
     ours, _ = _describe_images(dls)
     if ours is None or saved is None: return
     ours = json.loads(json.dumps(ours)) # as a file has it
-    other = [step for step in ('input', *_STEPS) if ours.get(step) != saved.get(step)]
-    if not other: return
-    step = other[0]
-    warn(f'These DataLoaders transform images in another way than {_AS_SAVED.rstrip(".")}: `{step}` is {brief(ours.get(step))}, in {path} it is '
-         f'{brief(saved.get(step))}. The model then says something else of the same images.')
+    for step in ('input', *_STEPS):
+        here, there = _of_validation(ours.get(step)), _of_validation(saved.get(step))
+        if here == there: continue
+        warn(f'These DataLoaders transform images in another way than {_AS_SAVED.rstrip(".")}: `{step}` is {brief(here)}, in {path} it is '
+             f'{brief(there)}. The model then says something else of the same images.')
+
+def _of_validation(described):
+    "Descriptions of transforms without those that leave validation images as they are"
+    if not isinstance(described, list): return described
+    return [t for t in described if t['name'] != 'AffineCoordTfm' or t['args'].get('size') is not None]
 
 # %% ../nbs/25_persist.ipynb #bb13e1a3
 def _classes_of(block: dict, places: dict) -> list:
