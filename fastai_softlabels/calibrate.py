@@ -4,19 +4,20 @@
 
 # %% ../nbs/21_calibrate.ipynb #c0fdee35
 from __future__ import annotations
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Hashable, Mapping, Sequence, Set
 from warnings import warn
 
 import numpy as np, pandas as pd, torch
 from scipy.optimize import minimize_scalar
 from scipy.special import rel_entr
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, norm, t as student_t
 from torch import Tensor
 
 from fastcore.all import noop
 from fastai.learner import Learner
 from .errors import brief, check_count, in_range, refuse
 from .core import DONT_KNOW, soft_targets, TOLERANCE
+from .tables import is_missing
 from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAround, reads_of, SoftBCEWithLogitsLossFlat,
                                       SoftCrossEntropyLossFlat, temperature_of, TemperatureScaled)
 from .blocks import (check_learner, check_same_classes, is_loader, items_target, labels_of, only_target, refuse_distributed, ungathered,
@@ -174,7 +175,7 @@ def abstain(
     mean error of what is answered stays below `risk` on images like these.
 
     Of images of another kind nothing is promised. A threshold on the confidence catches strangers of which the model is less
-    sure than of its own images, and is known to fail on those of which it is as sure, such as photographs under a model of
+    sure than of its own images, and is known to fail on those of which it is as sure, such as photographs under some models of
     digits. See `compare_confidence` for how sure it is of yours. Where you have examples of "none", teach them (without a
     class, with `SoftMultiCategoryBlock`): that reaches strangers that look like the examples, and no others.
 
@@ -290,7 +291,8 @@ def _group_numbers(groups, labelled: Tensor) -> Tensor:
         if n < 4: refuse(f'{n} labelled items are too few to fit a temperature to one half and judge it by the other.')
         return torch.arange(n)
     _check_groups(groups, len(labelled))
-    numbers, names = pd.factorize(np.asarray(groups, dtype=object)[labelled.numpy()])
+    column = pd.Series(_as_list(groups), dtype=object)
+    numbers, names = pd.factorize(column[labelled.numpy()])
     if len(names) < 4:
         refuse(f'The labelled items are of {len(names)} groups, {brief(list(names))}, which do not split into halves of two or more',
                'It takes four groups; without `groups=` each item is one.')
@@ -298,11 +300,22 @@ def _group_numbers(groups, labelled: Tensor) -> Tensor:
 
 def _check_groups(groups, n: int):
     "Raise `SoftLabelError` unless there is a group for each of `n` items"
-    if isinstance(groups, (str, Mapping, Set)) or np.ndim(groups) != 1:
+    is_list = isinstance(groups, Collection) and not isinstance(groups, (str, Mapping, Set)) or getattr(groups, 'ndim', 0) == 1
+    if not is_list or getattr(groups, 'ndim', 1) != 1:
         refuse(f'groups is {brief(groups)}; expected one value for each item, like the column `df.patient` of the items of `dl`.')
     if len(groups) != n: refuse(f'groups has {len(groups)} values for {n} items', 'Give one for each item of `dl`, in its order.')
-    missing = pd.isna(np.asarray(groups, dtype=object))
-    if missing.any(): refuse(f'The group of item {int(missing.argmax())} is missing', 'Give it one of its own, if it belongs to none.')
+    for i, name in enumerate(_as_list(groups)):
+        if is_missing(name) or name == '': refuse(f'The group of item {i} is missing', 'Give it one of its own, if it belongs to none.')
+        if not isinstance(name, Hashable): refuse(f'The group of item {i} is {brief(name)}; expected a name or a number.')
+
+def _as_list(groups) -> list: return groups.tolist() if hasattr(groups, 'tolist') else list(groups)
+
+def _check_order(dl):
+    "Raise `SoftLabelError` for a loader whose items do not come in an order that `groups` could follow"
+    is_fastais = hasattr(dl, 'get_idxs') # which `get_preds` puts in order
+    in_order = isinstance(getattr(dl, 'sampler', None), torch.utils.data.SequentialSampler) and not getattr(dl, 'drop_last', False)
+    if dl is None or is_fastais or in_order: return
+    refuse('This DataLoader shuffles or drops items, so that which item is of which group cannot be told', 'Make it with `shuffle=False` and `drop_last=False`.')
 
 # %% ../nbs/21_calibrate.ipynb #9ee0b98a
 def _report(logits: Tensor, targets: Tensor, multi: bool, losses: dict) -> pd.DataFrame:
@@ -336,7 +349,13 @@ def _resamples(n: int, seed: int):
 
 # %% ../nbs/21_calibrate.ipynb #ca89fb60
 _N_RESAMPLES = 500
-_BOUNDS = torch.tensor([.025, .975], dtype=torch.float64) # of the bootstrap distribution
+_LEVEL = .95
+_FEW = 20 # items or groups, of which fewer cannot show that a temperature helps
+
+def _bounds(values: Tensor, n: int) -> list:
+    "Bounds of a bootstrap distribution over `n` items or groups, wider where these are few (the expanded percentile interval, Hesterberg 2015, arXiv:1411.5279)"
+    tail = norm.cdf(np.sqrt(n/(n - 1))*student_t.ppf((1 - _LEVEL)/2, n - 1))
+    return values.quantile(torch.tensor([tail, 1 - tail], dtype=values.dtype)).tolist()
 _STEPS = .05*torch.arange(-30, 31, dtype=torch.float64) # of log T around the best one
 
 def _temperature_interval(logits: Tensor, targets: Tensor, multi: bool, best: float, group: Tensor, seed: int) -> list:
@@ -346,7 +365,7 @@ def _temperature_interval(logits: Tensor, targets: Tensor, multi: bool, best: fl
     losses = _by_group(losses, group)
     steps = torch.stack([_lowest(counts @ losses) for counts in _resamples(len(losses), seed)])
     steps -= _lowest(losses.sum(0)) # what the parabola lacks
-    return (best*steps.quantile(_BOUNDS).exp()).tolist()
+    return [best*np.exp(step) for step in _bounds(steps, len(losses))]
 
 def _lowest(losses: Tensor) -> Tensor:
     "The step at which a curve over `_STEPS` is lowest, by a parabola"
@@ -362,8 +381,7 @@ def _gain_interval(logits: Tensor, targets: Tensor, multi: bool, temperature: fl
     after, _ = _loss_terms(logits.double()/temperature, targets, multi)
     saved, n_labels = _by_group(before - after, group), _by_group(n_labels, group)
     gains = torch.stack([(counts @ saved)/(counts @ n_labels) for counts in _resamples(len(saved), seed)])
-    low, high = gains.quantile(_BOUNDS).tolist()
-    return float(saved.sum()/n_labels.sum()), low, high
+    return float(saved.sum()/n_labels.sum()), *_bounds(gains, len(saved))
 
 # %% ../nbs/21_calibrate.ipynb #effd9d33
 def _labelled_logits(learn: Learner, dl) -> tuple:
@@ -394,17 +412,19 @@ def temperature_scale(
     seed: int = 0,  # Seed of the split into halves and of the resampling
     groups: Sequence | None = None, # What each item of `dl`, in its order, belongs to, like its patient; halves and intervals keep a group together
     force: bool = False,            # Keep a temperature whose gain is within the noise?
-) -> pd.DataFrame:  # 'before' and 'after', on the half that was not fitted: `temperature`, `n`, cross-entropy, KL, Brier, ECE; the temperature's interval, and the gain in cross-entropy with its own
+) -> pd.DataFrame:  # 'before' (without a temperature) and 'after', on the half that was not fitted: `temperature`, `n`, cross-entropy, KL, Brier, ECE; `temperature_low`, `temperature_high`; `gain`, `gain_low`, `gain_high` in nats
     """Fit a temperature to one half of the labels, let `learn` predict with it if it helps, and report on the other half
 
     What is fitted is the plain cross-entropy, whatever weights or smoothing the loss has. `get_preds`, `predict`, `validate`
     and an exported learner use the temperature, until the next call, which is due after more training, or until
-    `undo_temperature`. If the interval of its gain reaches 0, `learn` predicts without one, with a warning. Intervals hold
-    95 % of 500 bootstrap resamples of the items, or of the groups. Raises `SoftLabelError` where no temperature is best; the
-    learner is then as it was."""
+    `undo_temperature`. If the interval of its gain, the cross-entropy that it saves (of independent classes for each label),
+    reaches 0, or fewer than 20 items or groups judge it, `learn` predicts without one, with a warning. Intervals are of 95 %,
+    from 500 bootstrap resamples of the items or groups, and approximate where these are few; that of the temperature ends at 4.5
+    times the best one, and at a 4.5th. Raises `SoftLabelError` where no temperature is best; the learner is then as it was."""
     _check_can_scale(learn, dl, seed)
     loss = keep_probs(innermost(learn.loss_func))
     logits, targets, multi, labelled = _labelled_logits(learn, dl)
+    if groups is not None: _check_order(dl)
     group = _group_numbers(groups, labelled)
     fit, judge = _halves(group, seed)
     scaled = TemperatureScaled(loss, best_temperature(logits[fit], targets[fit], multi))
@@ -412,17 +432,21 @@ def temperature_scale(
     low, high = _temperature_interval(logits[fit], targets[fit], multi, scaled.temperature, group[fit], seed)
     gain = _gain_interval(logits[judge], targets[judge], multi, scaled.temperature, group[judge], seed)
     report.loc['after', ['temperature_low', 'temperature_high', 'gain', 'gain_low', 'gain_high']] = [low, high, *gain]
-    helps = gain[1] > 0
-    if not helps and not force: _warn_of_noise(report.loc['after'])
+    n_judges = len(group[judge].unique())
+    helps = gain[1] > 0 and n_judges >= _FEW
+    if not helps and not force: _warn_of_noise(report.loc['after'], n_judges)
     _put_loss(learn, scaled if helps or force else loss)
     return report
 
 # %% ../nbs/21_calibrate.ipynb #6cf6677f
-def _warn_of_noise(after: pd.Series):
+def _warn_of_noise(after: pd.Series, n_judges: int):
     "Warn of a temperature that is not kept"
+    reason, remedy = 'is within the noise', 'Give more labels'
+    if n_judges < _FEW: reason = f'{n_judges} items or groups are too few to show'
+    if after.gain_high < 0: reason, remedy = 'makes it worse', 'Are the two halves alike'
     warn(f'The temperature {after.temperature:.3g} ({after.temperature_low:.3g} to {after.temperature_high:.3g}) gains {after.gain:.2g} '
-         f'({after.gain_low:.2g} to {after.gain_high:.2g}) of cross-entropy on the other {after.n:.0f} items, which is within the noise, '
-         'so the learner predicts without one. Give more labels; `force=True` keeps it.')
+         f'({after.gain_low:.2g} to {after.gain_high:.2g}) nats of cross-entropy on the other {after.n:.0f} items, which {reason}, '
+         f'so the learner predicts without one. {remedy}{"?" if after.gain_high < 0 else "."} `force=True` keeps it.')
 
 def _put_loss(learn: Learner, loss):
     "Give `learn` a loss around its own one, without the threshold of `abstain` if the percentages change"

@@ -5,7 +5,7 @@
 # %% ../nbs/20_ood.ipynb #5dde7a15
 from __future__ import annotations
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import contextmanager, ExitStack, nullcontext
 from copy import copy, deepcopy
 from functools import partial
@@ -215,14 +215,17 @@ class OODConfidence(Callback):
 
     Adds `valid_confidence` (median), `ood_confidence` and `ood_auroc` to the training's table (a set's name replaces `ood`);
     in epochs without measurement they are NaN. These columns read the model as its loss does; `history` has every score of
-    everything that was measured: the same model, read in other ways."""
+    everything that was measured: the same model, read in other ways.
+
+    'max_logit', 'energy' (the log-sum-exp of the logits) and 'entropy' have a ranking alone, no confidence; the last two were
+    made for softmax. Of several classes 'max_logit' ranks as 'sigmoid' does. Logits are divided by the learner's temperature."""
     order = 51 # after the Recorder has its metrics, before trackers and tables read them
     def __init__(self,
         ood,                           # A list of files, a DataFrame of items, or a DataLoader; or several by name, as a dict
         every: int = 1,                # Measure after each so many epochs, and after the last one; trackers need more patience
         k: int = 9,                    # How many of the surest OOD items to keep for `show_surest`
         skip_unreadable: bool = False, # Leave out OOD items that cannot be read, with a warning, instead of raising?
-        scores: Sequence | None = None, # Also 'max_logit', 'energy', 'entropy', which have a ranking alone; by default 'softmax' and 'sigmoid'
+        scores: Sequence | None = None, # Instead of 'softmax' and 'sigmoid': these, 'max_logit', 'energy', 'entropy'; the model's own reading is always among them
     ):
         super().__init__()
         _check_listed(scores)
@@ -248,7 +251,7 @@ class OODConfidence(Callback):
 def _check_listed(scores):
     "Raise `SoftLabelError` unless `scores` are names of scores that the logits give; None for the usual ones"
     if scores is None: return
-    if not isinstance(scores, str) and 'knn' in scores:
+    if isinstance(scores, Collection) and not isinstance(scores, str) and 'knn' in scores:
         refuse("'knn' takes the features of all training items, which are compared after the training: `compare_confidence(…, scores=['knn'])`.")
     check_score_names(scores)
 
@@ -287,7 +290,7 @@ def _check_one_class(scores: Sequence, n_classes: int | None):
     if n_classes != 1: return
     impossible = [name for name in scores if name in NOT_OF_ONE_CLASS]
     if not impossible: return
-    refuse(f'There is one class, of which {impossible[0]!r} is always the same', "Take 'sigmoid', 'max_logit' or 'energy'.")
+    refuse(f'There is one class, of which {impossible[0]!r} does not say how sure the model is: of its presence or its absence', "Take 'sigmoid'.")
 
 # %% ../nbs/20_ood.ipynb #5721b6ac
 @patch
@@ -704,12 +707,13 @@ def _features(taken: dict, n: int) -> Tensor:
 # %% ../nbs/20_ood.ipynb #4c9367bc
 def _at_equal_steps(dl, n_most: int = 50_000):
     "A loader of the items of `dl` in order, or of `n_most` of them"
+    if not hasattr(dl.dataset, '__len__'): refuse("'knn' takes training items at equal steps, and the training set, a stream, has no number of them.")
     n = len(dl.dataset)
     n_kept = min(n, n_most)
     numbers = [i*n//n_kept for i in range(n_kept)]
     if hasattr(dl, 'new'): return dl.new(shuffle=False, drop_last=False, get_idxs=partial(list, numbers))
     some = torch.utils.data.Subset(dl.dataset, numbers)
-    return torch.utils.data.DataLoader(some, batch_size=dl.batch_size, collate_fn=dl.collate_fn)
+    return torch.utils.data.DataLoader(some, batch_size=dl.batch_size or 64, collate_fn=dl.collate_fn)
 
 # %% ../nbs/20_ood.ipynb #80a69b9c
 @contextmanager
@@ -720,6 +724,7 @@ def _knn(learn: Learner):
         parts = []
         _stream(learn, _at_equal_steps(learn.dls.train), lambda logits, first: parts.append(_features(taken, len(logits))), 'train')
         bank = torch.cat(parts)
+        if bank.isnan().any(): refuse('The model gives NaN for training items, so no item has a distance to them', 'Did the training diverge?')
         yield lambda n: knn_score(_features(taken, n), bank)
 
 # %% ../nbs/20_ood.ipynb #71c835af
@@ -786,7 +791,8 @@ def _check_average(average: Mapping | None, sets: dict):
     if not isinstance(average, Mapping): refuse(f'average is {brief(average)}; {example}.')
     for name, some in average.items():
         _check_set_name(name)
-        if isinstance(some, str) or not hasattr(some, '__len__') or not len(some) or not set(some) <= set(sets):
+        names_sets = isinstance(some, Collection) and not isinstance(some, str) and len(some) and all(s in list(sets) for s in some)
+        if not names_sets:
             refuse(f'average has {brief(some)} for {name!r}; {example}, of the sets {list(sets)}.')
         if len(set(some)) < len(some): refuse(f'average has {brief(some)} for {name!r}, which names a set twice.')
         if name in sets: refuse(f'average gives the mean of {brief(some)} the name {name!r}, which a set has already.')

@@ -611,8 +611,10 @@ def check_dls(dls: DataLoaders, description: dict, path):
 # %% ../nbs/25_persist.ipynb #a44db620
 def _warn_of_other_tfms(dls: DataLoaders, saved: dict | None, path):
     "Warn of `DataLoaders` that hand other images to the model than the saved ones did, where both can be described"
-    ours, _ = _describe_images(dls)
+    try: ours, _ = _describe_images(dls)
+    except SoftLabelError: return # what cannot be described cannot be compared
     if ours is None or saved is None: return
+    check_images(saved, path)
     ours = json.loads(json.dumps(ours)) # as a file has it
     for step in ('input', *_STEPS):
         here, there = _of_validation(ours.get(step)), _of_validation(saved.get(step))

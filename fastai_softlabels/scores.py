@@ -6,7 +6,7 @@
 from __future__ import annotations
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from typing import Mapping, Sequence
 
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
@@ -119,8 +119,9 @@ def knn_score(
     check_count(k, 'k')
     features, bank = _directions(features, 'features'), _directions(bank, 'bank')
     _check_bank(features, bank, k)
-    nearest = (features @ bank.T).topk(k).indices[:, -1]
-    return -(features - bank[nearest]).norm(dim=-1)
+    with torch.autocast(features.device.type, enabled=False): # in half precision another item would be the k-th
+        nearest = (features @ bank.T).topk(k).indices[:, -1]
+        return -(features - bank[nearest]).norm(dim=-1)
 
 # %% ../nbs/19_scores.ipynb #22cc82d4
 def _directions(features, name: str) -> Tensor:
@@ -480,7 +481,7 @@ SCORES = dict( # name → how logits become confidences, if the score is the log
     energy=(None, energy_score),
     entropy=(None, entropy_score))
 
-NOT_OF_ONE_CLASS = ('softmax', 'entropy') # whose softmax is always 1
+NOT_OF_ONE_CLASS = ('softmax', 'entropy', 'max_logit', 'energy') # whose softmax is always 1, and which may be sure that it is absent
 
 def check_score_names(scores: Sequence, known: Sequence = tuple(SCORES)):
     "Raise `SoftLabelError` unless `scores` lists names of scores, each once"
@@ -520,6 +521,13 @@ def _scored(logits: Tensor, others: Mapping, name: str) -> tuple:
     scores = score_of(logits)
     return (scores if confidence_of is None else confidence_of(logits)), scores
 
+# %% ../nbs/19_scores.ipynb #b806c275
+def check_others(others: Mapping, names):
+    "Raise `SoftLabelError` for scores that are given, though nobody asked for them or the logits have them"
+    for name in others:
+        if name in SCORES: refuse(f'{name!r} is a score of the logits, which the meter computes itself.')
+        if name not in names: refuse(f'{name!r} is no score that this meter was asked for, {list(names)}.')
+
 # %% ../nbs/19_scores.ipynb #be51b710
 def _given(others: Mapping, name: str, n: int) -> tuple:
     "Scores that were given by `name`, in the place of confidences, too; raise `SoftLabelError` unless there is one for each of `n` items"
@@ -539,8 +547,9 @@ def add(self: ConfidenceMeter,
     "Take in one batch"
     if first is None: first = self.seen
     logits = _logits(logits)/self.temperature
-    scored = partial(_scored, logits, others)
-    for name, running in self.running.items(): running.update(*scored(name), first)
+    check_others(others, self.running)
+    scored = {name: _scored(logits, others, name) for name in self.running} # all of them, before any is counted
+    for name, running in self.running.items(): running.update(*scored[name], first)
     self.seen += len(logits)
     return self
 

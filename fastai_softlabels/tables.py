@@ -582,13 +582,14 @@ def _warn_of_counted(names: Sequence):
          'give a table of counts, or dicts (`{"cat": 3, "dog": 1}`).')
 
 # %% ../nbs/03_tables.ipynb #5815ad7b
-_SHARE_BESIDE = re.compile(r'\D+(?:[:=]\s*[\d.]+%?|\(\s*(?:[01]?\.\d+|[\d.]+\s*%)\s*\)|\s[\d.]+\s*%)|[\d.]+\s*%\s*\D+')
+_SHARE = r'(?:[01]?\.\d+|\d+(?:\.\d+)?\s*%)'
+_SHARE_BESIDE = re.compile(rf'\D+(?:[:=]\s*{_SHARE}|\(\s*{_SHARE}\s*\)|\s\d+\s*%)')
 
 def _warn_of_shares_beside(names: Sequence):
-    "Warn of names with a share or a number behind them"
+    "Warn of names with a share behind them"
     found = [n for n in names if isinstance(n, str) and _SHARE_BESIDE.fullmatch(n.strip())]
     if not found: return
-    warn(f'The class {found[0]!r} has a number beside its name. If it says how probable the class is, give dicts '
+    warn(f'The class {found[0]!r} has a share beside its name. If it says how probable the class is, give dicts '
          '(`{"cat": .8, "dog": .2}`) or columns of probabilities; if it is a name, give `vocab=`.')
 
 # %% ../nbs/03_tables.ipynb #f4bb5766

@@ -71,6 +71,15 @@ def test_neighbours_that_are_close():
     assert knn_score((x + step).float(), x.float(), 1).item() == pytest.approx(-1e-4, rel=2e-3)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_neighbours_in_mixed_precision(dtype):
+    "features that differ little: rounded cosines would take another neighbour"
+    centre = torch.randn(1, 32)
+    bank, some = centre + .02*torch.randn(500, 32), centre + .02*torch.randn(60, 32)
+    exact = knn_score(some, bank)
+    with torch.autocast('cpu', dtype=dtype): assert torch.equal(knn_score(some, bank), exact)
+
+
 # --- the meter
 
 @pytest.mark.parametrize('temperature', [1, 2.5])
@@ -85,6 +94,14 @@ def test_the_meter_ranks_by_every_score(temperature):
         a, b = ((-z.norm(dim=-1) if name == 'knn' else OF_LOGITS[name](z/temperature)) for z in (inn, out))
         assert compare_readings(readings[0][name], readings[1][name])['auroc'] == pytest.approx(ood_metrics(score_bins(a), score_bins(b))['auroc'], abs=1e-9), name
         assert [i for i, _ in readings[0][name].surest] == a.topk(3).indices.tolist(), name
+
+
+def test_a_batch_is_taken_whole_or_not_at_all():
+    meter, z = ConfidenceMeter(scores=['softmax', 'knn']), torch.randn(4, 3)
+    for others, words in (({}, "'knn' is no score of logits"), ({'knn': torch.zeros(3)}, "3 scores 'knn' for 4 items"), ({'knn': torch.zeros(4), 'vim': torch.zeros(4)}, "'vim' is no score that this meter was asked for"),
+                          ({'knn': torch.zeros(4), 'softmax': torch.zeros(4)}, "'softmax' is a score of the logits")):
+        with pytest.raises(SoftLabelError, match=words): meter.add(z, **others)
+    assert meter.seen == 0 and meter.add(z, knn=torch.zeros(4)).read()['softmax'].n == 4
 
 
 def test_rankings_have_no_confidence():
@@ -135,11 +152,11 @@ def test_one_class(digits, known, strange):
     dls = DataBlock(blocks=(ImageBlock, SoftMultiCategoryBlock(vocab=['5'])), get_x=ColReader('fname', pref=digits), get_y=lambda r: {'5': .3}, splitter=EndSplitter(.3),
                     item_tfms=Resize(8)).dataloaders(known, bs=8, num_workers=0)
     learn.dls, learn.loss_func = dls, dls.loss_func
-    cb = OODConfidence(strange, scores=['energy', 'max_logit'])
+    cb = OODConfidence(strange)
     learn.fit(1, 1e-2, cbs=cb)
-    assert cb.history.score.unique().tolist() == ['sigmoid', 'energy', 'max_logit']
-    for name in ('softmax', 'entropy'):
-        with pytest.raises(SoftLabelError, match=f"one class, of which '{name}'"): learn.fit(1, 1e-2, cbs=OODConfidence(strange, scores=[name]))
+    assert cb.history.score.unique().tolist() == ['sigmoid'], 'of the others nobody could say presence from absence'
+    for name in ('softmax', 'entropy', 'energy', 'max_logit'):
+        with pytest.raises(SoftLabelError, match=f"one class, of which '{name}'.*Take 'sigmoid'"): learn.fit(1, 1e-2, cbs=OODConfidence(strange, scores=[name]))
         with pytest.raises(SoftLabelError, match=f"one class, of which '{name}'"): compare_confidence({'one': learn}, strange, scores=[name])
 
 
@@ -210,6 +227,31 @@ def test_loaders_of_pytorch(known):
     learn = Learner(dls, Net(), loss_func=SoftCrossEntropyLossFlat())
     table = compare_confidence({'a': learn}, torch.utils.data.DataLoader(list(zip(x, y))[:30], batch_size=16), scores=['knn'], plot=False)
     assert table.auroc.iloc[-1] == pytest.approx(.5, abs=.2) and table.n.tolist() == [80, 30]
+
+
+def test_loaders_of_pytorch_with_batches_of_their_own(known):
+    "and training sets that are streams"
+    from fastai.data.core import DataLoaders
+    from fastai_softlabels.all import SoftCrossEntropyLossFlat
+    items = list(zip(torch.randn(80, 3, 8, 8), torch.rand(80, 10).softmax(-1)))
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self): return iter(items)
+    valid = torch.utils.data.DataLoader(items[:20], batch_size=10)
+    by_batch = torch.utils.data.DataLoader(items, batch_sampler=torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(items), 16, False))
+    def compared(train): return compare_confidence({'a': Learner(DataLoaders(train, valid), Net(), loss_func=SoftCrossEntropyLossFlat())}, valid, scores=['knn'], plot=False)
+    assert compared(by_batch).auroc.iloc[-1] == pytest.approx(.5)
+    with pytest.raises(SoftLabelError, match='a stream, has no number of them'): compared(torch.utils.data.DataLoader(Stream(), batch_size=8))
+
+
+def test_nan_of_training_items(digits, votes, strange):
+    class Broken(Net):
+        def forward(self, x):
+            h = self.body(x)
+            if self.training_set and len(x) == 8: h = h.masked_fill(torch.arange(8)[:, None] == 3, torch.nan)
+            return self.head(h)
+    learn = learner(digits, votes, model=Broken())
+    learn.model.training_set = True
+    with pytest.raises(SoftLabelError, match='gives NaN for training items'): compare_confidence({'a': learn}, strange, scores=['knn'], plot=False)
 
 
 def test_texts_have_features():

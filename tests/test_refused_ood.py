@@ -37,6 +37,7 @@ REFUSED = {
         case('a loader after loading', lambda t: (learn := learner(cbs=OODConfidence({'far': Batches(torch.zeros(2, 3, 8, 8))})), learn.export(t/'l.pkl'), l := load_learner(t/'l.pkl'), setattr(l, 'dls', learn.dls), silent(l).fit(1)), "'far' was left out when the learner was exported"),
         case('the score of features', lambda: OODConfidence(FILES, scores=['softmax', 'knn']), "'knn' takes the features of all training items", 'compare_confidence'),
         case('a score by another name', lambda: OODConfidence(FILES, scores=['msp']), "scores has 'msp'", "'max_logit'"),
+        case('a number for scores', lambda: OODConfidence(FILES, scores=5), 'scores is 5'),
         case('one name for a list', lambda: OODConfidence(FILES, scores='energy'), "scores is 'energy'"),
         case('masks', lambda: measured(FILES, of_masks()), 'one row for each item', 'these labels are masks'),
     ],

@@ -1,5 +1,6 @@
 "Temperature: against other optimisers, kept by the learner, honest about what it cannot do."
 import numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
+from scipy.stats import norm, t
 from PIL import Image
 from fastai.vision.all import CategoryBlock, ColReader, CrossEntropyLossFlat, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, Resize, get_image_files, load_learner, noop
 from torch import nn
@@ -173,7 +174,9 @@ def test_intervals_are_those_of_fitting_every_resample_anew(multi, grouped):
     def drawn(items, statistic):
         members = [items[group[items] == g] for g in np.unique(group[items])]
         picks = (torch.randint(len(members), (len(members),), generator=generator).tolist() for _ in range(500))
-        return np.quantile([statistic(np.concatenate([members[i] for i in pick])) for pick in picks], [.025, .975])
+        n = len(members)
+        tail = norm.cdf(t.ppf(.025, n - 1)*np.sqrt(n/(n - 1)))
+        return np.quantile([statistic(np.concatenate([members[i] for i in pick])) for pick in picks], [tail, 1 - tail])
 
     generator = torch.Generator().manual_seed(0) # the same resamples
     fitted = drawn(fit, lambda i: best_temperature(2*z[i], y[i], multi))
@@ -201,7 +204,7 @@ def test_a_gain_within_the_noise_is_not_kept():
     z = torch.randn(200, 3)
     learn = saying(z, F.one_hot(z.softmax(-1).multinomial(1)[:, 0], 3).float())
     plain = learn.loss_func
-    with pytest.warns(UserWarning, match=r'gains .* of cross-entropy on the other 100 items, which is within the noise.*`force=True` keeps it'): report = temperature_scale(learn)
+    with pytest.warns(UserWarning, match=r'gains .* nats of cross-entropy on the other 100 items, which is within the noise.*`force=True` keeps it'): report = temperature_scale(learn)
     assert learn.loss_func is plain and report.gain_low['after'] <= 0
     torch.testing.assert_close(learn.get_preds()[0], z.softmax(-1))
     temperature_scale(learn, force=True)
@@ -232,6 +235,41 @@ def test_groups_stay_together():
     assert together.n in (80, 120) and together.gain_high - together.gain_low > 2*(alone.gain_high - alone.gain_low)
 
 
+def test_few_items_or_groups_prove_nothing():
+    "of calibrated models a tenth would keep a temperature that ten items seem to like"
+    z = torch.randn(300, 3)
+    learn = saying(4*z, z.softmax(-1))
+    with pytest.warns(UserWarning, match='4 items or groups are too few to show'): temperature_scale(learn, groups=np.arange(300)//40)
+    assert temperature_of(learn.loss_func) == 1
+    with pytest.warns(UserWarning, match='15 items or groups are too few to show'): temperature_scale(saying(4*z[:30], z[:30].softmax(-1)))
+    temperature_scale(learn, groups=np.arange(300)//5)
+    assert temperature_of(learn.loss_func) == pytest.approx(4, rel=.1)
+
+
+def test_a_temperature_of_the_one_half_that_harms_the_other():
+    z = torch.randn(200, 3)
+    half = np.isin(np.arange(200), torch.randperm(200, generator=torch.Generator().manual_seed(0)).numpy()[:100])
+    logits = torch.where(torch.tensor(half)[:, None], 5*z, z/2)
+    with pytest.warns(UserWarning, match='which makes it worse.*Are the two halves alike'): temperature_scale(saying(logits, z.softmax(-1)))
+
+
+@pytest.mark.parametrize('options', [dict(shuffle=True), dict(drop_last=True)], ids=['shuffled', 'dropped'])
+def test_groups_of_a_loader_that_does_not_keep_the_order(options):
+    z = torch.randn(60, 3)
+    dl = torch.utils.data.DataLoader([(torch.tensor(i), z[i].softmax(-1)) for i in range(60)], batch_size=7, **options)
+    learn = saying(3*z, z.softmax(-1))
+    with pytest.raises(SoftLabelError, match='shuffles or drops items'): temperature_scale(learn, dl=dl, groups=list(range(60)))
+    in_order = torch.utils.data.DataLoader([(torch.tensor(i), z[i].softmax(-1)) for i in range(60)], batch_size=7)
+    assert temperature_scale(learn, dl=in_order, groups=list(range(60)), force=True).n.tolist() == [30, 30]
+
+
+@pytest.mark.parametrize('groups', [pd.Series([f'p{i//2}' for i in range(60)], dtype='category'), pd.array([i//2 for i in range(60)], dtype='Int64'), torch.arange(60)//2, [(i//2, 'a') for i in range(60)],
+                                    np.array([f'p{i//2}' for i in range(60)]), pd.Series(pd.date_range('2020', periods=60, tz='UTC')).dt.normalize()], ids=['categories', 'nullable', 'tensor', 'tuples', 'texts', 'dates'])
+def test_groups_of_any_kind(groups):
+    z = torch.randn(60, 3)
+    assert temperature_scale(saying(3*z, z.softmax(-1)), groups=groups, force=True).n.tolist() == [30, 30]
+
+
 def test_groups_of_labelled_items_only():
     z = torch.randn(60, 3)
     y = z.softmax(-1)
@@ -242,7 +280,7 @@ def test_groups_of_labelled_items_only():
 
 @pytest.mark.parametrize('groups, words', [(dict(enumerate(range(60))), 'expected one value for each item'), (pd.DataFrame({'patient': range(60)}), 'expected one value for each item'), (set(range(60)), 'expected one value'),
                                            (['a', 'b']*30, "2 groups, ['a', 'b'], which do not split"), ('patient', "groups is 'patient'; expected one value for each item"), ([1]*59, '59 values for 60 items'),
-                                           ([None] + [1]*59, 'The group of item 0 is missing')], ids=['a dict', 'a table', 'a set', 'two', 'a name', 'too few', 'a gap'])
+                                           ([None] + [1]*59, 'The group of item 0 is missing'), ([''] + ['a']*59, 'The group of item 0 is missing'), ([[1]]*60, 'The group of item 0 is [1]')], ids=['a dict', 'a table', 'a set', 'two', 'a name', 'too few', 'a gap', 'a blank', 'lists'])
 def test_groups_that_do_not_serve(groups, words):
     z = torch.randn(60, 3)
     learn = saying(z, z.softmax(-1))
@@ -253,5 +291,5 @@ def test_groups_that_do_not_serve(groups, words):
 
 def test_a_table_gives_its_groups():
     z = torch.randn(60, 3)
-    report = temperature_scale(saying(3*z, z.softmax(-1)), groups=pd.Series([f'p{i//6}' for i in range(60)], index=range(100, 160)))
+    report = temperature_scale(saying(3*z, z.softmax(-1)), groups=pd.Series([f'p{i//6}' for i in range(60)], index=range(100, 160)), force=True)
     assert report.n.tolist() == [30, 30]
