@@ -513,9 +513,9 @@ TWINS = {'blank behind': ('cat', 'cat '), 'case': ('cat', 'Cat'), 'no-break spac
 @pytest.mark.parametrize('form', [lambda o: [*o, 'dog'], lambda o: [[*o, 'dog']], lambda o: [{c: 1 for c in (*o, 'dog')}]], ids=['names', 'votes', 'dicts'])
 @pytest.mark.parametrize('block', [SoftCategoryBlock, SoftMultiCategoryBlock], ids=['one distribution', 'independent'])
 def test_names_that_look_alike_are_warned_of(block, form, pair):
-    with pytest.warns(UserWarning, match='differ in case, blanks, hyphens or the codes of accents alone') as w: vocab = read(form(pair), block)[0]
+    with pytest.warns(UserWarning, match='differ in case, blanks, hyphens, quotes or the codes of accents alone') as w: vocab = read(form(pair), block)[0]
     assert vocab == sorted([*pair, 'dog']) and any(form(pair[1]) in str(o.message) for o in w for form in (repr, ascii))
-    with pytest.warns(UserWarning, match='differ in case, blanks, hyphens or the codes of accents alone'): votes_to_soft(pd.DataFrame(dict(i=[1, 1, 2], l=[*pair, 'dog'])), 'i', label='l')
+    with pytest.warns(UserWarning, match='differ in case, blanks, hyphens, quotes or the codes of accents alone'): votes_to_soft(pd.DataFrame(dict(i=[1, 1, 2], l=[*pair, 'dog'])), 'i', label='l')
 
 def test_a_given_vocab_is_not_warned_of():
     with warnings.catch_warnings():

@@ -6,7 +6,7 @@ REFUSED = {
         case('no such file', lambda t: read_label_studio(t/'none.json'), 'none.json', 'does not exist', 'Export', error=FileNotFoundError),
         case('a folder', lambda t: read_label_studio(t), 'cannot be read', 'a file', error=OSError),
         case('half a file', lambda t: read_label_studio(exported(t, '{')), 'export.json is no JSON export'),
-        case('bytes that are no text', lambda t: ((t/'export.json').write_bytes(b'\xff\xfe\x00'), read_label_studio(t/'export.json')), 'export.json is no JSON export'),
+        case('bytes that are no text', lambda t: ((t/'export.json').write_bytes(b'\xff\xfe\x00'), read_label_studio(t/'export.json')), 'export.json is not written in UTF-8', 'save it in UTF-8'),
         case('no list of tasks', lambda t: read_label_studio(exported(t, '{}')), 'a dict', 'expected a list of tasks', '"JSON-MIN"'),
         case('tasks that are none', lambda t: read_label_studio(exported(t, [1, 2])), 'Task 1', 'expected a dict', '"JSON"'),
         case('no such key', lambda t: read_label_studio(exported(t, [dict(id=7, data=dict(text='x'))])), "Task 7", "no 'image' in its data", 'key=', error=UnknownNameError),
