@@ -162,7 +162,7 @@ def abstain(
     keep: float | None = None,  # Share of in-domain images, in (0,1], whose confidence shall be enough; .95 by default
     dl=None,                    # In-domain items that were not trained on; the validation set by default
     risk: float | None = None,  # Instead: the largest mean error of the answers, in (0,1); takes labels
-) -> pd.Series:                 # `thresh`; the share that is `kept` (gets an answer), with its interval; `n`; for a `risk` that, and the `error` of these answers
+) -> pd.Series:                 # `thresh`; the share that is `kept` (gets an answer), and its interval; `n`; for a `risk` that, and the `error` of the answers
     """Let `learn` abstain where it is less sure than on all but `1 − keep` of the in-domain images, or as often as a `risk` asks for
 
     `predict` then shows "don't know", and its index is that of no class, the number of classes; `get_preds` gives the same
@@ -300,22 +300,23 @@ def _group_numbers(groups, labelled: Tensor) -> Tensor:
 
 def _check_groups(groups, n: int):
     "Raise `SoftLabelError` unless there is a group for each of `n` items"
-    is_list = isinstance(groups, Collection) and not isinstance(groups, (str, Mapping, Set)) or getattr(groups, 'ndim', 0) == 1
+    is_list = isinstance(groups, Collection) and not isinstance(groups, (str, Mapping, Set))
     if not is_list or getattr(groups, 'ndim', 1) != 1:
         refuse(f'groups is {brief(groups)}; expected one value for each item, like the column `df.patient` of the items of `dl`.')
     if len(groups) != n: refuse(f'groups has {len(groups)} values for {n} items', 'Give one for each item of `dl`, in its order.')
     for i, name in enumerate(_as_list(groups)):
-        if is_missing(name) or name == '': refuse(f'The group of item {i} is missing', 'Give it one of its own, if it belongs to none.')
         if not isinstance(name, Hashable): refuse(f'The group of item {i} is {brief(name)}; expected a name or a number.')
+        if is_missing(name) or name == '': refuse(f'The group of item {i} is missing', 'Give it one of its own, if it belongs to none.')
 
 def _as_list(groups) -> list: return groups.tolist() if hasattr(groups, 'tolist') else list(groups)
 
 def _check_order(dl):
     "Raise `SoftLabelError` for a loader whose items do not come in an order that `groups` could follow"
-    is_fastais = hasattr(dl, 'get_idxs') # which `get_preds` puts in order
-    in_order = isinstance(getattr(dl, 'sampler', None), torch.utils.data.SequentialSampler) and not getattr(dl, 'drop_last', False)
-    if dl is None or is_fastais or in_order: return
-    refuse('This DataLoader shuffles or drops items, so that which item is of which group cannot be told', 'Make it with `shuffle=False` and `drop_last=False`.')
+    if dl is None or hasattr(dl, 'get_idxs'): return # `get_preds` puts the items of fastai's in order
+    in_order = isinstance(getattr(dl, 'sampler', None), torch.utils.data.SequentialSampler)
+    if in_order and not getattr(dl, 'drop_last', False): return
+    refuse('This DataLoader shuffles or drops items, so that which item is of which group cannot be told',
+           'Make it with `shuffle=False` and `drop_last=False`.')
 
 # %% ../nbs/21_calibrate.ipynb #9ee0b98a
 def _report(logits: Tensor, targets: Tensor, multi: bool, losses: dict) -> pd.DataFrame:
@@ -353,7 +354,7 @@ _LEVEL = .95
 _FEW = 20 # items or groups, of which fewer cannot show that a temperature helps
 
 def _bounds(values: Tensor, n: int) -> list:
-    "Bounds of a bootstrap distribution over `n` items or groups, wider where these are few (the expanded percentile interval, Hesterberg 2015, arXiv:1411.5279)"
+    "Bounds of a bootstrap distribution over `n` items or groups: expanded percentiles, wider for few (Hesterberg 2015, arXiv:1411.5279)"
     tail = norm.cdf(np.sqrt(n/(n - 1))*student_t.ppf((1 - _LEVEL)/2, n - 1))
     return values.quantile(torch.tensor([tail, 1 - tail], dtype=values.dtype)).tolist()
 _STEPS = .05*torch.arange(-30, 31, dtype=torch.float64) # of log T around the best one
@@ -410,17 +411,20 @@ def temperature_scale(
     learn: Learner, # A trained learner with a softmax or a sigmoid loss; from now on it predicts with the temperature
     dl=None,        # Labelled items that were not trained on; the validation set by default
     seed: int = 0,  # Seed of the split into halves and of the resampling
-    groups: Sequence | None = None, # What each item of `dl`, in its order, belongs to, like its patient; halves and intervals keep a group together
+    groups: Sequence | None = None, # What each item of `dl`, in its order, belongs to, like its patient
     force: bool = False,            # Keep a temperature whose gain is within the noise?
-) -> pd.DataFrame:  # 'before' (without a temperature) and 'after', on the half that was not fitted: `temperature`, `n`, cross-entropy, KL, Brier, ECE; `temperature_low`, `temperature_high`; `gain`, `gain_low`, `gain_high` in nats
+) -> pd.DataFrame:  # 'before' (without a temperature) and 'after', on the half that was not fitted: scores, and the intervals below
     """Fit a temperature to one half of the labels, let `learn` predict with it if it helps, and report on the other half
 
     What is fitted is the plain cross-entropy, whatever weights or smoothing the loss has. `get_preds`, `predict`, `validate`
     and an exported learner use the temperature, until the next call, which is due after more training, or until
-    `undo_temperature`. If the interval of its gain, the cross-entropy that it saves (of independent classes for each label),
-    reaches 0, or fewer than 20 items or groups judge it, `learn` predicts without one, with a warning. Intervals are of 95 %,
-    from 500 bootstrap resamples of the items or groups, and approximate where these are few; that of the temperature ends at 4.5
-    times the best one, and at a 4.5th. Raises `SoftLabelError` where no temperature is best; the learner is then as it was."""
+    `undo_temperature`. If the interval of its gain reaches 0, or fewer than 20 items or groups judge it, `learn` predicts without
+    one, with a warning. Raises `SoftLabelError` where no temperature is best; the learner is then as it was.
+
+    The report has `temperature`, `n`, cross-entropy, KL, Brier and ECE; `temperature_low` and `temperature_high`; and `gain`,
+    `gain_low`, `gain_high`: the cross-entropy that is saved, in nats an item (of independent classes, a label). Halves and
+    intervals keep a group together. Intervals are of 95 %, from 500 bootstrap resamples of the items or groups, and approximate
+    where these are few; that of the temperature ends at 4.5 times the best one, and at a 4.5th."""
     _check_can_scale(learn, dl, seed)
     loss = keep_probs(innermost(learn.loss_func))
     logits, targets, multi, labelled = _labelled_logits(learn, dl)
@@ -441,12 +445,12 @@ def temperature_scale(
 # %% ../nbs/21_calibrate.ipynb #6cf6677f
 def _warn_of_noise(after: pd.Series, n_judges: int):
     "Warn of a temperature that is not kept"
-    reason, remedy = 'is within the noise', 'Give more labels'
+    reason, remedy = 'is within the noise', 'Give more labels.'
     if n_judges < _FEW: reason = f'{n_judges} items or groups are too few to show'
-    if after.gain_high < 0: reason, remedy = 'makes it worse', 'Are the two halves alike'
+    if after.gain_high < 0: reason, remedy = 'makes it worse', 'Are the two halves alike?'
     warn(f'The temperature {after.temperature:.3g} ({after.temperature_low:.3g} to {after.temperature_high:.3g}) gains {after.gain:.2g} '
          f'({after.gain_low:.2g} to {after.gain_high:.2g}) nats of cross-entropy on the other {after.n:.0f} items, which {reason}, '
-         f'so the learner predicts without one. {remedy}{"?" if after.gain_high < 0 else "."} `force=True` keeps it.')
+         f'so the learner predicts without one. {remedy} `force=True` keeps it.')
 
 def _put_loss(learn: Learner, loss):
     "Give `learn` a loss around its own one, without the threshold of `abstain` if the percentages change"

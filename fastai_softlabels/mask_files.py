@@ -322,7 +322,7 @@ def check_planes(planes: np.ndarray, codes: list, name: str):
 class PILSoftMask(PILBase):
     "A soft mask as an image of float planes that move together; becomes a `TensorSoftMask`"
     def __init__(self,
-        planes: Sequence,        # Arrays or PIL images (H,W), one for each class; then, if `labelled`, the share of each pixel that is labelled; `None` is all 0
+        planes: Sequence,        # Arrays or PIL images (H,W), one for each class; then, if `labelled`, how far each pixel is labelled; `None` is all 0
         codes: Sequence,         # The names of the classes
         exclusive: bool,         # Do they exclude each other?
         labelled: bool = False,  # Is there a last plane that says how much of a pixel is labelled?

@@ -168,7 +168,7 @@ def _without_augmentation(dl):
 
 # %% ../nbs/20_ood.ipynb #508db1e8
 def _stream(learn: Learner, dl, take: Callable, name: str):
-    "Give `take` the logits of each batch of `dl`, the set `name`, and the number of their first item; in a distributed run those of this process's share"
+    "Give `take` the logits and the first item's number of each batch of `dl`, the set `name`; in a distributed run of this process's share"
     model, rank, n_processes = _share_of(learn.model)
     n_inp = getattr(learn.dls, 'n_inp', 1)
     n_seen = 0
@@ -225,7 +225,7 @@ class OODConfidence(Callback):
         every: int = 1,                # Measure after each so many epochs, and after the last one; trackers need more patience
         k: int = 9,                    # How many of the surest OOD items to keep for `show_surest`
         skip_unreadable: bool = False, # Leave out OOD items that cannot be read, with a warning, instead of raising?
-        scores: Sequence | None = None, # Instead of 'softmax' and 'sigmoid': these, 'max_logit', 'energy', 'entropy'; the model's own reading is always among them
+        scores: Sequence | None = None, # Some of 'softmax', 'sigmoid', 'max_logit', 'energy', 'entropy', beside the model's own; by default the first two
     ):
         super().__init__()
         _check_listed(scores)
@@ -523,6 +523,7 @@ def _shown(self: OODConfidence, scores: Sequence | None, measured: list) -> list
 
 @patch
 def _title(self: OODConfidence, score: str) -> str:
+    "What a score is called in pictures: there is one model, however it is read"
     return score if score == self.own else f'same model, read as {score}'
 
 # %% ../nbs/20_ood.ipynb #0a5ecd7e
@@ -803,13 +804,14 @@ def compare_confidence(
     ood,                           # As for `OODConfidence`
     skip_unreadable: bool = False, # Leave out OOD items that cannot be read, with a warning, instead of raising?
     plot: bool = True,             # Draw the histograms, too?
-    scores: Sequence | None = None, # Read each learner by these: 'softmax', 'sigmoid', and 'max_logit', 'energy', 'entropy', 'knn', which have a ranking alone
-    average: Mapping | None = None, # Names of OOD sets by a name for all of them, like `{'near': ['cats', 'dogs']}`: a row with their mean, where every set counts the same
-) -> pd.DataFrame:                 # By learner and set, and by score if there are `scores`: n; mean, median, min, max, shares above .5, .9, .99 of the confidence; auroc, fpr95
+    scores: Sequence | None = None, # Read each learner by these: 'softmax', 'sigmoid', 'max_logit', 'energy', 'entropy', 'knn'
+    average: Mapping | None = None, # Lists of OOD sets by a name for their mean, in which every set counts the same: `{'near': ['cats', 'dogs']}`
+) -> pd.DataFrame:                 # By learner and set (and score, if any were named): n; statistics of the confidence, shares above .5, .9, .99; auroc, fpr95
     """How sure are these models, in-domain and out of it, and how well does it tell the two apart?
 
     `'knn'` ranks by the distance to the 50th nearest training item, in the features that the last linear layer takes
-    (`knn_score`); of more than 50,000 training items it takes as many at equal steps. A row of `average` has the plain mean of
+    (`knn_score`); of more than 50,000 training items it takes as many at equal steps. It, 'max_logit', 'energy' and 'entropy'
+    have a ranking alone, no confidence. A row of `average` has the plain mean of
     its sets' rows, not the number for all their items together, but for `n`, `min` and `max`, which are of all of them."""
     _check_learners(learners)
     sets = _named_sets(ood)
@@ -854,7 +856,7 @@ def _shares_above(reading: Reading) -> dict:
     return {f'above .{str(t)[2:]}': share for t, share in zip(SHARES, reading.above)}
 
 def _plot_shares(shares: dict):
-    "A panel of histograms for each learner"
+    "A panel of histograms for each learner, and for each score that is the logit of a confidence"
     n = len(shares)
     fig, axs = plt.subplots(1, n, figsize=(4.5*n, 3), squeeze=False, sharey=True, layout='constrained')
     for ax, (learner, by_set) in zip(axs[0], shares.items()): _draw_shares(ax, by_set, learner)

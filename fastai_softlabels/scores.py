@@ -502,7 +502,7 @@ class ConfidenceMeter:
     "Confidences and scores of a stream of logits, by the scores asked for; memory and transfers do not grow with the stream"
     def __init__(self,
         device='cpu',                              # Where the logits will be
-        scores: Sequence = ('softmax', 'sigmoid'), # Which: also 'max_logit', 'energy', 'entropy', which have a ranking alone, and 'knn', which is given to `add`
+        scores: Sequence = ('softmax', 'sigmoid'), # Which; also rankings alone: 'max_logit', 'energy', 'entropy', and 'knn', which `add` takes
         k: int = 9,                                # How many of the surest items to keep
         temperature: float = 1.,                   # Logits are divided by it
     ):

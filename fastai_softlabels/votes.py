@@ -643,7 +643,7 @@ def _warn_of_alphabet(classes: list):
 def _declared_order(soft: pd.DataFrame) -> list | None:
     "The order that was given for the classes of a table, however its columns stand; None where nobody gave one of these classes"
     if not soft.attrs.get('ordered'): return None
-    declared = soft.attrs['classes']
+    declared = soft.attrs.get('classes', ())
     return list(declared) if set(declared) == set(soft) - set(STATISTICS) else None
 
 # %% ../nbs/07_votes.ipynb #1ccc308f

@@ -142,6 +142,7 @@ def test_drawn_as_what_they_are(digits, known, strange):
     assert [l.get_label() for l in confidence.get_lines()] == ['valid, softmax', 'far, softmax'], 'energy is no confidence'
     assert {l.get_label() for l in auroc.get_lines()[:-1]} == {'far, softmax', 'far, same model, read as energy'}
     assert [t.get_text() for t in auroc.get_legend().get_texts()][0] == 'far, softmax'
+    assert [l.get_linestyle() for l in confidence.get_lines()] == ['-', '-'], "the model's own reading is the solid line"
     only_energy, _ = cb.plot_history(['energy'])
     assert not only_energy.get_lines() and only_energy.get_legend() is None
     plt.close('all')
@@ -201,12 +202,16 @@ def test_near_and_far_sets_are_averaged(digits, known, strange):
     with pytest.raises(SoftLabelError, match=r"\['a', 'a'\] for 'twice', which names a set twice"): compare_confidence({'l': learn}, sets, average={'twice': ['a', 'a']}, plot=False)
 
 
-def test_training_items_without_augmentation(digits, votes, strange):
-    "and random generators as they were"
-    learn = learner(digits, votes, tfm=RandomResizedCrop)
-    state = torch.get_rng_state()
-    found = [compare_confidence({'a': learn}, strange, scores=['knn'], plot=False).auroc.iloc[-1] for _ in range(2)]
-    assert found[0] == found[1] and torch.equal(torch.get_rng_state(), state) and learn.dls.train_ds.split_idx == 0
+def test_training_items_without_augmentation(digits, votes, strange, monkeypatch):
+    "the bank is what the model makes of them as validation items; generators and the training set are as they were"
+    from fastai_softlabels import ood
+    learn, banks, state = learner(digits, votes, tfm=RandomResizedCrop), [], torch.get_rng_state()
+    monkeypatch.setattr(ood, 'knn_score', lambda features, bank: (banks.append(bank), knn_score(features, bank))[1])
+    compare_confidence({'a': learn}, strange, scores=['knn'], plot=False)
+    assert torch.equal(torch.get_rng_state(), state) and learn.dls.train_ds.split_idx == 0
+    np.testing.assert_allclose(banks[0], features_of(learn, learn.dls.test_dl(learn.dls.train_ds.items)), atol=1e-6)
+    cropped = features_of(learn, learn.dls.train.new(shuffle=False, drop_last=False))
+    assert np.abs(banks[0].numpy() - cropped).max() > .01
 
 
 def test_many_training_items_are_thinned(digits, votes, strange, monkeypatch):

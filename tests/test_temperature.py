@@ -200,6 +200,12 @@ def test_the_interval_holds_the_true_temperature():
     assert held >= 87
 
 
+def test_where_all_items_agree_on_the_temperature_its_interval_is_a_point():
+    z = torch.randn(400, 5)
+    low, high = _temperature_interval(3*z, z.softmax(-1), False, 3., torch.arange(400), 0)
+    assert low == pytest.approx(3, rel=1e-4) and high == pytest.approx(3, rel=1e-4)
+
+
 def test_a_gain_within_the_noise_is_not_kept():
     z = torch.randn(200, 3)
     learn = saying(z, F.one_hot(z.softmax(-1).multinomial(1)[:, 0], 3).float())
