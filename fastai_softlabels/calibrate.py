@@ -222,7 +222,7 @@ def _unlabelled(logits: Tensor, targets: Tensor, multi: bool) -> Tensor:
     "Which labels are missing: of items (N,), of independent classes (N,K)"
     if targets.ndim < logits.ndim: return targets == -100 # class indices
     if multi: return targets.isnan()
-    return targets.nan_to_num().sum(-1) <= 0
+    return targets.isnan().any(-1) | (targets.sum(-1) <= 0)
 
 def _check_labelled(logits: Tensor, targets: Tensor, multi: bool):
     "Raise `SoftLabelError` where no item has a label"
@@ -245,6 +245,12 @@ def _check_no_probs(logits: Tensor):
     refuse(f'All {len(logits)} rows sum to 1, as probabilities do; expected logits',
            'fastai returns logits by `learn.get_preds(act=noop)`; the logarithm of probabilities serves as well.')
 
+# %% ../nbs/21_calibrate.ipynb #2bf6865b
+def _labelled_items(logits: Tensor, targets: Tensor) -> tuple:
+    "Those items of both that have a label"
+    labelled = ~_unlabelled(logits, targets, multi=False)
+    return logits[labelled], targets[labelled]
+
 # %% ../nbs/21_calibrate.ipynb #42bb31bb
 def best_temperature(
     logits: Tensor,  # (N,K), finite
@@ -257,7 +263,9 @@ def best_temperature(
     targets = check_targets(targets, multi)
     _check_labelled(logits, targets, multi)
     _check_finite(logits)
-    if not multi: _check_no_probs(logits)
+    if not multi:
+        _check_no_probs(logits)
+        logits, targets = _labelled_items(logits, targets)
     def loss_at(log_t): return loss(logits/np.exp(log_t), targets).item()
     bounds = np.log(.01), np.log(100)
     best = minimize_scalar(loss_at, bounds=bounds, method='bounded', options=dict(xatol=1e-5))

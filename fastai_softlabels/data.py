@@ -523,7 +523,7 @@ def label_names(
 ) -> list: # Names, each as often as it is mentioned
     "The class names that a label mentions; none for numbers"
     if hasattr(o, 'classes'): return o.classes
-    return [] if is_missing(o) else [o]
+    return [o] if isinstance(o, Hashable) and not is_missing(o) else []
 
 @label_names.register(float)
 @label_names.register(np.floating)
@@ -543,8 +543,8 @@ def _names_of_series(o): return list(o.index)
 def _names_of_table(o): return list(o.columns)
 
 # %% ../nbs/12_data.ipynb #bcaf0a2a
-@label_names.register(pd.Categorical)
-def _names_of_categorical(o): return label_names(o.tolist())
+@label_names.register(pd.api.extensions.ExtensionArray)
+def _names_of_extension(o): return label_names(o.tolist())
 
 @label_names.register(Tensor)
 @label_names.register(np.ndarray)

@@ -15,6 +15,7 @@ from fastai_softlabels.all import (DONT_KNOW, DiceAt, OODConfidence, OpenSoftMas
                                    entropy_correlation, js_divergence, kl_divergence, krippendorff_alpha, on_target, preds_to_soft, read_label_studio, soft_accuracy, soft_cross_entropy, temperature_scale,
                                    top1_agreement, total_variation, votes_to_soft)
 from fastai_softlabels.blocks import check_same_classes
+from fastai_softlabels.calibrate import best_temperature
 from fastai_softlabels.losses import temperature_of
 
 ANIMALS = ['owl', 'ant', 'fox']
@@ -653,7 +654,6 @@ def test_a_coloured_mask_that_became_grey(value):
 
 
 def test_probabilities_are_no_logits():
-    from fastai_softlabels.calibrate import best_temperature
     z = 3*torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
     y, p = (z/2).softmax(1), z.softmax(1)
     assert best_temperature(z, y) == pytest.approx(2, abs=.01) and best_temperature(p.log(), y) == pytest.approx(2, abs=.01)
@@ -926,3 +926,29 @@ def test_nameless_annotators():
 def test_an_export_in_other_bytes(tmp_path):
     (tmp_path/'u16.json').write_text('[]', encoding='utf-16')
     refused(lambda: read_label_studio(tmp_path/'u16.json'), 'is not written in UTF-8', 'save it in UTF-8')
+
+
+# --- a thirteenth round
+
+def test_a_temperature_leaves_out_what_is_unlabelled():
+    "A gap among the labels made the search end at one number, whatever the logits"
+    torch.manual_seed(0)
+    logits = 3*torch.randn(40, 3)
+    gaps = logits.softmax(1)
+    gaps[5], gaps[6, 1] = torch.nan, torch.nan
+    labelled = [i for i in range(40) if i not in (5, 6)]
+    assert best_temperature(2*logits, gaps) == best_temperature(2*logits[labelled], gaps[labelled]) == pytest.approx(2, abs=1e-3)
+    refused(lambda: best_temperature(logits, torch.full((40, 3), torch.nan)), 'no labels to fit a temperature to')
+
+
+@pytest.mark.parametrize('block', [SoftCategoryBlock, SoftMultiCategoryBlock])
+@pytest.mark.parametrize('answers', [lambda s: s.unique(), lambda s: s.values, lambda s: s.array], ids=['unique', 'values', 'array'])
+def test_names_in_an_array_of_pandas(block, answers):
+    asked = pd.Series(['dog', 'cat'], dtype='str')
+    block = DataBlock(blocks=(TransformBlock, block), get_y=lambda i: answers(asked), splitter=IndexSplitter([1]))
+    assert block.datasets(range(3)).vocab == ['cat', 'dog']
+
+
+def test_pairs_without_a_vocab():
+    block = DataBlock(blocks=(TransformBlock, SoftCategoryBlock), get_y=lambda i: {'cat': 2, 'dog': 1}.items(), splitter=IndexSplitter([1]))
+    refused(lambda: block.datasets(range(3)), 'Cannot infer the classes from labels without names, like dict_items', 'give `vocab=`')
