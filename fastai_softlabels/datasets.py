@@ -6,6 +6,7 @@
 from __future__ import annotations
 import os, tarfile
 from collections import namedtuple
+from importlib import resources
 from itertools import product
 from pathlib import Path
 from typing import Callable
@@ -18,7 +19,7 @@ from .errors import refuse
 from .files import build_folder, checked_download, file_checksum, safe_unzip
 
 # %% auto #0
-__all__ = ['CIFAR_CLASSES', 'digits_votes', 'photo_squares', 'ellipses_masks', 'cifar10h']
+__all__ = ['CIFAR_CLASSES', 'digits_votes', 'photo_squares', 'ellipses_masks', 'cells_masks', 'cell_votes', 'cifar10h']
 
 # %% ../nbs/24_datasets.ipynb #89d55280
 def cache_path(name: str) -> Path: # fastai's data folder / `name`
@@ -217,6 +218,59 @@ def write_ellipses(folder: Path):
         image, masks = draw_ellipses(rng)
         save_grey(image, folder/f'images/{i:03}.png')
         for a, mask in enumerate(masks): save_grey(mask, folder/f'masks/{i:03}_{a}.png')
+
+# %% ../nbs/24_datasets.ipynb #657ce235
+def cells_masks() -> Path: # Folder with 68 grey PNGs of 128×128 `images/<image>.png`, `masks/<image>_<person>_<tool>.png` (1 bit, 1 is cell) by five people with two tools, and LICENSE.txt
+    """Unpack photographs of cells with the outlines of five people, once, without a download
+
+    Images `1_…` and `2_…` are of smooth muscle cells, `3_…` of fibroblasts. Neighbouring numbers are often one cell at another
+    time: split by runs of them, never at random. Danna Gurari et al., "How to collect segmentations for biomedical images?",
+    WACV 2015; licence: Boston University, BSD with the advertising clause, in LICENSE.txt. Raises `OSError` where the folder
+    cannot be written."""
+    return built_once('cells_masks_v1', write_cells)
+
+# %% ../nbs/24_datasets.ipynb #84605043
+def write_cells(folder: Path):
+    "Unpack the cells that the package holds"
+    packed = resources.files('fastai_softlabels')/'embedded'/'cells.zip'
+    with resources.as_file(packed) as archive: safe_unzip(archive, folder)
+
+# %% ../nbs/24_datasets.ipynb #fdabbeb0
+def cell_votes() -> Path: # Folder with `votes.csv` (fname, image, row, column, and the votes `yes` and `no` of five people) and `images/NNNN.png`
+    """Cut squares of 25×25 pixels from the cells, each with five people's votes on whether its middle is cell, once, without a download
+
+    Sixteen from each image of `cells_masks`: eight with a disputed middle, four each where all say yes, and all say no. The
+    recipe is seeded. Split by `image`. Source and licence are those of `cells_masks`."""
+    return built_once('cell_votes_v1', write_cell_votes)
+
+# %% ../nbs/24_datasets.ipynb #ace33b9d
+def middles(
+    yes: np.ndarray, # Votes for cell at each pixel (H,W), of `n`
+    n: int,          # People
+    margin: int,     # How far from the border of the image, in pixels
+    rng,             # NumPy's random generator
+) -> np.ndarray:     # Rows and columns (16,2)
+    "Choose pixels: eight disputed ones, four that all call cell, and four that nobody does"
+    inside = np.zeros_like(yes, bool)
+    inside[margin:-margin, margin:-margin] = True
+    kinds = ((yes > 0) & (yes < n), 8), (yes == n, 4), (yes == 0, 4)
+    chosen = [rng.choice(np.argwhere(kind & inside), k, replace=False) for kind, k in kinds]
+    return np.concatenate(chosen)
+
+def write_cell_votes(folder: Path, margin: int = 12):
+    "Write squares and `votes.csv`"
+    rng, rows = np.random.default_rng(0), []
+    cells = cells_masks()
+    (folder/'images').mkdir()
+    for file in sorted((cells/'images').iterdir()):
+        image = Image.open(file)
+        drawn = [np.asarray(Image.open(m)) for m in sorted((cells/'masks').glob(f'{file.stem}_*_amira.png'))]
+        yes = np.sum(drawn, 0)
+        for y, x in middles(yes, len(drawn), margin, rng).tolist():
+            fname = f'images/{len(rows):04d}.png'
+            image.crop((x - margin, y - margin, x + margin + 1, y + margin + 1)).save(folder/fname)
+            rows.append(dict(fname=fname, image=file.stem, row=y, column=x, yes=yes[y, x], no=len(drawn) - yes[y, x]))
+    pd.DataFrame(rows).to_csv(folder/'votes.csv', index=False)
 
 # %% ../nbs/24_datasets.ipynb #5cfb3587
 CIFAR_URL = 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz'

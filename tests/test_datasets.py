@@ -1,12 +1,13 @@
 "Data sets as folders: built whole or not at all, never stale, never outside their folder."
 import hashlib, io, os, pickle, tarfile, zipfile
+from pathlib import Path
 
 import numpy as np, pandas as pd, pytest
 from PIL import Image
 
 from fastdownload import FastDownload
 from fastai_softlabels import datasets
-from fastai_softlabels.all import CIFAR_CLASSES, SoftLabelError, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares
+from fastai_softlabels.all import CIFAR_CLASSES, SoftLabelError, cell_votes, cells_masks, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares
 from fastai_softlabels.files import build_folder, safe_unzip
 from fastai_softlabels.datasets import check_digits, committee_votes, degraded_views, draw_ellipses
 
@@ -231,3 +232,37 @@ def test_views_of_digits():
 @pytest.mark.parametrize('shape', [(50, 7, 8), (50, 9, 9), (50, 8, 9), (50, 64), (49, 8, 8), (51, 8, 8)], ids=str)
 def test_digits_of_another_shape(shape):
     with pytest.raises(SoftLabelError, match=f'There are {shape[0]} images in an array of shape'): check_digits(np.zeros(shape), np.arange(50) % 10)
+
+
+def test_cells_are_what_five_people_drew(empty_cache):
+    cells = cells_masks()
+    images, masks = sorted((cells/'images').iterdir()), sorted((cells/'masks').iterdir())
+    assert len(images) == 68 and len(masks) == 680 and 'Boston University' in (cells/'LICENSE.txt').read_text()
+    assert {m.stem.rsplit('_', 2)[0] for m in masks} == {f.stem for f in images}
+    assert {m.stem.split('_', 2)[2] for m in masks} == {f'p{p}_{tool}' for p in range(1, 6) for tool in ('amira', 'imagej')}
+    for m in masks:
+        with Image.open(m) as im: assert im.mode == '1' and im.size == (128, 128) and 0 < np.asarray(im).mean() < .3
+    assert cells_masks() == cells, 'unpacked once'
+
+
+def test_votes_on_pixels_are_of_the_drawings(empty_cache):
+    folder = cell_votes()
+    votes = pd.read_csv(folder/'votes.csv')
+    assert len(votes) == 68*16 and (votes.yes + votes.no).eq(5).all() and votes.fname.is_unique
+    counts = votes.groupby('image').yes.apply(lambda yes: (yes.between(1, 4).sum(), (yes == 5).sum(), (yes == 0).sum()))
+    assert set(counts) == {(8, 4, 4)}
+    cells = cells_masks()
+    for row in votes.sample(60, random_state=0).itertuples():
+        drawn = [np.asarray(Image.open(cells/f'masks/{row.image}_p{p}_amira.png'))[row.row, row.column] for p in range(1, 6)]
+        image, square = np.asarray(Image.open(cells/f'images/{row.image}.png')), np.asarray(Image.open(folder/row.fname))
+        assert sum(drawn) == row.yes and square.shape == (25, 25)
+        assert (square == image[row.row - 12:row.row + 13, row.column - 12:row.column + 13]).all()
+
+
+def test_the_package_holds_the_cells():
+    "Beside the modules, with their licence, and in what is built"
+    import fastai_softlabels, tomllib
+    root = Path(fastai_softlabels.__file__).parent
+    assert {f.name for f in (root/'embedded').iterdir()} == {'cells.zip', 'cells_LICENSE.txt'}
+    about = tomllib.loads((root.parent/'pyproject.toml').read_text())
+    assert about['tool']['setuptools']['package-data'] == {'fastai_softlabels': ['embedded/*']}
