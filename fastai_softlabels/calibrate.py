@@ -245,11 +245,10 @@ def _check_no_probs(logits: Tensor):
     refuse(f'All {len(logits)} rows sum to 1, as probabilities do; expected logits',
            'fastai returns logits by `learn.get_preds(act=noop)`; the logarithm of probabilities serves as well.')
 
-# %% ../nbs/21_calibrate.ipynb #2bf6865b
-def _labelled_items(logits: Tensor, targets: Tensor) -> tuple:
-    "Those items of both that have a label"
-    labelled = ~_unlabelled(logits, targets, multi=False)
-    return logits[labelled], targets[labelled]
+# %% ../nbs/21_calibrate.ipynb #fcc53582
+def _without_nan(targets: Tensor) -> Tensor:
+    "Unlabelled items of NaN as those without mass"
+    return targets.masked_fill(targets.isnan().any(-1, keepdim=True), 0.)
 
 # %% ../nbs/21_calibrate.ipynb #42bb31bb
 def best_temperature(
@@ -265,7 +264,7 @@ def best_temperature(
     _check_finite(logits)
     if not multi:
         _check_no_probs(logits)
-        logits, targets = _labelled_items(logits, targets)
+        if targets.is_floating_point(): targets = _without_nan(targets)
     def loss_at(log_t): return loss(logits/np.exp(log_t), targets).item()
     bounds = np.log(.01), np.log(100)
     best = minimize_scalar(loss_at, bounds=bounds, method='bounded', options=dict(xatol=1e-5))

@@ -152,12 +152,21 @@ def loss_func(self: SoftCategorize):
 @patch
 def _set_vocab(self: SoftCategorize, vocab):
     "Take `vocab` in its order"
-    has_categories = isinstance(getattr(vocab, 'dtype', None), pd.CategoricalDtype)
-    is_checked = has_categories or isinstance(vocab, CategoryMap)
-    if not is_checked: vocab = check_classes(vocab, 'The vocab')
+    if isinstance(getattr(vocab, 'dtype', None), pd.CategoricalDtype): vocab = _categories_of(vocab)
+    if not isinstance(vocab, CategoryMap): vocab = check_classes(vocab, 'The vocab')
     self.vocab = CategoryMap(vocab, sort=False)
     self.c = len(self.vocab)
     self._check_vocab()
+
+# %% ../nbs/12_data.ipynb #34723022
+def _categories_of(column) -> list:
+    "The categories of a column, or of a list of classes that was made categorical; raise `SoftLabelError` where the two differ"
+    categories = list(column.dtype.categories)
+    listed = list(column)
+    if not column.dtype.ordered and sorted(listed, key=str) == sorted(categories, key=str) and listed != categories:
+        refuse(f'The vocab is categorical and lists {brief(listed)}, but its categories are {brief(categories)}: which order is meant?',
+               'Give `list(vocab)`, or the categories.')
+    return categories
 
 # %% ../nbs/12_data.ipynb #ca82cf91
 @patch

@@ -14,7 +14,7 @@ from fastcore.all import getcallable, L, patch
 from fastai.losses import FocalLoss, LabelSmoothingCrossEntropy
 from fastai.torch_core import TensorBase
 from .errors import brief, check_number, in_range, one_of, refuse, SoftLabelError
-from .core import RemembersProbs, soft_targets, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory
+from .core import RemembersProbs, soft_targets, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory, writable
 from .formulas import at_least_float32, is_leanable, lean_bce, lean_cross_entropy, plain_bce, plain_cross_entropy, run_compiled
 
 # %% auto #0
@@ -30,7 +30,7 @@ _FOR_EACH_CLASS = 'give a number for each class, in vocab order, as `class_weigh
 
 def as_weights(w, name: str, remedy: str = _FOR_EACH_CLASS) -> Tensor:
     "Turn weights into a float tensor"
-    try: res = torch.as_tensor(w)
+    try: res = torch.as_tensor(writable(w))
     except (TypeError, ValueError, RuntimeError):
         refuse(f'`{name}` is {brief(w)}; expected numbers: {remedy}.')
     if res.is_complex():

@@ -15,7 +15,7 @@ from fastcore.all import GetAttr, patch
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Metric, mk_metric
 from .errors import brief, check_count, in_range, refuse
-from .core import soft_targets, TOLERANCE
+from .core import soft_targets, TOLERANCE, writable
 from .formulas import dice_values
 from .losses import innermost
 from .blocks import check_same_classes, gathered, labels_of
@@ -33,7 +33,7 @@ def plain_tensor(
     "Take a tensor, an array or a list as a plain tensor"
     if isinstance(o, Tensor): return o.as_subclass(Tensor)
     if isinstance(o, (np.ndarray, list)):
-        try: return torch.as_tensor(np.asarray(o))
+        try: return torch.as_tensor(writable(np.asarray(o)))
         except TypeError: pass # an array of texts or objects
     refuse_no_tensor(o, what)
 
@@ -206,7 +206,7 @@ def check_batch(name: str, learn):
         f'`{name}` compares one prediction with one target, but this batch has {len(learn.yb)} targets: '
         f'say which, `on_target({name}, 0)`.')
     loss = learn.loss_func
-    if not hasattr(loss, 'activation'): refuse(
+    if not callable(getattr(loss, 'activation', None)): refuse(
         f'The loss {loss} has no `activation`, so `{name}` cannot know what its logits mean',
         'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceLoss`, or one of those '
         'with `axis=1`; a loss of your own needs a method `activation` that makes probabilities of what the model gives.')

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fastcore.all import patch
 from .errors import brief, check_count, in_range, refuse, SoftLabelError
+from .core import writable
 
 # %% auto #0
 __all__ = ['softmax_score', 'softmax_confidence', 'sigmoid_score', 'sigmoid_confidence', 'energy_score', 'entropy_score',
@@ -49,7 +50,7 @@ def _one_tensor(logits) -> Tensor:
     "`logits` as a tensor; raise `SoftLabelError` for several or none"
     fault = f'What the model says is a {type(logits).__name__}; expected logits (N,C), one tensor.'
     if isinstance(logits, tuple): refuse(fault)
-    try: return torch.as_tensor(logits)
+    try: return torch.as_tensor(writable(logits))
     except (TypeError, ValueError, RuntimeError) as e: raise SoftLabelError(fault) from e
 
 # %% ../nbs/19_scores.ipynb #389fcd34
@@ -199,7 +200,7 @@ def _score_tensor(scores, which: str) -> Tensor:
     "Scores of an array or a list as a tensor; raise `SoftLabelError` for what is neither"
     fault, remedy = f'The {which} scores are', 'expected one score for each item, like `softmax_score(logits)`.'
     if scores is None: refuse(f'{fault} None; {remedy}')
-    try: return torch.as_tensor(np.asarray(scores, dtype=float))
+    try: return torch.as_tensor(writable(np.asarray(scores, dtype=float)))
     except (TypeError, ValueError) as e:
         fault = f'{fault} a {type(scores).__name__} that is no array of numbers ({e})'
         others = '(Histograms go to `streamed_ood_metrics`, readings of a meter to `compare_readings`.)'
@@ -276,7 +277,7 @@ class ScoreHistogram:
         scores: Tensor, # (N,), more scores
     ):
         "Count `scores`, without waiting for the device"
-        scores = torch.as_tensor(scores).as_subclass(Tensor)
+        scores = torch.as_tensor(writable(scores)).as_subclass(Tensor)
         _check_one_each(scores, 'The scores')
         bins = score_bins(scores)
         self.n_nan += scores.isnan().sum()
@@ -592,6 +593,7 @@ def risk_coverage(
 # %% ../nbs/19_scores.ipynb #c1528116
 def _checked_errors(confidence, error) -> tuple:
     "Both as float64 on the CPU; refuse what is not one number for each item, and errors outside [0,1]"
+    _check_aligned(confidence, error)
     confidence, error = _numbers(confidence, 'confidence'), _numbers(error, 'error')
     if len(confidence) != len(error):
         refuse(f'There are {len(confidence)} confidences, but {len(error)} errors: expected one of each for every item.')
@@ -602,9 +604,15 @@ def _checked_errors(confidence, error) -> tuple:
                'Of soft labels it is 1 − y[top], the share of annotators who say otherwise.')
     return confidence, error.clamp(0, 1)
 
+def _check_aligned(confidence, error):
+    "Refuse two Series in different orders, as they are compared by position"
+    if not isinstance(confidence, pd.Series) or not isinstance(error, pd.Series) or confidence.index.equals(error.index): return
+    refuse('Confidence and error are Series with different indexes, and would be compared by position',
+           'Bring one into the order of the other (`error.reindex(confidence.index)`), or give `.to_numpy()` of both.')
+
 def _numbers(o, what: str) -> Tensor:
     "A number for each item (N,), float64; refuse other shapes, none, and NaN"
-    try: t = torch.as_tensor(o if isinstance(o, Tensor) else np.asarray(o, dtype=float))
+    try: t = torch.as_tensor(o if isinstance(o, Tensor) else writable(np.asarray(o, dtype=float)))
     except (TypeError, ValueError) as e: raise SoftLabelError(f'The {what} is {brief(o)}; expected one number for each item ({e}).') from e
     if t.ndim != 1 or not len(t): refuse(f'The {what} has shape {tuple(t.shape)}; expected one number for each item, (N,).')
     nan = t.isnan()

@@ -592,6 +592,14 @@ def _warn_of_shares_beside(names: Sequence):
     warn(f'The class {found[0]!r} has a share beside its name. If it says how probable the class is, give dicts '
          '(`{"cat": .8, "dog": .2}`) or columns of probabilities; if it is a name, give `vocab=`.')
 
+# %% ../nbs/03_tables.ipynb #423bc35a
+def _warn_of_several(names: Sequence):
+    "Warn of names with a bar or a new line, which part several answers"
+    found = [n for n in names if isinstance(n, str) and re.search(r'\S\s*[|\n]\s*\S', n)]
+    if not found: return
+    warn(f'{brief(found)} are taken for classes, but they look like several answers in one text. '
+         'If they are, split them (`.str.split("|")`), and give lists; if not, give `vocab=`.')
+
 # %% ../nbs/03_tables.ipynb #f4bb5766
 def check_inferred(
     names: Sequence,                # Class names as they stand in the labels, each once
@@ -606,6 +614,7 @@ def check_inferred(
     if alike: warn(_say_alike(alike[:3]))
     _warn_of_counted(names)
     _warn_of_shares_beside(names)
+    _warn_of_several(names)
 
 # %% ../nbs/03_tables.ipynb #306d0670
 def _check_text(text: str, others: set, where: Callable):

@@ -42,6 +42,11 @@ def _row_of(df) -> Callable:
     "Row number → how messages name that row of `df`"
     return lambda i: f'Row {df.index[i]}'
 
+# %% ../nbs/07_votes.ipynb #6ecaac9c
+def is_blank(column) -> np.ndarray: # (N,)
+    "Which cells of a column, or of an index, are missing, or hold blanks alone?"
+    return np.asarray(column.isna() | column.isin(['', ' ']), dtype=bool)
+
 # %% ../nbs/07_votes.ipynb #14724fc3
 def _check_items(df, items, item):
     "Refuse an index of several levels, a missing item, and an item that has two rows"
@@ -50,7 +55,7 @@ def _check_items(df, items, item):
                '`df.reset_index()`, then name its column in `item=`.')
     where = 'the index' if item is None else f'column {item!r}'
     def repeats(i): return f'the item {repr_of(items.tolist()[i])} stands in the table before'
-    refuse_first(items.isna(), f'the item in {where} is missing',
+    refuse_first(is_blank(items), f'the item in {where} is missing',
                  'Fill it in, or drop the row.', _row_of(df))
     refuse_first(items.duplicated(), repeats,
                  'Expected a row for each item (a row for each vote: `label=`).', _row_of(df))
@@ -197,7 +202,7 @@ def _check_long(df, item, label, annotator, weight):
     if twice:
         refuse(f'The columns of item, label, annotator and weight name {twice[0]!r} twice',
                'Each needs a column of its own.')
-    refuse_first(df[item].isna(), f'the item in column {item!r} is missing',
+    refuse_first(is_blank(df[item]), f'the item in column {item!r} is missing',
                  'Fill it in, or drop the row.', _row_of(df))
     for column in (item, annotator):
         if column is not None: _check_hashable(df, column)

@@ -10,6 +10,7 @@ from fastai.torch_core import default_device, set_seed
 from hypothesis import HealthCheck, settings
 
 from fastai_softlabels.datasets import digits_votes
+from fastai_softlabels.errors import SoftLabelError
 
 default_device(use=False) # the suites' expectations are of the CPU, on a machine with a GPU too; what is for one says so
 DIGITS = [str(c) for c in range(10)]
@@ -46,6 +47,13 @@ settings.register_profile('ci', max_examples=100, derandomize=True, database=Non
 settings.register_profile('quick', settings.get_profile('ci'), max_examples=20)
 settings.register_profile('nightly', max_examples=1000, print_blob=True, **_UNTIMED)
 settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
+
+
+def refused(call, *words, error=SoftLabelError):
+    "`call` raises, and its message has all `words`"
+    with pytest.raises(error) as e: call()
+    text = ' '.join(str(e.value).split())
+    for w in words: assert w in text, text
 
 
 @pytest.fixture(scope='session')

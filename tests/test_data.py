@@ -110,7 +110,7 @@ def test_given_vocab_keeps_its_order_inferred_is_sorted(digits, votes):
     label = lambda p: {'dog': 1, 'cat': 2}
     vocab = lambda block: list(DataBlock(blocks=(ImageBlock, block), get_y=label, splitter=EndSplitter(.2)).datasets(files).vocab)
     assert vocab(SoftCategoryBlock(vocab=['dog', 'cat'])) == ['dog', 'cat'] == vocab(SoftCategoryBlock(sort=False))
-    assert vocab(SoftCategoryBlock) == ['cat', 'dog'] == vocab(SoftCategoryBlock(vocab=pd.Series(['dog', 'cat'], dtype='category')))
+    assert vocab(SoftCategoryBlock) == ['cat', 'dog'] == vocab(SoftCategoryBlock(vocab=pd.Series(['dog', 'cat', 'dog'], dtype='category')))
 
 
 def test_hard_and_soft_labels_mix(digits, votes):

@@ -11,20 +11,18 @@ from PIL import Image
 from torch import nn
 
 from fastai_softlabels.all import (DONT_KNOW, DiceAt, OODConfidence, OpenSoftMask, SoftBCEWithLogitsLossFlat, SoftCategorize, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftDiceLoss,
-                                   SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftLoss, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory, abstain, brier_score, calibration_error,
+                                   SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftLoss, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory, abstain, bootstrap_interval, brier_score, calibration_error,
                                    entropy_correlation, js_divergence, kl_divergence, krippendorff_alpha, on_target, preds_to_soft, read_label_studio, soft_accuracy, soft_cross_entropy, temperature_scale,
                                    top1_agreement, total_variation, votes_to_soft)
 from fastai_softlabels.blocks import check_same_classes
 from fastai_softlabels.calibrate import best_temperature
 from fastai_softlabels.losses import temperature_of
+from fastai_softlabels.scores import augrc, aurc, coverage_at_risk, risk_at_coverage, risk_coverage
+from conftest import refused
 
 ANIMALS = ['owl', 'ant', 'fox']
 BLANK = TransformBlock(type_tfms=[lambda o: torch.tensor([1.])])
 
-
-def refused(f, *words):
-    with pytest.raises(SoftLabelError) as e: f()
-    for w in words: assert w in str(e.value), str(e.value)
 
 def labels(get_y, block, items=('a', 'b', 'c')):
     "Vocab and training labels"
@@ -937,7 +935,8 @@ def test_a_temperature_leaves_out_what_is_unlabelled():
     gaps = logits.softmax(1)
     gaps[5], gaps[6, 1] = torch.nan, torch.nan
     labelled = [i for i in range(40) if i not in (5, 6)]
-    assert best_temperature(2*logits, gaps) == best_temperature(2*logits[labelled], gaps[labelled]) == pytest.approx(2, abs=1e-3)
+    assert best_temperature(2*logits, gaps) == pytest.approx(best_temperature(2*logits[labelled], gaps[labelled]), rel=1e-6)
+    assert best_temperature(2*logits, gaps) == pytest.approx(2, abs=1e-3)
     refused(lambda: best_temperature(logits, torch.full((40, 3), torch.nan)), 'no labels to fit a temperature to')
 
 
@@ -952,3 +951,57 @@ def test_names_in_an_array_of_pandas(block, answers):
 def test_pairs_without_a_vocab():
     block = DataBlock(blocks=(TransformBlock, SoftCategoryBlock), get_y=lambda i: {'cat': 2, 'dog': 1}.items(), splitter=IndexSplitter([1]))
     refused(lambda: block.datasets(range(3)), 'Cannot infer the classes from labels without names, like dict_items', 'give `vocab=`')
+
+
+# --- a fourteenth round
+
+@pytest.mark.parametrize('score', [aurc, augrc, risk_coverage, lambda c, e: risk_at_coverage(c, e, .5), lambda c, e: coverage_at_risk(c, e, .4)],
+                         ids=['aurc', 'augrc', 'risk_coverage', 'risk_at_coverage', 'coverage_at_risk'])
+def test_confidence_and_error_in_different_orders(score):
+    confidence, error = pd.Series([.9, .8, .7, .6], index=[3, 1, 2, 0]), pd.Series([0., 1, 0, 1])
+    refused(lambda: score(confidence, error), 'different indexes', 'error.reindex(confidence.index)')
+    same = score(confidence, error.reindex(confidence.index)), score(confidence.to_numpy(), np.array([1., 1, 0, 0]))
+    assert all(map(np.array_equal, *([o] if np.ndim(o) < 2 else [o.to_numpy()] for o in same)))
+
+
+@pytest.mark.parametrize('answers', [['cat|dog', 'cat'], ['cat | dog', 'fox'], ['cat\ndog', 'cat\nfox']])
+def test_several_answers_in_one_text_whose_parts_never_stand_alone(answers):
+    with pytest.warns(UserWarning, match='several answers in one text'): votes_to_soft(pd.DataFrame({'i': ['a', 'b'], 'l': answers}), 'i', 'l')
+    with pytest.warns(UserWarning, match='several answers in one text'): labels(dict(zip('abc', [*answers, answers[0]])).get, SoftMultiCategoryBlock)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        votes_to_soft(pd.DataFrame({'i': ['a', 'b'], 'l': answers}), 'i', 'l', vocab=answers)
+
+
+@pytest.mark.parametrize('block', [SoftCategoryBlock, SoftMultiCategoryBlock])
+@pytest.mark.parametrize('as_type', [lambda v: pd.Series(v).astype('category'), pd.Categorical, pd.CategoricalIndex], ids=['Series', 'Categorical', 'Index'])
+def test_a_categorical_vocab_in_another_order(block, as_type):
+    "Numbers would go to one class by the list, and to the other by the categories"
+    refused(lambda: labels({'a': [.75, .25]}.get, block(as_type(['pos', 'neg'])), 'a'), "lists ['pos', 'neg'], but its categories are ['neg', 'pos']")
+    vocab, _ = labels(dict.fromkeys('abc', [.75, .25]).get, block(as_type(['neg', 'pos'])))
+    assert vocab == ['neg', 'pos']
+
+
+@pytest.mark.parametrize('name', ['', ' '])
+def test_an_item_without_a_name(name):
+    votes = pd.DataFrame({'i': ['a', name, name], 'l': ['cat', 'dog', 'cat']})
+    refused(lambda: votes_to_soft(votes, 'i', 'l'), 'Row 1', "the item in column 'i' is missing")
+    refused(lambda: votes_to_soft(pd.DataFrame({'i': ['a', name], 'cat': [1, 2], 'dog': [0, 1]}), 'i', counts=['cat', 'dog']), "the item in column 'i' is missing")
+
+
+def test_an_activation_that_is_a_text():
+    learn = of_nan(SoftCategoryBlock(vocab=['cat', 'dog']), {'cat': 2, 'dog': 1}, 2, metrics=brier_score)
+    loss = nn.CrossEntropyLoss()
+    loss.activation = 'softmax'
+    learn.loss_func = loss
+    with learn.no_bar(): refused(learn.validate, 'has no `activation`', 'needs a method')
+
+
+@pytest.mark.parametrize('score', [top1_agreement, brier_score, kl_divergence, SoftECE(), entropy_correlation, lambda p, y: bootstrap_interval(brier_score, p, y)],
+                         ids=['top1', 'brier', 'kl', 'ece', 'correlation', 'interval'])
+def test_numbers_of_a_table_are_taken_without_a_word(score):
+    "pandas gives arrays that are read-only, of which torch warns"
+    p, y = pd.DataFrame({'cat': [.3, .2], 'dog': [.7, .8]}), pd.DataFrame({'cat': [.4, .1], 'dog': [.6, .9]})
+    assert not p.to_numpy().flags.writeable
+    got, expected = score(p.to_numpy(), y.to_numpy()), score(torch.tensor(p.to_numpy().copy()), torch.tensor(y.to_numpy().copy()))
+    np.testing.assert_allclose(got, expected)

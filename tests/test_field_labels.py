@@ -14,6 +14,7 @@ from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, Sof
                                    SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock, SumOfLosses, abstain, bootstrap_interval, brier_score, class_weights,
                                    compare_confidence, dawid_skene, entropy, kl_divergence, preds_to_soft, temperature_scale, top1_agreement, votes_to_soft)
 from fastai_softlabels.tables import check_distributions
+from conftest import refused
 
 N, NAMES = 24, ['bar', 'halo', 'no bar']
 P = np.random.default_rng(0).dirichlet([1, 1, 1], N).round(3)
@@ -26,13 +27,6 @@ def read(labels, block=SoftCategoryBlock):
     of_item = dict(enumerate(labels))
     dls = DataBlock(blocks=(TransformBlock, block), get_x=lambda i: torch.zeros(2), get_y=of_item.get, splitter=IndexSplitter([])).dataloaders([*of_item], bs=1, num_workers=0)
     return list(dls.vocab), [dls.train_ds[i][1].tolist() for i in of_item]
-
-
-def refused(call, *words, error=SoftLabelError):
-    "`call` raises, and its message has all `words`"
-    with pytest.raises(error) as e: call()
-    text = ' '.join(str(e.value).split())
-    for w in words: assert w in text, text
 
 
 def fit(learn):
