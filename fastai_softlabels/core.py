@@ -21,6 +21,11 @@ __all__ = ['DONT_KNOW', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategor
 # %% ../nbs/02_core.ipynb #34104649
 TOLERANCE = 1e-3 # what rounding may do to a probability, or to a sum of them
 
+# %% ../nbs/02_core.ipynb #9030726b
+def writable(o):
+    "Copy an array that torch does not take as it is: a reversed one, or a read-only one as of a pandas column; others stay"
+    return np.require(o, requirements='CW') if isinstance(o, np.ndarray) else o
+
 # %% ../nbs/02_core.ipynb #5cd0faf7
 def _float_tensor(probs, where: str) -> Tensor:
     "Convert `probs` to a plain tensor of floats"
@@ -29,8 +34,8 @@ def _float_tensor(probs, where: str) -> Tensor:
     return probs if probs.is_floating_point() else probs.float()
 
 def _from_array(probs, where: str) -> Tensor:
-    "Convert an array or a list, also a reversed or a read-only one, which torch does not take"
-    try: return torch.from_numpy(np.require(probs, requirements='CW'))
+    "Convert an array or a list"
+    try: return torch.from_numpy(writable(np.asanyarray(probs)))
     except TypeError as e:
         raise SoftLabelError(f'{brief(probs)} holds no numbers; expected probabilities{where}.') from e
 
@@ -106,7 +111,13 @@ class TensorSoftMultiCategory(TensorSoftCategory):
     "A probability of its own for each of K classes, (K,) or (N,K); or, decoded, which are present, with their `probs`"
 
 class TensorSoftMask(RemembersProbs, TensorMask):
-    "A probability for each of K classes at each pixel, (K,H,W) or (N,K,H,W); or, decoded, class indices or presence, with their `probs`"
+    """A probability for each of K classes at each pixel, (K,H,W) or (N,K,H,W); or, decoded, class indices or presence, with their `probs`
+
+    Where the masks of several raters are kept apart, (R,K,H,W) or (N,R,K,H,W); the mask of a rater who is missing is NaN."""
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is torch.lerp: args = (*map(without_gaps, args[:2]), *args[2:]) # `MixUp` blends targets
+        return super().__torch_function__(func, types, args, kwargs)
 
 # %% ../nbs/02_core.ipynb #6491cb44
 def _one_hot(indices: Tensor, n_classes: int) -> Tensor:
@@ -118,16 +129,39 @@ def _one_hot(indices: Tensor, n_classes: int) -> Tensor:
         raise SoftLabelError(f'The targets hold the class index {bad[0].item()}, but {n_classes} classes '
                              f'have the indices 0 to {n_classes - 1} (−100: unlabelled).') from e
 
+# %% ../nbs/02_core.ipynb #6b569daa
+def are_raters(
+    probs: Tensor,   # Predictions (N,K,…)
+    targets: Tensor, # What they are compared with
+) -> bool:
+    "Are `targets` the masks of several raters (N,R,K,…)?"
+    are_masks = probs.ndim > 2 and targets.ndim == probs.ndim + 1
+    are_soft = targets.is_floating_point() or targets.dtype == torch.bool
+    return are_masks and are_soft and (len(targets), *targets.shape[2:]) == tuple(probs.shape)
+
+# %% ../nbs/02_core.ipynb #b98dcb99
+def mean_of_raters(
+    masks: Tensor, # (N,R,K,…); NaN: unlabelled, or a rater is missing
+) -> Tensor:       # (N,K,…); NaN where fewer than half of the raters of an image labelled a pixel
+    "Average the masks of each image's raters"
+    labelled = ~masks.isnan()
+    n_raters = labelled.flatten(2).any(-1).sum(1)
+    n_raters = n_raters.view(-1, *[1]*(masks.ndim - 2))
+    n = labelled.sum(1)
+    mean = masks.nan_to_num().sum(1)/n.clamp_min(1)
+    return torch.where((n > 0) & (2*n >= n_raters), mean, torch.nan)
+
 # %% ../nbs/02_core.ipynb #d56c0d27
 def soft_targets(
     logits: Tensor,    # Predictions with the classes along `axis`
-    targets: Tensor,   # Probabilities of the predictions' shape, or class indices without `axis` (−100: unlabelled)
+    targets: Tensor,   # Probabilities of that shape, class indices without `axis` (−100: unlabelled), or raters' masks (N,R,K,…)
     axis: int,         # The class axis
     unlabelled: float, # What a soft target holds for the unlabelled: 0 for distributions, NaN for independent classes
 ) -> Tensor:           # Probabilities of the predictions' shape, in float32 or better
     "Bring targets to the shape of the predictions; raise `SoftLabelError` when that takes a guess"
     dtype = torch.promote_types(logits.dtype, torch.float32)
     _check_type(targets)
+    if are_raters(logits, targets): targets = mean_of_raters(targets.to(dtype)).nan_to_num(unlabelled)
     if targets.shape == logits.shape: return targets.to(dtype)
     _check_indices(logits, targets, axis)
     no_label = targets == -100
@@ -157,6 +191,15 @@ def _check_indices(logits: Tensor, targets: Tensor, axis: int):
                f'or integer class indices of shape {tuple(index_shape)}', 'Nothing is broadcast; reshape one of them.')
     if n_classes == 1:
         refuse(f'With one class there is nothing to index: give probabilities of shape {shape} for {pair}.')
+
+# %% ../nbs/02_core.ipynb #8d007b95
+def without_gaps(masks: Tensor) -> Tensor:
+    "Fill in the masks of missing raters with the mean of the others; what is not (N,R,K,H,W) stays"
+    if masks.ndim != 5: return masks
+    plain = masks.as_subclass(Tensor)
+    missing = plain.isnan().flatten(2).all(-1)[..., None, None, None]
+    filled = torch.where(missing, mean_of_raters(plain).unsqueeze(1), plain)
+    return filled.as_subclass(type(masks))
 
 # %% ../nbs/02_core.ipynb #dd7ec650
 def format_prob(p: float) -> str:

@@ -4,24 +4,26 @@
 
 # %% ../nbs/16_mask_files.ipynb #96b45623
 from __future__ import annotations
-import math
+import glob, math
 from functools import singledispatch
 from pathlib import Path, PurePath
 from typing import Callable, Sequence
 
 import numpy as np, torch
+import torch.nn.functional as F
 from torch import Tensor
 from PIL import Image
 from PIL.Image import Resampling
 
 from fastcore.all import noop, patch
+from fasttransform import DisplayedTransform
 from fastai.data.transforms import IntToFloatTensor, ToTensor
 from fastai.vision.core import PILBase
 from .errors import brief, refuse, SoftLabelError, UnknownNameError
 from .core import TensorSoftMask, TOLERANCE
 
 # %% auto #0
-__all__ = ['PILSoftMask']
+__all__ = ['PILSoftMask', 'RaterMasks']
 
 # %% ../nbs/16_mask_files.ipynb #98e0014b
 _ONE_CHANNEL = ('1', 'L', 'P', 'F', 'I') # Pillow's modes with one number a pixel; those with 16 bits begin with `I;16`
@@ -327,18 +329,22 @@ class PILSoftMask(PILBase):
         exclusive: bool,         # Do they exclude each other?
         labelled: bool = False,  # Is there a last plane that says how much of a pixel is labelled?
         name: str = 'the mask',  # How messages name it
+        raters: int | None = None, # Of how many raters `planes` holds the masks, one after the other; `None`: it is one mask
+        places: int | None = None, # For how many the tensor has room; those that are missing are NaN
     ):
         super().__init__()
-        check_planes_of_mask(planes, codes, labelled, name)
+        check_planes_of_mask(planes, codes, labelled, name, raters)
         first, *others = planes # the first is kept in any case: it knows the size
         self.planes = [plane_image(first), *map(image_or_none, others)]
-        self.about = dict(codes=codes, exclusive=exclusive, labelled=labelled, name=name)
+        self.about = dict(codes=codes, exclusive=exclusive, labelled=labelled, name=name, raters=raters, places=places)
         self._mode = 'F'
         self._size = self.planes[0].size
 
     def __repr__(self):
         size = 'x'.join(map(str, self.size))
-        return f'PILSoftMask of {self.about["codes"]}, size={size}'
+        raters = self.about['raters']
+        of_raters = '' if raters is None else f' by {raters} raters'
+        return f'PILSoftMask of {self.about["codes"]}{of_raters}, size={size}'
 
 # %% ../nbs/16_mask_files.ipynb #71e9048d
 def plane_image(plane) -> Image.Image:
@@ -352,9 +358,10 @@ def image_or_none(plane) -> Image.Image | None:
     if isinstance(plane, np.ndarray) and not plane.any(): return None
     return None if plane is None else plane_image(plane)
 
-def check_planes_of_mask(planes: Sequence, codes: Sequence, labelled: bool, name: str):
+def check_planes_of_mask(planes: Sequence, codes: Sequence, labelled: bool, name: str, raters: int | None):
     "Refuse another number of planes than the classes need"
-    if len(planes) == len(codes) + bool(labelled): return
+    n_masks = 1 if raters is None else raters
+    if len(planes) == n_masks*(len(codes) + bool(labelled)): return
     more = ', and one that says what is labelled' if labelled else ''
     refuse(f'{name} has {len(planes)} planes for the {len(codes)} classes {brief(list(codes))}{more}: '
            'give one for each.')
@@ -482,11 +489,19 @@ def with_codes(t: Tensor, codes, exclusive, labelled=None) -> TensorSoftMask:
 # %% ../nbs/16_mask_files.ipynb #c1f2a3f0
 @patch
 def tensor(self: PILSoftMask) -> TensorSoftMask:
-    "Return a `TensorSoftMask` (K,H,W)"
+    "Return a `TensorSoftMask` (K,H,W), or of several raters (R,K,H,W)"
+    about = self.about
     planes = torch.from_numpy(self.stacked()).clamp_(0, 1)
-    labelled = self.about['labelled']
-    if labelled: planes = where_labelled(planes[:-1], planes[-1:])
-    return with_codes(planes, self.about['codes'], self.about['exclusive'], labelled)
+    if about['raters'] is not None: planes = planes.unflatten(0, (about['raters'], -1))
+    if about['labelled']: planes = where_labelled(planes[..., :-1, :, :], planes[..., -1:, :, :])
+    if about['places'] is not None: planes = with_room(planes, about['places'])
+    res = with_codes(planes, about['codes'], about['exclusive'], about['labelled'])
+    res.are_raters = about['raters'] is not None
+    return res
+
+def with_room(masks: Tensor, n: int) -> Tensor: # (n,K,H,W)
+    "Fill raters' masks (R,K,H,W) up with NaN"
+    return F.pad(masks, (0, 0)*3 + (0, n - len(masks)), value=torch.nan)
 
 @patch
 def show(self: PILSoftMask, ctx=None, **kwargs): return self.tensor().show(ctx=ctx, **kwargs)
@@ -497,3 +512,59 @@ def encodes(self, o: PILSoftMask): return o.tensor()
 # %% ../nbs/16_mask_files.ipynb #861833be
 @IntToFloatTensor
 def encodes(self, o: TensorSoftMask): return o
+
+# %% ../nbs/16_mask_files.ipynb #99454418
+class RaterMasks(DisplayedTransform):
+    "A `get_y` that finds the mask files of an image by all raters, in the order of the raters' names"
+    train_setup = False
+    def __init__(self,
+        folder: str | Path, # Where the masks are
+        pattern: str,       # Path of a mask in `folder`: `{stem}` is the image's name without suffix, `*` the rater's, as in '{stem}_*.png' or '*/{stem}.png'
+    ):
+        self.folder = Path(folder)
+        self.pattern = str(pattern)
+        self.owners = {} # file → the image that it belongs to
+        check_pattern(self)
+
+    def __call__(self, o, split_idx=None, **kwargs) -> list: # Paths, at least one
+        "Find the masks of image `o`; raise `FileNotFoundError` where there are none"
+        stem = Path(o).stem
+        files = sorted(self.folder.glob(self.pattern.format(stem=glob.escape(stem))), key=lambda f: self.rater_of(f, stem))
+        if not files: no_masks(self, o)
+        for f in files: check_owner(self, f, stem)
+        return files
+
+    def __getstate__(self): return {**vars(self), 'owners': {}} # no file names travel with an exported learner
+
+# %% ../nbs/16_mask_files.ipynb #14538d77
+@patch
+def rater_of(self: RaterMasks,
+    file: Path, # A mask
+    stem: str,  # Name of its image, without suffix
+) -> str:
+    "Return the name of the rater who drew a mask"
+    before, after = self.pattern.format(stem=stem).split('*')
+    path = Path(file).relative_to(self.folder).as_posix()
+    return path[len(before):len(path) - len(after)]
+
+# %% ../nbs/16_mask_files.ipynb #27b53a3d
+def check_pattern(self: RaterMasks):
+    "Refuse a folder that is not there, and a pattern without image or rater"
+    if not self.folder.is_dir(): raise FileNotFoundError(f'The folder of masks {self.folder} does not exist.')
+    if self.pattern.count('{stem}') == self.pattern.count('*') == 1 and '{' not in self.pattern.replace('{stem}', ''): return
+    refuse(f'The pattern {self.pattern!r} does not say where the names of image and rater are',
+           "It holds `{stem}` and `*` once each, as '{stem}_*.png' or '*/{stem}.png' do.")
+
+def no_masks(self: RaterMasks, o):
+    "Say that an image has no masks, and what there is"
+    some = next((f.relative_to(self.folder).as_posix() for f in sorted(self.folder.rglob('*.*'))), 'nothing')
+    raise FileNotFoundError(f'{o}: no mask in {self.folder} is named {self.pattern!r}; there is {some!r}. '
+                            'Correct the pattern, or leave the image out of the items.')
+
+def check_owner(self: RaterMasks, file: Path, stem: str):
+    "Refuse a mask that two images could have"
+    owner = self.owners.setdefault(file, stem)
+    if owner == stem: return
+    raters = {s: self.rater_of(file, s) for s in (owner, stem)}
+    refuse(f'{file} may be a mask of image {owner!r} by {raters[owner]!r}, or of image {stem!r} by {raters[stem]!r}',
+           "Rename images or masks, or give each rater a folder, '*/{stem}.png'.")

@@ -16,6 +16,7 @@ from PIL import Image
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fastcore.all import L, patch
@@ -30,7 +31,7 @@ from fastai.losses import BaseLoss, BCEWithLogitsLossFlat
 from fastai.torch_core import TensorImage
 from fastai.vision.augment import PadMode
 from .errors import brief, one_of, refuse, SoftLabelError, UnknownNameError
-from .core import cut_names, format_prob, TensorSoftMask, TOLERANCE, write_title
+from .core import cut_names, format_prob, TensorSoftMask, TOLERANCE, without_gaps, write_title
 from .tables import check_classes, is_list, is_missing, item_name
 from .losses import keep_probs, reads_of
 from .dice import SoftDiceLoss
@@ -47,12 +48,16 @@ class OpenSoftMask(DisplayedTransform):
     order = 1
     train_setup = False
     kind = 'mask'
+    raters = False
+    places = None # for raters; only `setup` sees how many there are
     def __init__(self,
         codes=None,                        # Names of the classes in the order of their numbers; `None`: one class, 'foreground'
         exclusive: bool | None = None,     # Does each pixel belong to one class alone? `None`: yes where there are several
         ignore=None,                       # Those of `codes` that mean "unlabelled", like `['Void']`
         loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftDiceLoss` by default
+        raters: bool | str = False,        # Keep the masks of all raters apart? 'sample' as well, and train on one of them
     ):
+        self.raters = one_of(raters, 'raters', False, True, 'sample')
         self.codes = check_classes(['foreground'] if codes is None else codes, '`codes`')
         self.ignore = check_classes(_as_list(ignore), '`ignore`')
         self.vocab = L(c for c in self.codes if c not in self.ignore)
@@ -145,7 +150,8 @@ def encode(self: OpenSoftMask,
     planes = [mask_planes(m, self.codes, self.exclusive, name, self._announce) for m in masks]
     if name is None: name = name_of_mask(masks[0])
     check_sizes(planes, masks, name)
-    return self._to_image(mean_planes(planes), name)
+    if not self.raters: planes = [mean_planes(planes)]
+    return self._to_image(planes, name)
 
 # %% ../nbs/17_masks.ipynb #60b62318
 @patch
@@ -156,7 +162,8 @@ def __call__(self: OpenSoftMask, o, split_idx=None, **kwargs): return self.encod
 def _is_opened(self: OpenSoftMask, o) -> bool:
     "Tell whether `o` is a soft mask of these classes already"
     if not isinstance(o, PILSoftMask): return False
-    return list(o.about['codes']) == list(self.vocab) and o.about['exclusive'] == self.exclusive
+    is_apart = o.about['raters'] is not None
+    return list(o.about['codes']) == list(self.vocab) and o.about['exclusive'] == self.exclusive and is_apart == bool(self.raters)
 
 @patch
 def _announce(self: OpenSoftMask, message: str):
@@ -249,24 +256,40 @@ def mean_plane(planes: tuple) -> np.ndarray:
 
 # %% ../nbs/17_masks.ipynb #09c28e45
 @patch
-def _to_image(self: OpenSoftMask, planes: list, name: str) -> PILSoftMask:
-    "Return a mask without the planes to ignore"
+def _to_image(self: OpenSoftMask, masks: list, name: str) -> PILSoftMask:
+    "Return the planes of one mask, or of all raters' masks, without those to ignore"
+    if self.raters: check_room(masks, self.places, name)
+    planes = [p for mask in masks for p in self._kept_planes(mask)]
+    needs_share = bool(self.ignore) and not self.exclusive
+    apart = dict(raters=len(masks), places=self.places) if self.raters else {}
+    return PILSoftMask(planes, self.vocab, self.exclusive, needs_share, name, **apart)
+
+@patch
+def _kept_planes(self: OpenSoftMask, planes: list) -> list:
+    "Planes of the classes; for independent ones also how much of each pixel is labelled, where some codes are ignored"
     kept = [p for p, c in zip(planes, self.codes) if c not in self.ignore]
     ignored = [p for p, c in zip(planes, self.codes) if c in self.ignore]
-    needs_share = bool(ignored) and not self.exclusive
-    if needs_share: kept.append(1 - np.sum(ignored, axis=0, dtype=np.float32).clip(0, 1))
-    return PILSoftMask(kept, self.vocab, self.exclusive, needs_share, name)
+    if not ignored or self.exclusive: return kept
+    return [*kept, 1 - np.sum(ignored, axis=0, dtype=np.float32).clip(0, 1)]
+
+def check_room(masks: list, places: int | None, name: str):
+    "Refuse more raters than the `DataLoaders` were made for"
+    if places is None or len(masks) <= places: return
+    refuse(f'{name} is one of {len(masks)} masks of an image, but no image of the `DataLoaders` had more than {places} raters',
+           'Build them with all items, or leave some of these masks out.')
 
 # %% ../nbs/17_masks.ipynb #8d9127ef
 @patch
 def decode(self: OpenSoftMask, o, split_idx=None, **kwargs):
-    "Return the soft mask (K,H,W) behind a target or a decoded prediction"
+    "Return the soft mask (K,H,W) behind a target or a decoded prediction; of raters' masks all (R,K,H,W)"
     if isinstance(o, PILSoftMask): return o
     probs = getattr(o, 'probs', None)
     if probs is None: probs = one_hot_of(o, self.c)
     probs = probs.float()
     check_probs(probs)
-    return with_codes(probs, self.vocab, self.exclusive)
+    res = with_codes(probs, self.vocab, self.exclusive)
+    res.are_raters = bool(self.raters) and probs.ndim == 4
+    return res
 
 # %% ../nbs/17_masks.ipynb #afc768cc
 def one_hot_of(o: Tensor, c: int) -> Tensor:
@@ -292,6 +315,7 @@ def setup(self: OpenSoftMask, items=None, train_setup=False):
     any_files = False
     for i in range(items.n_subsets):
         any_files = check_subset(items.subset(i), any_files)
+    if self.raters: self.places = most_raters(items)
 
 # %% ../nbs/17_masks.ipynb #54165b33
 def check_subset(subset, any_files: bool) -> bool: # Has any item had files so far?
@@ -310,6 +334,12 @@ def checked_files(o, name: str) -> list:
     files = [m for m in masks if isinstance(m, (str, PurePath))]
     for f in files: check_exists(Path(f))
     return files
+
+# %% ../nbs/17_masks.ipynb #bd90ab76
+def most_raters(items) -> int:
+    "How many raters has the image that has most of them?"
+    subsets = [items.subset(i) for i in range(items.n_subsets)]
+    return max((len(annotators_of(s[i])) for s in subsets for i in range(len(s))), default=1)
 
 # %% ../nbs/17_masks.ipynb #920614c7
 class SameSize(DisplayedTransform):
@@ -343,9 +373,11 @@ class NameCodes(DisplayedTransform):
 
     def decode(self, b, split_idx=None, **kwargs):
         for o in b if isinstance(b, tuple) else (b,):
-            if not isinstance(o, TensorSoftMask) or getattr(o, 'codes', None): continue
+            if not isinstance(o, TensorSoftMask): continue
+            if o.ndim == 5: o.are_raters = True
+            if getattr(o, 'codes', None): continue
             probs = getattr(o, 'probs', o) # of a decided mask its shape lacks the classes
-            if probs.shape[1] != len(self.codes): continue
+            if probs.shape[-3] != len(self.codes): continue # raters' masks are (N,R,K,H,W)
             o.codes = self.codes
             o.exclusive = self.exclusive
         return b
@@ -356,12 +388,14 @@ def SoftMaskBlock(
     exclusive: bool | None = None,     # Does each pixel belong to one class alone? `None`: yes where there are several
     ignore=None,                       # Those of `codes` that mean "unlabelled", like `['Void']`; they are no classes of the model
     loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftDiceLoss` by default, with softmax for exclusive classes, else sigmoid
+    raters: bool | str = False,        # Keep the masks of all raters, (N,R,K,H,W)? `True` trains on their mean, 'sample' on one of each image, drawn anew in each epoch
 ) -> TransformBlock:
     "`TransformBlock` for masks with a probability of each class at each pixel"
-    tfm = OpenSoftMask(codes, exclusive=exclusive, ignore=ignore, loss_func=loss_func)
+    tfm = OpenSoftMask(codes, exclusive=exclusive, ignore=ignore, loss_func=loss_func, raters=raters)
     name_codes = NameCodes(tfm.vocab, tfm.exclusive)
-    block = TransformBlock(item_tfms=SameSize,
-                           batch_tfms=[IntToFloatTensor, InferLoss, NameUnreadable, name_codes])
+    batch_tfms = [IntToFloatTensor, InferLoss, NameUnreadable, name_codes]
+    if raters == 'sample': batch_tfms.append(OneRater)
+    block = TransformBlock(item_tfms=SameSize, batch_tfms=batch_tfms)
     block.type_tfms = FreshTransforms([tfm])
     return block
 
@@ -376,6 +410,7 @@ def affine_coord(self: TensorSoftMask,
     align_corners=True,           # Are the corners' centres aligned?
 ):
     "Move a batch of masks as images are moved; a pixel is NaN where most of what it comes from is"
+    if self.ndim == 5: return _move_raters(self, mat, coord_tfm, sz, mode, pad_mode, align_corners)
     def move(t):
         moved = t.as_subclass(TensorImage).affine_coord(mat, coord_tfm, sz, 'bilinear', pad_mode, align_corners)
         return moved.as_subclass(Tensor).clamp(0, 1)
@@ -387,10 +422,36 @@ def affine_coord(self: TensorSoftMask,
     elif not exclusive: moved = where_labelled(moved, 1 - move(missing))
     return with_codes(moved, codes, exclusive, labelled)
 
+# %% ../nbs/17_masks.ipynb #d7421ac0
+def _move_raters(masks: TensorSoftMask, *args) -> TensorSoftMask:
+    "Move the masks of several raters (N,R,K,H,W); who is missing stays missing"
+    n_raters = masks.shape[1]
+    plain = masks.as_subclass(Tensor)
+    missing = plain.isnan().flatten(2).all(-1)
+    planes = with_codes(plain.flatten(1, 2), *meaning_of(masks))
+    moved = planes.affine_coord(*args).as_subclass(Tensor).unflatten(1, (n_raters, -1))
+    moved = moved.masked_fill(missing[..., None, None, None], torch.nan)
+    return with_codes(moved, *meaning_of(masks))
+
 # %% ../nbs/17_masks.ipynb #345e47ae
 def meaning_of(mask: TensorSoftMask) -> tuple:
     "Return what a mask knows of its planes: codes, exclusive, labelled"
     return tuple(getattr(mask, k, None) for k in ('codes', 'exclusive', 'labelled'))
+
+# %% ../nbs/17_masks.ipynb #741ae3e5
+class OneRater(DisplayedTransform):
+    "Takes the mask of one rater, drawn at random, for each image of a training batch"
+    order = 120 # after all that moves masks
+    split_idx = 0
+    def encodes(self, o: TensorSoftMask): return drawn_raters(o) if o.ndim == 5 else o
+
+def drawn_raters(masks: TensorSoftMask) -> TensorSoftMask: # (N,K,H,W)
+    "Draw one of the raters of each image"
+    plain = masks.as_subclass(Tensor)
+    present = ~plain.isnan().flatten(2).all(-1)
+    rater = present.float().multinomial(1)[:, 0]
+    drawn = plain[torch.arange(len(plain), device=plain.device), rater]
+    return with_codes(drawn, *meaning_of(masks))
 
 # %% ../nbs/17_masks.ipynb #1dd33b4d
 def class_colors(n: int) -> list:
@@ -453,6 +514,21 @@ def check_one_mask(probs: Tensor):
     if probs.ndim != 3: refuse(f'Can show one mask (K,H,W), got shape {tuple(probs.shape)}: pick one item.')
 
 # %% ../nbs/17_masks.ipynb #d9a15dd5
+def legend_of(mask: TensorSoftMask, cmap: str) -> list:
+    "Return what a legend says of a mask: classes in their colours, or raters"
+    probs = getattr(mask, 'probs', None)
+    if probs is None: probs = mask
+    n_classes = probs.shape[-3]
+    if probs.ndim == 4 and n_classes == 1: return rater_lines(probs)
+    codes = meaning_of(mask)[0] or [f'class {i}' for i in range(n_classes)]
+    return legend_patches(codes, cmap)
+
+def rater_lines(masks: Tensor) -> list:
+    "Return a line for each rater (R,1,H,W) that there is"
+    missing = masks.as_subclass(Tensor).isnan().flatten(1).all(1)
+    colours = class_colors(len(masks))
+    return [Line2D([], [], color=c, label=f'rater {i + 1}') for i, c in enumerate(colours) if not missing[i]]
+
 def legend_patches(codes: Sequence, cmap: str) -> list:
     "Return a patch of colour for each class, or for four probabilities of one"
     if len(codes) == 1:
@@ -466,15 +542,10 @@ def legend_place(where) -> dict:
     if isinstance(engine, ConstrainedLayoutEngine): return dict(loc='outside right center')
     return dict(loc='center left', bbox_to_anchor=(1, .5))
 
-# %% ../nbs/17_masks.ipynb #d06162a6
-def mask_legend(
-    where,                 # A matplotlib axes or figure
-    codes: Sequence,       # The classes' names
-    cmap: str = 'inferno', # Heat of one class
-):
-    "Draw the colours of the classes beside `where`; for one class those of its probability"
+# %% ../nbs/17_masks.ipynb #00daff3e
+def draw_legend(where, handles: list):
+    "Draw a legend beside an axes or a figure, with names that fit"
     fig = where.figure if isinstance(where, Axes) else where
-    handles = legend_patches(codes, cmap)
     size = text_size(fig)
     n_rows = max(1, int(45*fig.bbox.height/fig.dpi/size)) # a line takes 1.5 sizes, and an inch has 72
     n_cols = math.ceil(len(handles)/n_rows)
@@ -483,6 +554,42 @@ def mask_legend(
     names = cut_names([h.get_label() for h in handles], room, legend.texts[0])
     for t, name in zip(legend.texts, names): t.set(text=name, parse_math=False)
     return legend
+
+# %% ../nbs/17_masks.ipynb #d06162a6
+def mask_legend(
+    where,                 # A matplotlib axes or figure
+    codes: Sequence,       # The classes' names
+    cmap: str = 'inferno', # Heat of one class
+):
+    "Draw the colours of the classes beside `where`; for one class those of its probability"
+    return draw_legend(where, legend_patches(codes, cmap))
+
+# %% ../nbs/17_masks.ipynb #f165d296
+def draw_overlay(ctx, probs: Tensor, exclusive: bool | None, alpha: float, cmap: str, **kwargs):
+    "Draw one mask (K,H,W)"
+    check_one_mask(probs)
+    check_probs(probs)
+    if exclusive is None: exclusive = len(probs) > 1
+    ctx.imshow(mask_overlay(probs, exclusive, alpha, cmap), **kwargs)
+
+# %% ../nbs/17_masks.ipynb #d5cfa936
+def draw_outlines(ctx, masks: Tensor):
+    "Draw the outlines of raters' masks (R,K,H,W)"
+    masks = masks.as_subclass(Tensor).detach().cpu().float().numpy()
+    ctx.imshow(np.zeros((*masks.shape[-2:], 4))) # transparent: it only sets the axes
+    for mask, colours in zip(masks, outline_colors(masks)):
+        for plane, colour in zip(mask, colours): draw_outline(ctx, plane, colour)
+
+def draw_outline(ctx, plane: np.ndarray, colour):
+    "Draw where a plane (H,W) crosses 0.5, if it does"
+    if not plane.min() <= .5 < plane.max(): return # NaN of a missing rater does not, either
+    ctx.contour(plane, [.5], colors=[colour], linewidths=1.2)
+
+def outline_colors(masks: np.ndarray) -> list: # For each rater a colour of each class
+    "Colours of the raters, or of the classes"
+    n_raters, n_classes = masks.shape[:2]
+    if n_classes == 1: return [[c] for c in class_colors(n_raters)]
+    return [class_colors(n_classes)]*n_raters
 
 # %% ../nbs/17_masks.ipynb #a6ce56f8
 @patch
@@ -495,17 +602,14 @@ def show(self: TensorSoftMask,
     legend=False,   # Draw the classes' colours beside it?
     **kwargs,       # For `imshow`
 ):                  # The axes
-    "Draw the overlay on `ctx`, with `legend=True` the classes' colours beside it"
+    "Draw the overlay, of several raters' masks the outlines, on `ctx`, with `legend=True` the colours beside it"
     probs = getattr(self, 'probs', None)
     if probs is None: probs = self
-    check_one_mask(probs)
-    check_probs(probs)
-    codes, exclusive, _ = meaning_of(self)
-    if exclusive is None: exclusive = len(probs) > 1
     if ctx is None: _, ctx = plt.subplots(figsize=figsize)
-    ctx.imshow(mask_overlay(probs, exclusive, alpha, cmap), **kwargs)
+    if getattr(self, 'are_raters', False): draw_outlines(ctx, probs)
+    else: draw_overlay(ctx, probs, meaning_of(self)[1], alpha, cmap, **kwargs)
     if title is not None: write_title(ctx, str(title))
-    if legend: mask_legend(ctx, codes or [f'class {i}' for i in range(len(probs))], cmap)
+    if legend: draw_legend(ctx, legend_of(self, cmap))
     ctx.axis('off')
     return ctx
 
@@ -515,10 +619,11 @@ def _show_pair(im, mask, ctx, **kwargs):
     im.show(ctx=ctx)
     mask.show(ctx=ctx, **kwargs)
 
-def _show_legend(mask, ctxs, cmap='inferno', **kwargs):
-    "Draw one legend for the figure that holds `ctxs`"
-    codes = getattr(mask, 'codes', None)
-    if len(ctxs) and codes: mask_legend(ctxs[0].figure, codes, cmap)
+def _show_legend(masks, ctxs, cmap='inferno', **kwargs):
+    "Draw one legend for the figure that holds `ctxs`, of all kinds of `masks` that it shows"
+    handles = [h for mask in masks if getattr(mask, 'codes', None) for h in legend_of(mask, cmap)]
+    by_label = {h.get_label(): h for h in handles}
+    if len(ctxs) and handles: draw_legend(ctxs[0].figure, list(by_label.values()))
 
 # %% ../nbs/17_masks.ipynb #acbb94e9
 @dispatch
@@ -528,7 +633,7 @@ def show_batch(x: TensorImage, y: TensorSoftMask, samples, ctxs=None, max_n=10,
     n = min(len(samples), max_n)
     if ctxs is None: ctxs = picture_grid(n, nrows, ncols, figsize)
     for sample, ctx in zip(samples[:n], ctxs): _show_pair(*sample[:2], ctx, **kwargs)
-    _show_legend(samples[0][1], ctxs, **kwargs)
+    _show_legend([sample[1] for sample in samples[:n]], ctxs, **kwargs)
     return ctxs
 
 # %% ../nbs/17_masks.ipynb #4d663f8b
@@ -541,7 +646,7 @@ def show_results(x: TensorImage, y: TensorSoftMask, samples, outs, ctxs=None, ma
     for sample, out, left, right in zip(samples[:n], outs, ctxs[::2], ctxs[1::2]):
         _show_pair(sample[0], sample[1], left, **kwargs)
         _show_pair(sample[0], out[0], right, **kwargs)
-    _show_legend(samples[0][1], ctxs, **kwargs)
+    _show_legend([sample[1] for sample in samples[:n]] + [out[0] for out in outs[:n]], ctxs, **kwargs)
     return ctxs
 
 # %% ../nbs/17_masks.ipynb #58887594
@@ -556,7 +661,7 @@ def plot_top_losses(x: TensorImage, y: TensorSoftMask, samples, outs, raws, loss
         im.show(ctx=left)
         _show_pair(im, target, middle, **dict(kwargs, title='target'))
         _show_pair(im, pred, right, **dict(kwargs, title=f'loss {loss.item():.3f}'))
-    _show_legend(samples[0][1], axs, **kwargs)
+    _show_legend([target for _, target in samples] + [pred for pred, in outs], axs, **kwargs)
 
 # %% ../nbs/17_masks.ipynb #486b2376
 class SoftMaskCutMix(CutMix):
@@ -571,10 +676,10 @@ class SoftMaskCutMix(CutMix):
 
     def before_batch(self):
         check_pasted(self.learn.yb, self.x)
-        masks = self.y.clone()
+        masks = without_gaps(self.y.clone())
         super().before_batch()
         x1, y1, x2, y2 = self.box
-        masks[..., y1:y2, x1:x2] = self.yb1[0][..., y1:y2, x1:x2]
+        masks[..., y1:y2, x1:x2] = without_gaps(self.yb1[0])[..., y1:y2, x1:x2]
         self.learn.yb = (masks,)
 
 # %% ../nbs/17_masks.ipynb #6e79e6f5

@@ -1,4 +1,4 @@
-"Everything that fastai does with masks, for SoftMaskBlock with one class, exclusive and independent ones: one test a line, and the table at the end."
+"Everything that fastai does with masks, for SoftMaskBlock with one class, exclusive and independent ones, and raters apart: one test a line, and the table at the end."
 import subprocess, sys, tempfile
 from pathlib import Path
 
@@ -12,11 +12,14 @@ from fastai_softlabels.all import (DiceAt, SoftCategoryBlock, SoftDice, SoftDice
 from conftest import TABLES
 from test_matrix import FRESH, Mixed, assert_finite, finds_lr, fits, fits_one_cycle, loader_workers, mixed_precision, titles
 
-COLUMNS = {'one class': dict(codes=['ellipse']), 'exclusive': dict(codes=['out', 'core', 'rim', 'void'], ignore=['void']), 'independent': dict(codes=['seen', 'sure'], exclusive=False)}
+COLUMNS = {'one class': dict(codes=['ellipse']), 'exclusive': dict(codes=['out', 'core', 'rim', 'void'], ignore=['void']), 'independent': dict(codes=['seen', 'sure'], exclusive=False),
+           'raters apart': dict(codes=['ellipse'], raters=True)}
 OUTCOMES = {}
 
 
-def agreement(f): return np.mean([np.asarray(Image.open(f.parents[1]/f'masks/{f.stem}_{a}.png'), dtype=float)/255 for a in range(5)], axis=0)
+def drawings(f): return [f.parents[1]/f'masks/{f.stem}_{a}.png' for a in range(5)]
+
+def agreement(f): return np.mean([np.asarray(Image.open(d), dtype=float)/255 for d in drawings(f)], axis=0)
 
 def planes(f, column):
     "The mask of image `f`: one plane; four that sum to 1, of which the last is void in a corner; or two that need not"
@@ -33,8 +36,11 @@ class Case:
     def __init__(self, column, folder):
         self.column, self.kw, self.files = column, COLUMNS[column], get_image_files(ellipses_masks()/'images').sorted()[:20]
         self.softmax, self.k, self._trained = column == 'exclusive', len(self.kw['codes']) - len(self.kw.get('ignore', [])), None
-        masks = {f: folder/f'{column} {f.stem}.npy' for f in self.files}
-        for f, mask in masks.items(): np.save(mask, planes(f, column))
+        self.apart = 'raters' in self.kw
+        self.shape = (5, 1, 32, 32) if self.apart else (self.k, 32, 32) # of a target
+        masks = {f: drawings(f) if self.apart else folder/f'{column} {f.stem}.npy' for f in self.files}
+        if not self.apart:
+            for f, mask in masks.items(): np.save(mask, planes(f, column))
         self.get_y = masks.get
 
     def dls(self, block=None, files=None, bs=8, **kwargs):
@@ -54,6 +60,7 @@ class Case:
 
     def oracle(self, logits, y):
         "The Dice semimetric, image by image and class by class, in NumPy"
+        if self.apart: y = y.nanmean(1)
         z, y = logits.double().numpy(), y.double().numpy()
         p = np.exp(z)/np.exp(z).sum(1, keepdims=True) if self.softmax else 1/(1 + np.exp(-z))
         w = y.sum(1, keepdims=True) if self.softmax else np.ones_like(y)
@@ -82,7 +89,7 @@ def vocab_and_c(c):
     dls = c.dls()
     assert list(dls.vocab) == c.kw['codes'][:c.k] and dls.c == c.k
     x, y = dls.one_batch()
-    assert type(y) is TensorSoftMask and y.shape == (8, c.k, 32, 32) and y.dtype == torch.float32
+    assert type(y) is TensorSoftMask and y.shape == (8, *c.shape) and y.dtype == torch.float32
 
 def overlays(ax): return [im for im in ax.images if np.asarray(im.get_array()).shape[-1] == 4]
 
@@ -96,7 +103,8 @@ def shows_batch(c):
     assert len(axs) == 4 and all(len(overlays(ax)) == 1 for ax in axs) and len(legends()) == 1
     if c.k > 1: assert legends()[0] == c.kw['codes'][:c.k]
     alpha = np.asarray(overlays(axs[0])[0].get_array())[..., 3]
-    if c.k == 1: np.testing.assert_allclose(alpha, .75*np.sqrt(b[1][0, 0].numpy()), atol=1e-6)
+    if c.apart: assert alpha.max() == 0 and [len(ax.collections) for ax in axs] == [5]*4 and legends()[0] == [f'rater {i}' for i in range(1, 6)]
+    elif c.k == 1: np.testing.assert_allclose(alpha, .75*np.sqrt(b[1][0, 0].numpy()), atol=1e-6)
     if c.softmax: assert (alpha[b[1][0].sum(0).numpy() < 1e-6] == 0).all() # void stays bare
 
 def fine_tunes(c):
@@ -117,6 +125,10 @@ def shows_results(c):
     axs = [ax for ax in plt.gcf().axes if ax.images]
     assert len(axs) == 6 and plt.gcf()._suptitle.get_text() == 'Target/Prediction' and len(legends()) == 1
     shown = [np.asarray(overlays(ax)[0].get_array()) for ax in axs]
+    if c.apart: # outlines on the left, heat on the right
+        assert [len(ax.collections) for ax in axs] == [5, 0]*3 and legends()[0][:5] == [f'rater {i}' for i in range(1, 6)] and legends()[0][5] == 'ellipse 1.00'
+        np.testing.assert_allclose(shown[1], mask_overlay(preds[0], False), atol=1e-5)
+        return
     if c.k == 1:
         np.testing.assert_allclose(shown[0][..., 3], .75*np.sqrt(targets[0, 0].numpy()), atol=1e-5)
         np.testing.assert_allclose(shown[1][..., 3], .75*np.sqrt(preds[0, 0].numpy()), atol=1e-5)
@@ -141,7 +153,7 @@ def gets_preds(c):
 def augments_at_test_time(c):
     "without transforms that move, the mean of equals"
     with c.trained.no_bar(): probs, targets = c.trained.tta(n=2)
-    assert probs.shape == targets.shape == (6, c.k, 32, 32)
+    assert probs.shape == (6, c.k, 32, 32) and targets.shape == (6, *c.shape)
     if c.softmax: torch.testing.assert_close(probs.sum(1), torch.ones(6, 32, 32))
     return 'for transforms that leave geometry alone'
 
@@ -180,12 +192,12 @@ def mixed_targets(c, mix):
     learn = c.learner(cbs=[mix, Mixed()])
     with learn.no_bar(): learn.fit(1)
     assert_finite(learn)
-    assert learn.mixed.loss_type is SoftDiceLoss and learn.mixed.mixed_y.shape == (8, c.k, 32, 32)
+    assert learn.mixed.loss_type is SoftDiceLoss and learn.mixed.mixed_y.shape == (8, *c.shape)
     return learn.mixed.mixed_y.as_subclass(Tensor), torch.cat([y.as_subclass(Tensor) for _, y in c.dls().train.new(shuffle=False, drop_last=False)])
 
 def mixes_up(c):
     y, originals = mixed_targets(c, MixUp(.4))
-    assert sum((originals - t).abs().mean((1, 2, 3)).min() > .001 for t in y) > 3 and 0 <= y.min() and y.max() <= 1
+    assert sum((originals - t).abs().flatten(1).mean(1).min() > .001 for t in y) > 3 and 0 <= y.min() and y.max() <= 1
 
 def cuts_and_mixes(c):
     mixed_targets(c, CutMix())
@@ -194,6 +206,7 @@ def cuts_and_mixes(c):
 def cuts_and_pastes(c):
     "each pixel of a mixed mask is that of one of two masks"
     y, originals = mixed_targets(c, SoftMaskCutMix())
+    y, originals = y.flatten(1, -3), originals.flatten(1, -3)
     nearest = torch.stack([(originals - t).abs().amax(1).flatten(1).kthvalue(1, 0).values for t in y]) # for each pixel the nearest original
     assert nearest.max() < 1e-6 and (y[:, None] - originals[None]).abs().amax((2, 3, 4)).min(1).values.max() > .05
 
@@ -240,13 +253,13 @@ def two_targets(c):
     return 'for models that return one prediction a target'
 
 def from_df(c):
-    df = pd.DataFrame(dict(image=[f'images/{f.name}' for f in c.files], mask=[str(c.get_y(f)) for f in c.files]))
+    df = pd.DataFrame(dict(image=[f'images/{f.name}' for f in c.files], mask=[str(drawings(f)[0] if c.apart else c.get_y(f)) for f in c.files]))
     dls = ImageDataLoaders.from_df(df, path=c.files[0].parents[1], label_col='mask', y_block=SoftMaskBlock(**c.kw), valid_pct=.3, seed=42, item_tfms=Resize(32), bs=8, num_workers=0)
     x, y = dls.valid.one_batch()
     learn = c.learner(dls)
     with learn.no_bar(): learn.fit(1)
     assert_finite(learn)
-    assert y.shape[1:] == (c.k, 32, 32) and y.sum() > 0
+    assert y.shape[1:] == ((1, 1, 32, 32) if c.apart else c.shape) and y.sum() > 0
 
 LINES = {'loss inferred': loss_inferred, 'unet_learner without n_out': no_n_out_needed, 'dls.vocab, dls.c': vocab_and_c, 'show_batch': shows_batch, 'fit': fits, 'fit_one_cycle': fits_one_cycle,
          'fine_tune': fine_tunes, 'lr_find': finds_lr, 'SoftDice, DiceAt': metrics, 'show_results': shows_results, 'validate': validates, 'get_preds': gets_preds, 'tta': augments_at_test_time,
