@@ -11,6 +11,7 @@ from .data import *
 from .metrics import *
 from .mask_files import *
 from .masks import *
+from .rater_metrics import *
 from .scores import *
 from .ood import *
 from .calibrate import *
