@@ -16,7 +16,8 @@ from fastai.torch_core import show_title, ShowTitle, TensorBase, TensorCategory,
 from .errors import brief, refuse, SoftLabelError
 
 # %% auto #0
-__all__ = ['DONT_KNOW', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory', 'TensorSoftMask', 'SoftCategory', 'draw_bars']
+__all__ = ['DONT_KNOW', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory', 'TensorSoftMask', 'mean_of_raters',
+           'SoftCategory', 'draw_bars']
 
 # %% ../nbs/02_core.ipynb #34104649
 TOLERANCE = 1e-3 # what rounding may do to a probability, or to a sum of them

@@ -20,7 +20,9 @@ __all__ = ['SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
 
 # %% ../nbs/06_dice.ipynb #17867d76
 class SoftDiceLoss(SoftLoss):
-    "Dice semimetric of soft masks (Wang et al., arXiv:2303.16296), minimal at p = y; on hard masks the usual soft Dice"
+    """Dice semimetric Σ|p − y|/(Σp + Σy + smooth) of soft masks (Wang et al., arXiv:2303.16296), minimal at p = y; on hard masks the usual soft Dice
+
+    Where a mask has no mass of a class in an image, Σp/(Σp + smooth·pixels), which has a gradient at any size."""
     of_masks = True # rather than of items (N,K)
 
     def __init__(self,

@@ -5,7 +5,9 @@
 # %% ../nbs/16_mask_files.ipynb #96b45623
 from __future__ import annotations
 import glob, math
+from bisect import bisect_left
 from functools import singledispatch
+from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import Callable, Sequence
 
@@ -523,18 +525,24 @@ class RaterMasks(DisplayedTransform):
     ):
         self.folder = Path(folder)
         self.pattern = str(pattern)
-        self.owners = {} # file → the image that it belongs to
+        self.forget()
         check_pattern(self)
+
+    def forget(self):
+        "Forget which files were seen, as after new ones were added"
+        self.owners = {} # file → the image that it belongs to
+        self.listed = {} # folder → names in it, sorted
 
     def __call__(self, o, split_idx=None, **kwargs) -> list: # Paths, at least one
         "Find the masks of image `o`; raise `FileNotFoundError` where there are none"
         stem = Path(o).stem
-        files = sorted(self.folder.glob(self.pattern.format(stem=glob.escape(stem))), key=lambda f: self.rater_of(f, stem))
+        files = sorted(masks_of(self, stem), key=lambda f: self.rater_of(f, stem))
         if not files: no_masks(self, o)
+        claim_for_others(self, Path(o))
         for f in files: check_owner(self, f, stem)
         return files
 
-    def __getstate__(self): return {**vars(self), 'owners': {}} # no file names travel with an exported learner
+    def __getstate__(self): return {**vars(self), 'owners': {}, 'listed': {}} # no file names travel with an exported learner
 
 # %% ../nbs/16_mask_files.ipynb #14538d77
 @patch
@@ -568,3 +576,30 @@ def check_owner(self: RaterMasks, file: Path, stem: str):
     raters = {s: self.rater_of(file, s) for s in (owner, stem)}
     refuse(f'{file} may be a mask of image {owner!r} by {raters[owner]!r}, or of image {stem!r} by {raters[stem]!r}',
            "Rename images or masks, or give each rater a folder, '*/{stem}.png'.")
+
+# %% ../nbs/16_mask_files.ipynb #d93904f8
+def masks_of(self: RaterMasks, stem: str) -> list:
+    "Find the masks of an image; where their names begin with its name, among names that were listed once"
+    if self.pattern.index('*') < self.pattern.index('{stem}'):
+        return list(self.folder.glob(self.pattern.format(stem=glob.escape(stem))))
+    before, after = self.pattern.format(stem=stem).split('*')
+    names = names_in(self, self.folder, self.pattern.format(stem='*'))
+    return [self.folder/n for n in beginning(names, before) if n.endswith(after) and '/' not in n[len(before):]]
+
+def names_in(self: RaterMasks, folder: Path, pattern: str) -> list:
+    "List the names in a folder, sorted, the first time"
+    if folder not in self.listed:
+        self.listed[folder] = sorted(f.relative_to(folder).as_posix() for f in folder.glob(pattern))
+    return self.listed[folder]
+
+def beginning(names: list, start: str) -> list:
+    "Take those of sorted names that begin with `start`"
+    return list(takewhile(lambda n: n.startswith(start), names[bisect_left(names, start):]))
+
+# %% ../nbs/16_mask_files.ipynb #af085099
+def claim_for_others(self: RaterMasks, image: Path):
+    "Note whose masks are those of images beside this one that have longer names, whether they are among the items or not"
+    if image.parent == self.folder or not image.parent.is_dir(): return
+    stems = {Path(n).stem for n in beginning(names_in(self, image.parent, '*.*'), image.stem)}
+    for other in stems - {image.stem}:
+        for f in masks_of(self, other): self.owners.setdefault(f, other)

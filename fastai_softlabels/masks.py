@@ -388,7 +388,7 @@ def SoftMaskBlock(
     exclusive: bool | None = None,     # Does each pixel belong to one class alone? `None`: yes where there are several
     ignore=None,                       # Those of `codes` that mean "unlabelled", like `['Void']`; they are no classes of the model
     loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftDiceLoss` by default, with softmax for exclusive classes, else sigmoid
-    raters: bool | str = False,        # Keep the masks of all raters, (N,R,K,H,W)? `True` trains on their mean, 'sample' on one of each image, drawn anew in each epoch
+    raters: bool | str = False,        # Keep the masks of all raters, (N,R,K,H,W)? `True` trains on their mean, 'sample' on one of each image, drawn anew in each epoch. A loss or metric of your own gets all: begin it with `y = mean_of_raters(y)`
 ) -> TransformBlock:
     "`TransformBlock` for masks with a probability of each class at each pixel"
     tfm = OpenSoftMask(codes, exclusive=exclusive, ignore=ignore, loss_func=loss_func, raters=raters)

@@ -586,7 +586,9 @@ def on_target(
 
 # %% ../nbs/13_metrics.ipynb #bcbc89c9
 class SoftDice(MeanMetric):
-    "Mean, over images and classes, of 1 − Σ|p − y|/(Σp + Σy + smooth), in `metrics=[SoftDice()]` or called with probabilities and masks (N,K,H,W)"
+    """Mean, over images and classes, of 1 − Σ|p − y|/(Σp + Σy + smooth), in `metrics=[SoftDice()]` or called with probabilities and masks (N,K,H,W)
+
+    Where a mask has no mass of a class in an image, 1 − Σp/(Σp + smooth·pixels), as in `SoftDiceLoss`."""
     def __init__(self,
         smooth: float = 1., # In pixels, as in `SoftDiceLoss`
     ):

@@ -489,9 +489,10 @@ def mean_over_drawn(values: Tensor, weight: Tensor) -> Tensor: # (…,N)
     total = weight.sum(-1)
     return (values.nan_to_num()*weight).sum(-1)/torch.where(total > 0, total, torch.nan)
 
-# %% ../nbs/18_rater_metrics.ipynb #864ffbb4
+# %% ../nbs/18_rater_metrics.ipynb #da131f15
 def scores_of_batch(learn, scores: list, n_boot: int, seed: int) -> tuple: # Of the model and of people, (1 + n_boot,S,N) each
     "Compute all scores of a batch, with all raters and with each draw of them"
+    check_one_target(learn)
     probs, masks, multi = scores[0].learner_probs(learn)
     check_batch_of_raters(scores[0], probs, masks)
     raters = drawn_by_raters(masks, probs.shape[1], multi)
@@ -540,7 +541,14 @@ def label_of(item):
     if isinstance(item, (str, int)): return item
     return item.name if isinstance(item, Path) else brief(item)
 
-# %% ../nbs/18_rater_metrics.ipynb #35cf4e57
+# %% ../nbs/18_rater_metrics.ipynb #4d0cb7d0
+def check_one_target(learn):
+    "Refuse a batch without masks, and one of several targets"
+    n = len(learn.yb)
+    if n == 0: refuse('The batch has no masks', 'Give items with labels: `learn.dls.test_dl(items, with_labels=True)`.')
+    if n > 1: refuse(f'`rater_scores` compares one prediction with masks, but this batch has {n} targets',
+                     'Use `metrics=[on_target(ged2, 0)]` in a validation, or call the scores with what `get_preds` gives.')
+
 def check_rater_scores(scores, level: float, n_boot: int):
     "Refuse scores that are none of raters, and options outside their range"
     in_range(level, 'level', 'a share in (0,1)', above=0, below=1)

@@ -28,6 +28,7 @@ def _read_tasks(path) -> list:
 def _read_json(path):
     "What the file holds; raise where it is missing, unreadable, or no JSON"
     try: return json.loads(Path(path).read_text(encoding='utf-8-sig'))
+    except TypeError as e: raise SoftLabelError(f'{brief(path)} is no path ({e}). Of several exports: `pd.concat(map(read_label_studio, paths))`.') from e
     except FileNotFoundError as e: raise FileNotFoundError(f'The file {path} does not exist. {_REMEDY}, and name the file.') from e
     except OSError as e: raise type(e)(f'{path} cannot be read as a file: {e.strerror}. Name the exported file.') from e
     except UnicodeDecodeError as e: raise SoftLabelError(f'{path} is not written in UTF-8 ({e}): unpack it if it is compressed, or save it in UTF-8.') from e

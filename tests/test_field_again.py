@@ -1005,3 +1005,6 @@ def test_numbers_of_a_table_are_taken_without_a_word(score):
     assert not p.to_numpy().flags.writeable
     got, expected = score(p.to_numpy(), y.to_numpy()), score(torch.tensor(p.to_numpy().copy()), torch.tensor(y.to_numpy().copy()))
     np.testing.assert_allclose(got, expected)
+
+
+def test_several_exports_at_once(): refused(lambda: read_label_studio(['a.json', 'b.json']), "['a.json', 'b.json'] is no path", 'pd.concat(map(read_label_studio, paths))')

@@ -345,3 +345,9 @@ def test_a_batch_without_raters_is_refused():
     learn = Learner(dls, net(dls), metrics=ged2)
     with learn.no_bar(): refused(learn.validate, "compares with the masks of all raters (N,R,K,H,W), but this batch's are (6, 1, 24, 24)", 'SoftMaskBlock(raters=True)')
     refused(lambda: rater_scores(learn), 'SoftMaskBlock(raters=True)')
+
+
+def test_batches_without_masks_or_with_more_targets():
+    dls = block('one class')
+    learn = Learner(dls, net(dls))
+    refused(lambda: rater_scores(learn, dls.test_dl([0, 1])), 'The batch has no masks', 'with_labels=True')

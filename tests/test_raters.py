@@ -6,8 +6,7 @@ from PIL import Image
 from torch import nn, Tensor
 from fastai.vision.all import (Callback, DataBlock, EndSplitter, ImageBlock, Interpretation, Learner, MixUp, PadMode, Resize, RandomCrop, aug_transforms, set_seed)
 
-from fastai_softlabels.all import (DiceAt, OpenSoftMask, RaterMasks, SoftDice, SoftDiceBCELoss, SoftDiceCELoss, SoftMaskBlock, SoftMaskCutMix, TensorSoftMask)
-from fastai_softlabels.core import mean_of_raters
+from fastai_softlabels.all import (DiceAt, OpenSoftMask, RaterMasks, SoftDice, SoftDiceBCELoss, SoftDiceCELoss, SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, mean_of_raters)
 from conftest import refused
 
 KINDS = {'one class': dict(codes=['cell']), 'exclusive': dict(codes=['out', 'core', 'rim']), 'independent': dict(codes=['seen', 'sure'], exclusive=False),
@@ -229,7 +228,11 @@ def test_files_of_raters(folder):
     assert [get_y.rater_of(f, '3') for f in get_y('3.png')] == ['b_anna']
     by_folder = RaterMasks(folder, '*/{stem}.png')
     assert [by_folder.rater_of(f, '7[a]') for f in by_folder('7[a].jpg')] == ['carl', 'zoe'], "brackets of a name are no pattern"
-    assert RaterMasks(folder, '*/{stem}.png').__getstate__()['owners'] == {}
+    assert get_y.__getstate__()['owners'] == get_y.__getstate__()['listed'] == {} != get_y.owners
+    Image.new('1', (4, 4)).save(folder/'1_carl.png')
+    assert len(get_y('2')) == 1 and len(get_y('1.jpg')) == 2, 'files are listed once'
+    get_y.forget()
+    assert len(get_y('1.jpg')) == 3
 
 @pytest.mark.parametrize('pattern', ['{stem}.png', '*.png', '{stem}_*_*.png', '{stem}_{stem}_*.png', '{name}_*.png'])
 def test_patterns_that_say_too_little(folder, pattern): refused(lambda: RaterMasks(folder, pattern), 'does not say where the names of image and rater are', "'{stem}_*.png'")
@@ -242,3 +245,27 @@ def test_a_mask_that_two_images_could_have(folder):
     get_y = RaterMasks(folder, '{stem}_*.png')
     get_y('3.png')
     refused(lambda: get_y('3_b.png'), "may be a mask of image '3' by 'b_anna', or of image '3_b' by 'anna'", 'give each rater a folder')
+
+
+@pytest.mark.parametrize('pattern', ['{stem}_*.png', 'drawn/{stem}_*.png'])
+def test_masks_of_an_image_that_is_not_among_the_items(tmp_path, pattern):
+    "Beside image p1 lies p1_2, whose masks look like those of p1 by raters called 2_…"
+    (tmp_path/'images').mkdir()
+    for stem in ('p1', 'p1_2', 'p3'):
+        Image.new('L', (4, 4)).save(tmp_path/f'images/{stem}.png')
+        for rater in 'xy':
+            mask = tmp_path/'masks'/pattern.format(stem=stem).replace('*', rater)
+            mask.parent.mkdir(parents=True, exist_ok=True)
+            Image.new('1', (4, 4)).save(mask)
+    get_y = RaterMasks(tmp_path/'masks', pattern)
+    assert len(get_y(tmp_path/'images/p3.png')) == 2
+    refused(lambda: get_y(tmp_path/'images/p1.png'), "may be a mask of image 'p1_2' by 'x', or of image 'p1' by '2_x'")
+    assert len(RaterMasks(tmp_path/'masks', pattern)(tmp_path/'images/p1_2.png')) == 2
+
+
+@pytest.mark.parametrize('loss', [lambda p, y: ((p.sigmoid() - y)**2).mean(), nn.BCEWithLogitsLoss()], ids=['a function', 'a module'])
+def test_a_loss_of_ones_own_takes_the_mean(loss):
+    def get_y(i): return [drawing('one class', i, r) for r in range(3)]
+    dls, plain = (block('one class', get_y=get_y, n=6, raters=raters) for raters in (True, False))
+    learn = Learner(dls, net(dls), loss_func=lambda p, y: loss(p, mean_of_raters(y)))
+    with learn.no_bar(): assert learn.validate()[0] == pytest.approx(Learner(plain, learn.model, loss_func=loss).validate()[0], rel=1e-5)
