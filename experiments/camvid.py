@@ -61,14 +61,17 @@ def harden(planes: np.ndarray) -> np.ndarray: # Index mask (H,W); for one class 
 def scores(probs: Tensor, y: Tensor) -> dict:
     "How close are predictions (N,K,H,W) to soft masks, and how right is the most probable class?"
     soft_dice = SoftDice()(probs, y, multi=y.shape[1] == 1).item()
+    n_scored = 1 if y.shape[1] == 1 else None # of one class the Dice is that of the foreground
     if y.shape[1] == 1: probs, y = torch.cat([probs, 1 - probs], 1), torch.cat([y, 1 - y], 1)
     probs = probs/probs.sum(1, keepdim=True).clamp_min(1e-12)
     mass, log_p = y.sum(), probs.clamp_min(1e-7).log()
     counted = y.sum(1) > .5
     confusion = torch.bincount(y.argmax(1)[counted]*y.shape[1] + probs.argmax(1)[counted], minlength=y.shape[1]**2).view(y.shape[1], -1).double()
-    union = confusion.sum(0) + confusion.sum(1) - confusion.diag()
+    sizes = confusion.sum(0) + confusion.sum(1)
+    union = sizes - confusion.diag()
+    there = confusion.sum(1) > 0
     return dict(soft_dice=soft_dice, cross_entropy=(-(y*log_p).sum()/mass).item(), floor=(entropy(y/y.sum(1, keepdim=True).clamp_min(1e-12), axis=1)*y.sum(1)).sum().div(mass).item(),
-                miou=(confusion.diag()/union)[confusion.sum(1) > 0].mean().item(), certain=(probs.amax(1)[counted] > .99).float().mean().item(), certain_target=(y.amax(1)[counted] > .99).float().mean().item())
+                miou=(confusion.diag()/union)[there].mean().item(), hard_dice=(2*confusion.diag()/sizes)[:n_scored][there[:n_scored]].mean().item(), certain=(probs.amax(1)[counted] > .99).float().mean().item(), certain_target=(y.amax(1)[counted] > .99).float().mean().item())
 
 
 def u_net(dls) -> Learner: return unet_learner(dls, resnet18, pretrained=False)

@@ -2,8 +2,7 @@
 import argparse, os, platform
 from pathlib import Path
 
-import pandas as pd, torch
-import fastai
+import fastai, pandas as pd, torch, torch.nn.functional as F
 from fastai.vision.all import AdaptiveAvgPool, ConvLayer, Flatten, nn
 
 from fastai_softlabels.files import whole_file
@@ -22,6 +21,27 @@ def plain_net(n_out: int, width: int = 32) -> nn.Module:
     w = width
     sizes = [(3, w, 1), (w, w, 2), (w, 2*w, 1), (2*w, 2*w, 2), (2*w, 4*w, 1), (4*w, 4*w, 2), (4*w, 4*w, 1)]
     return nn.Sequential(*[ConvLayer(i, o, stride=s) for i, o, s in sizes], AdaptiveAvgPool(), Flatten(), nn.Linear(4*w, n_out))
+
+
+class PlainUNet(nn.Module):
+    "A U-Net (Ronneberger et al. 2015): two 3×3 convolutions with batch norm at each of five scales, from `width` channels on, and skips"
+    def __init__(self, n_out: int, width: int = 16):
+        super().__init__()
+        widths = [width*2**i for i in range(5)]
+        self.down = nn.ModuleList([_two_layers(i, o) for i, o in zip([3, *widths], widths)])
+        self.up = nn.ModuleList([_two_layers(3*o, o) for o in widths[-2::-1]])
+        self.head = nn.Conv2d(width, n_out, 1)
+
+    def forward(self, x):
+        skips = []
+        for i, layers in enumerate(self.down):
+            x = layers(F.max_pool2d(x, 2) if i else x)
+            skips.append(x)
+        for layers, skip in zip(self.up, skips[-2::-1]):
+            x = layers(torch.cat([F.interpolate(x, skip.shape[2:]), skip], 1))
+        return self.head(x)
+
+def _two_layers(n_in: int, n_out: int) -> nn.Module: return nn.Sequential(ConvLayer(n_in, n_out), ConvLayer(n_out, n_out))
 
 
 def arguments(description: str, table: str, seeds=(0, 1, 2, 3, 4), epochs: int = 10) -> argparse.Namespace:
