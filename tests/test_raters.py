@@ -2,6 +2,7 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
+from matplotlib.colors import to_rgb
 from PIL import Image
 from torch import nn, Tensor
 from fastai.vision.all import (Callback, DataBlock, EndSplitter, ImageBlock, Interpretation, Learner, MixUp, PadMode, Resize, RandomCrop, aug_transforms, set_seed)
@@ -208,6 +209,8 @@ def test_outlines_and_their_legend():
     fig = plt.gcf()
     assert [t.get_text() for t in fig.legends[0].texts] == ['rater 1', 'rater 2', 'rater 3']
     assert [len(ax.collections) for ax in fig.axes[:3]] == [n_raters(i) for i in (6, 7, 8)]
+    drawn = [tuple(c.get_edgecolor()[0][:3]) for c in fig.axes[2].collections]
+    assert drawn == [to_rgb(line.get_color()) for line in fig.legends[0].get_lines()] and len(set(drawn)) == 3, 'each rater in the colour that the legend says'
     dls = block('exclusive')
     dls.valid.show_batch(max_n=3)
     assert [t.get_text() for t in plt.gcf().legends[0].texts] == ['out', 'core', 'rim']
