@@ -10,13 +10,11 @@ lower by more than two standard errors. Writes a row for each set, loss and seed
 import argparse, os
 from pathlib import Path
 
-import numpy as np, pandas as pd
+import numpy as np
 from fastai.vision.all import *
 from PIL import Image
 
 from fastai_softlabels.all import *
-from fastai_softlabels.datasets import cells_masks
-from fastai_softlabels.files import file_checksum
 from camvid import compare_losses, shares_of_blocks
 from runs import PlainUNet, write_runs
 

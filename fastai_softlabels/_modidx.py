@@ -247,6 +247,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'fastai_softlabels.core.entropy': ('core.html#entropy', 'fastai_softlabels/core.py'),
                                         'fastai_softlabels.core.format_prob': ('core.html#format_prob', 'fastai_softlabels/core.py'),
                                         'fastai_softlabels.core.mean_of_raters': ('core.html#mean_of_raters', 'fastai_softlabels/core.py'),
+                                        'fastai_softlabels.core.missing_raters': ('core.html#missing_raters', 'fastai_softlabels/core.py'),
                                         'fastai_softlabels.core.soft_targets': ('core.html#soft_targets', 'fastai_softlabels/core.py'),
                                         'fastai_softlabels.core.width_of': ('core.html#width_of', 'fastai_softlabels/core.py'),
                                         'fastai_softlabels.core.without_gaps': ('core.html#without_gaps', 'fastai_softlabels/core.py'),

@@ -140,14 +140,18 @@ def are_raters(
     are_soft = targets.is_floating_point() or targets.dtype == torch.bool
     return are_masks and are_soft and (len(targets), *targets.shape[2:]) == tuple(probs.shape)
 
+# %% ../nbs/02_core.ipynb #3bfae378
+def missing_raters(masks: Tensor) -> Tensor: # (N,R)
+    "Which of the masks (N,R,K,…) are NaN everywhere?"
+    return masks.isnan().flatten(2).all(-1)
+
 # %% ../nbs/02_core.ipynb #b98dcb99
 def mean_of_raters(
     masks: Tensor, # (N,R,K,…); NaN: unlabelled, or a rater is missing
 ) -> Tensor:       # (N,K,…); NaN where fewer than half of the raters of an image labelled a pixel
     "Average the masks of each image's raters"
     labelled = ~masks.isnan()
-    n_raters = labelled.flatten(2).any(-1).sum(1)
-    n_raters = n_raters.view(-1, *[1]*(masks.ndim - 2))
+    n_raters = (~missing_raters(masks)).sum(1).view(-1, *[1]*(masks.ndim - 2))
     n = labelled.sum(1)
     mean = masks.nan_to_num().sum(1)/n.clamp_min(1)
     return torch.where((n > 0) & (2*n >= n_raters), mean, torch.nan)
@@ -198,7 +202,7 @@ def without_gaps(masks: Tensor) -> Tensor:
     "Fill in the masks of missing raters with the mean of the others; what is not (N,R,K,H,W) stays"
     if masks.ndim != 5: return masks
     plain = masks.as_subclass(Tensor)
-    missing = plain.isnan().flatten(2).all(-1)[..., None, None, None]
+    missing = missing_raters(plain)[..., None, None, None]
     filled = torch.where(missing, mean_of_raters(plain).unsqueeze(1), plain)
     return filled.as_subclass(type(masks))
 

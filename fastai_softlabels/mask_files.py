@@ -536,8 +536,12 @@ class RaterMasks(DisplayedTransform):
     def __call__(self, o, split_idx=None, **kwargs) -> list: # Paths, at least one
         "Find the masks of image `o`; raise `FileNotFoundError` where there are none"
         stem = Path(o).stem
-        files = sorted(masks_of(self, stem), key=lambda f: self.rater_of(f, stem))
+        files = masks_of(self, stem)
+        if not files: # were they added meanwhile?
+            self.listed = {}
+            files = masks_of(self, stem)
         if not files: no_masks(self, o)
+        files = sorted(files, key=lambda f: self.rater_of(f, stem))
         claim_for_others(self, Path(o))
         for f in files: check_owner(self, f, stem)
         return files

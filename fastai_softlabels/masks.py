@@ -31,7 +31,7 @@ from fastai.losses import BaseLoss, BCEWithLogitsLossFlat
 from fastai.torch_core import TensorImage
 from fastai.vision.augment import PadMode
 from .errors import brief, one_of, refuse, SoftLabelError, UnknownNameError
-from .core import cut_names, format_prob, TensorSoftMask, TOLERANCE, without_gaps, write_title
+from .core import cut_names, format_prob, missing_raters, TensorSoftMask, TOLERANCE, without_gaps, write_title
 from .tables import check_classes, is_list, is_missing, item_name
 from .losses import keep_probs, reads_of
 from .dice import SoftDiceLoss
@@ -427,7 +427,7 @@ def _move_raters(masks: TensorSoftMask, *args) -> TensorSoftMask:
     "Move the masks of several raters (N,R,K,H,W); who is missing stays missing"
     n_raters = masks.shape[1]
     plain = masks.as_subclass(Tensor)
-    missing = plain.isnan().flatten(2).all(-1)
+    missing = missing_raters(plain)
     planes = with_codes(plain.flatten(1, 2), *meaning_of(masks))
     moved = planes.affine_coord(*args).as_subclass(Tensor).unflatten(1, (n_raters, -1))
     moved = moved.masked_fill(missing[..., None, None, None], torch.nan)
@@ -448,8 +448,7 @@ class OneRater(DisplayedTransform):
 def drawn_raters(masks: TensorSoftMask) -> TensorSoftMask: # (N,K,H,W)
     "Draw one of the raters of each image"
     plain = masks.as_subclass(Tensor)
-    present = ~plain.isnan().flatten(2).all(-1)
-    rater = present.float().multinomial(1)[:, 0]
+    rater = (~missing_raters(plain)).float().multinomial(1)[:, 0]
     drawn = plain[torch.arange(len(plain), device=plain.device), rater]
     return with_codes(drawn, *meaning_of(masks))
 
@@ -582,7 +581,8 @@ def draw_outlines(ctx, masks: Tensor):
 
 def draw_outline(ctx, plane: np.ndarray, colour):
     "Draw where a plane (H,W) crosses 0.5, if it does"
-    if not plane.min() <= .5 < plane.max(): return # NaN of a missing rater does not, either
+    known = plane[~np.isnan(plane)] # nothing, of a missing rater
+    if not len(known) or not known.min() <= .5 < known.max(): return
     ctx.contour(plane, [.5], colors=[colour], linewidths=1.2)
 
 def outline_colors(masks: np.ndarray) -> list: # For each rater a colour of each class

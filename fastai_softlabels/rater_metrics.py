@@ -158,7 +158,7 @@ def by_image(self: RaterMetric,
     check_enough(self, raters)
     return self.score(probs.flatten(3), raters, multi, **options)
 
-# %% ../nbs/18_rater_metrics.ipynb #fc0c4147
+# %% ../nbs/18_rater_metrics.ipynb #f408f6eb
 @patch
 def score(self: RaterMetric, probs: Tensor, raters: Drawn, multi: bool, **options) -> Tensor: # (N,)
     "Compute the score of each image of prepared predictions (N,S,K,P)"
@@ -174,6 +174,7 @@ def using(self: RaterMetric,
     res = object.__new__(type(self))
     vars(res).update(vars(self), options={**self.options, **options}, base=self)
     res.reset()
+    res(torch.zeros(1, 1, 1, 1), torch.zeros(1, 2, 1, 1)) # a wrong option shows now rather than after an epoch
     return res
 
 @patch(as_prop=True)
@@ -275,10 +276,10 @@ def checked_thresholds(thresholds) -> Sequence:
         refuse(f'thresholds are {thresholds}; expected each once, in increasing order')
     return thresholds
 
-# %% ../nbs/18_rater_metrics.ipynb #53d90df6
+# %% ../nbs/18_rater_metrics.ipynb #03273058
 @partial(RaterMetric, higher_is_better=False, samples=True, least=2)
 def ged2(probs, raters, multi, pairs='all'):
-    """Compute the squared generalised energy distance of samples and raters, with d = 1 − IoU (the mean over classes)
+    """Compute the squared generalised energy distance of samples and raters, with d = 1 − IoU, the mean over classes (Kohl et al. 2018, arXiv:1806.05034)
 
     `pairs='all'` compares each mask with itself, too (V-statistic, in [0,2]); 'distinct' leaves those pairs out (U-statistic)."""
     one_of(pairs, 'pairs', 'all', 'distinct')
@@ -370,12 +371,12 @@ def empirical_crps(v: Tensor, drawn: Tensor, weight: Tensor) -> Tensor: # As abo
     apart = (drawn[:, :, None] - drawn[:, None]).abs()*weight[:, :, None]*weight[:, None]
     return away - apart.sum((1, 2))/2
 
-# %% ../nbs/18_rater_metrics.ipynb #ad4da18c
+# %% ../nbs/18_rater_metrics.ipynb #5a0470f7
 def rater_agreement(
     masks,                 # Raters' masks (N,R,K,H,W), or (N,R,H,W) of one class; NaN: unlabelled, or a rater is missing
     names: Sequence = None, # A name for each image; `None`: their numbers
     multi: bool = False,   # Does each class stand for itself? (One class always does.)
-) -> pd.DataFrame:         # `raters`, `dice` and `iou` of pairs, `dice_to_others`, `disputed` share of the marked pixels, `smallest` and `largest` area in pixels
+) -> pd.DataFrame:         # `raters`, `dice` and `iou` of pairs, `dice_to_others`, `disputed` share of the marked pixels
     "Rank images by how much their raters disagree, those first who disagree most; NaN for an image with one rater"
     masks = plain_tensor(masks, "raters' masks")
     raters = drawn_by_raters(masks, 1 if masks.ndim == 4 else masks.shape[2], multi)

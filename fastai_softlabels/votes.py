@@ -45,7 +45,8 @@ def _row_of(df) -> Callable:
 # %% ../nbs/07_votes.ipynb #6ecaac9c
 def is_blank(column) -> np.ndarray: # (N,)
     "Which cells of a column, or of an index, are missing, or hold blanks alone?"
-    return np.asarray(column.isna() | column.isin(['', ' ']), dtype=bool)
+    blank = [o for o in column.unique() if isinstance(o, str) and not o.strip()]
+    return np.asarray(column.isna() | column.isin(blank), dtype=bool)
 
 # %% ../nbs/07_votes.ipynb #14724fc3
 def _check_items(df, items, item):
@@ -202,10 +203,10 @@ def _check_long(df, item, label, annotator, weight):
     if twice:
         refuse(f'The columns of item, label, annotator and weight name {twice[0]!r} twice',
                'Each needs a column of its own.')
-    refuse_first(is_blank(df[item]), f'the item in column {item!r} is missing',
-                 'Fill it in, or drop the row.', _row_of(df))
     for column in (item, annotator):
         if column is not None: _check_hashable(df, column)
+    refuse_first(is_blank(df[item]), f'the item in column {item!r} is missing',
+                 'Fill it in, or drop the row.', _row_of(df))
     _check_single(df, label)
     refuse_first(df[label].isna(), f'the label in column {label!r} is missing',
                  'Drop the row: who did not vote has no row. '

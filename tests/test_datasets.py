@@ -1,5 +1,5 @@
 "Data sets as folders: built whole or not at all, never stale, never outside their folder."
-import hashlib, io, os, pickle, tarfile, zipfile
+import hashlib, io, os, pickle, shutil, subprocess, sys, tarfile, zipfile
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest
@@ -259,10 +259,13 @@ def test_votes_on_pixels_are_of_the_drawings(empty_cache):
         assert (square == image[row.row - 12:row.row + 13, row.column - 12:row.column + 13]).all()
 
 
-def test_the_package_holds_the_cells():
-    "Beside the modules, with their licence, and in what is built"
-    import fastai_softlabels, tomllib
-    root = Path(fastai_softlabels.__file__).parent
-    assert {f.name for f in (root/'embedded').iterdir()} == {'cells.zip', 'cells_LICENSE.txt'}
-    about = tomllib.loads((root.parent/'pyproject.toml').read_text())
-    assert about['tool']['setuptools']['package-data'] == {'fastai_softlabels': ['embedded/*']}
+def test_the_package_holds_the_cells(tmp_path):
+    "What is built has them beside the modules, with their licence"
+    import fastai_softlabels
+    root = Path(fastai_softlabels.__file__).parents[1]
+    for f in ('setup.py', 'settings.ini', 'pyproject.toml', 'README.md', 'LICENSE'): shutil.copy(root/f, tmp_path)
+    shutil.copytree(root/'fastai_softlabels', tmp_path/'fastai_softlabels')
+    subprocess.run([sys.executable, 'setup.py', '-q', 'build'], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    built = tmp_path/'build/lib/fastai_softlabels/embedded'
+    assert {f.name: f.read_bytes() for f in built.iterdir()} == {f.name: f.read_bytes() for f in (root/'fastai_softlabels/embedded').iterdir()}
+    assert {f.name for f in built.iterdir()} == {'cells.zip', 'cells_LICENSE.txt'}

@@ -255,14 +255,21 @@ def test_scores_beside_people():
     assert not table.equals(rater_scores(learn, n_boot=50, seed=1))
 
 
+def sure_of_everything(dls) -> Learner:
+    "A model that gives each pixel the logit 3"
+    learn = Learner(dls, net(dls))
+    for o in learn.model.parameters(): o.data.zero_()
+    learn.model[-1].bias.data.fill_(3.)
+    return learn
+
+def rows_by_image(i): return [np.add.outer(np.arange(24), np.zeros(24)) < 2 + 3*(i % 6)]*3
+
 def test_the_interval_is_over_people_too():
     "Images that are all alike, and people who are not: only another draw of people changes the score"
     shapes = [np.add.outer(np.arange(12), np.zeros(12)) < n for n in (3, 5, 7, 9)]
     shapes = [np.kron(s, np.ones((2, 2))) > 0 for s in shapes]
     dls = block('one class', get_y=lambda i: shapes)
-    learn = Learner(dls, net(dls))
-    for o in learn.model.parameters(): o.data.zero_()
-    learn.model[-1].bias.data.fill_(3.)
+    learn = sure_of_everything(dls)
     table = rater_scores(learn, dls.valid, n_boot=200)
     y = torch.tensor(np.stack(shapes))[None]
     ones = torch.full((1, 1, 24, 24), torch.tensor(3.).sigmoid())
@@ -274,10 +281,8 @@ def test_the_interval_is_over_people_too():
 
 def test_the_interval_is_over_images_too():
     "People who all draw the same, on images of which some are easier"
-    dls = block('one class', get_y=lambda i: [np.add.outer(np.arange(24), np.zeros(24)) < 2 + 3*(i % 6)]*3)
-    learn = Learner(dls, net(dls))
-    for o in learn.model.parameters(): o.data.zero_()
-    learn.model[-1].bias.data.fill_(3.)
+    dls = block('one class', get_y=rows_by_image)
+    learn = sure_of_everything(dls)
     row = rater_scores(learn, scores=[best_rater_dice], n_boot=400).iloc[0]
     each = np.array([2*n/(n + 24) for n in 2 + 3*np.arange(6)]) # of the rows that are marked, where all are found
     assert row.model == pytest.approx(each.mean(), abs=1e-6) and row.people == row.people_low == row.people_high == 1
@@ -287,10 +292,8 @@ def test_the_interval_is_over_images_too():
 
 def test_images_have_their_own_rows():
     "Also those of a shuffled loader"
-    dls = block('one class', get_y=lambda i: [np.add.outer(np.arange(24), np.zeros(24)) < 2 + 3*(i % 6)]*3)
-    learn = Learner(dls, net(dls))
-    for o in learn.model.parameters(): o.data.zero_()
-    learn.model[-1].bias.data.fill_(3.)
+    dls = block('one class', get_y=rows_by_image)
+    learn = sure_of_everything(dls)
     table = rater_scores(learn, dls.train, scores=[best_rater_dice], by_image=True, n_boot=0)
     assert table.best_rater_dice.tolist() == pytest.approx([2*n/(n + 24) for n in 2 + 3*np.arange(6)], abs=1e-6)
     assert table.index.tolist() == list(range(6))
@@ -329,6 +332,7 @@ BAD = {
     'unknown pairs': (lambda: ged2(P, Y, pairs='some'), "expected 'all' or 'distinct'"),
     'unknown best': (lambda: best_rater_dice(P, Y, best='all'), "expected 'rater' or 'sample'"),
     'unknown kind': (lambda: volume_crps(P, Y, kind='normal'), "expected 'gaussian' or 'empirical'"),
+    'option of a metric': (lambda: ged2.using(pairs='some'), "expected 'all' or 'distinct'"),
     'texts': (lambda: ged2(P, [['a']]), "The raters' masks are a list"),
     'other metrics': (lambda: rater_scores(None, scores=[brier_score]), 'expected scores of raters such as `threshold_dice`'),
     'level': (lambda: rater_scores(None, level=95), 'level is 95'),

@@ -211,6 +211,9 @@ def test_outlines_and_their_legend():
     assert [len(ax.collections) for ax in fig.axes[:3]] == [n_raters(i) for i in (6, 7, 8)]
     drawn = [tuple(c.get_edgecolor()[0][:3]) for c in fig.axes[2].collections]
     assert drawn == [to_rgb(line.get_color()) for line in fig.legends[0].get_lines()] and len(set(drawn)) == 3, 'each rater in the colour that the legend says'
+    dls = block('independent, some void')
+    dls.valid.show_batch(max_n=3)
+    assert all(len(ax.collections) >= n_raters(i) for ax, i in zip(plt.gcf().axes, (6, 7, 8))), 'void pixels hide no outline'
     dls = block('exclusive')
     dls.valid.show_batch(max_n=3)
     assert [t.get_text() for t in plt.gcf().legends[0].texts] == ['out', 'core', 'rim']
@@ -236,6 +239,8 @@ def test_files_of_raters(folder):
     assert len(get_y('2')) == 1 and len(get_y('1.jpg')) == 2, 'files are listed once'
     get_y.forget()
     assert len(get_y('1.jpg')) == 3
+    Image.new('1', (4, 4)).save(folder/'9_carl.png')
+    assert len(get_y('9.jpg')) == 1, 'again where none were seen'
 
 @pytest.mark.parametrize('pattern', ['{stem}.png', '*.png', '{stem}_*_*.png', '{stem}_{stem}_*.png', '{name}_*.png'])
 def test_patterns_that_say_too_little(folder, pattern): refused(lambda: RaterMasks(folder, pattern), 'does not say where the names of image and rater are', "'{stem}_*.png'")
