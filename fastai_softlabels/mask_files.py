@@ -4,7 +4,7 @@
 
 # %% ../nbs/16_mask_files.ipynb #96b45623
 from __future__ import annotations
-import glob, math
+import glob, math, warnings
 from bisect import bisect_left
 from functools import singledispatch
 from itertools import takewhile
@@ -525,6 +525,7 @@ class RaterMasks(DisplayedTransform):
     ):
         self.folder = Path(folder)
         self.pattern = str(pattern)
+        self.warned = False
         self.forget()
         check_pattern(self)
 
@@ -535,15 +536,15 @@ class RaterMasks(DisplayedTransform):
 
     def __call__(self, o, split_idx=None, **kwargs) -> list: # Paths, at least one
         "Find the masks of image `o`; raise `FileNotFoundError` where there are none"
-        stem = Path(o).stem
-        files = masks_of(self, stem)
+        image = Path(o)
+        files = masks_by_rater(self, image)
         if not files: # were they added meanwhile?
             self.listed = {}
-            files = masks_of(self, stem)
+            files = masks_by_rater(self, image)
         if not files: no_masks(self, o)
-        files = sorted(files, key=lambda f: self.rater_of(f, stem))
-        claim_for_others(self, Path(o))
-        for f in files: check_owner(self, f, stem)
+        claim_for_others(self, image)
+        for f in files: check_owner(self, f, image.stem)
+        warn_of_images(self, files, image.stem)
         return files
 
     def __getstate__(self): return {**vars(self), 'owners': {}, 'listed': {}} # no file names travel with an exported learner
@@ -560,6 +561,8 @@ def rater_of(self: RaterMasks,
     return path[len(before):len(path) - len(after)]
 
 # %% ../nbs/16_mask_files.ipynb #27b53a3d
+_IMAGES = {f'{name}{s}' for name in ('image', 'img', 'photo', 'picture', 'original', 'input') for s in ('', 's')} # names of folders
+
 def check_pattern(self: RaterMasks):
     "Refuse a folder that is not there, and a pattern without image or rater"
     if not self.folder.is_dir(): raise FileNotFoundError(f'The folder of masks {self.folder} does not exist.')
@@ -573,6 +576,14 @@ def no_masks(self: RaterMasks, o):
     raise FileNotFoundError(f'{o}: no mask in {self.folder} is named {self.pattern!r}; there is {some!r}. '
                             'Correct the pattern, or leave the image out of the items.')
 
+def warn_of_images(self: RaterMasks, files: list, stem: str):
+    "Warn once of a rater who is called as folders of images are"
+    likely = [f for f in files if self.rater_of(f, stem).lower() in _IMAGES]
+    if self.warned or not likely: return
+    self.warned = True
+    warnings.warn(f'{likely[0]} is taken as the mask of a rater {self.rater_of(likely[0], stem)!r}. If it is the image, '
+                  'keep images and masks in folders that are not beside each other.')
+
 def check_owner(self: RaterMasks, file: Path, stem: str):
     "Refuse a mask that two images could have"
     owner = self.owners.setdefault(file, stem)
@@ -582,12 +593,18 @@ def check_owner(self: RaterMasks, file: Path, stem: str):
            "Rename images or masks, or give each rater a folder, '*/{stem}.png'.")
 
 # %% ../nbs/16_mask_files.ipynb #d93904f8
+def masks_by_rater(self: RaterMasks, image: Path) -> list:
+    "Find the masks of an image by the raters' names, without the image itself and hidden files"
+    raters = {f: self.rater_of(f, image.stem) for f in masks_of(self, image.stem)}
+    own = [f for f, rater in raters.items() if not rater.startswith('.') and f.absolute() != image.absolute()]
+    return sorted(own, key=raters.get)
+
 def masks_of(self: RaterMasks, stem: str) -> list:
     "Find the masks of an image; where their names begin with its name, among names that were listed once"
     if self.pattern.index('*') < self.pattern.index('{stem}'):
         return list(self.folder.glob(self.pattern.format(stem=glob.escape(stem))))
     before, after = self.pattern.format(stem=stem).split('*')
-    names = names_in(self, self.folder, self.pattern.format(stem='*'))
+    names = names_in(self, self.folder, self.pattern.format(stem='*').replace('**', '*'))
     return [self.folder/n for n in beginning(names, before) if n.endswith(after) and '/' not in n[len(before):]]
 
 def names_in(self: RaterMasks, folder: Path, pattern: str) -> list:

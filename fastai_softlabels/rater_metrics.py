@@ -15,7 +15,7 @@ from torch import Tensor
 from fastcore.all import patch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from .errors import brief, check_count, in_range, one_of, refuse
+from .errors import brief, check_count, in_range, one_of, refuse, SoftLabelError
 from .metrics import check_preds, MeanMetric, plain_tensor
 
 # %% auto #0
@@ -54,15 +54,26 @@ def drawn_by_raters(
 # %% ../nbs/18_rater_metrics.ipynb #5e4e1d4a
 def raters_masks(masks, k: int) -> Tensor: # (N,R,K,H,W), float32
     "Bring raters' masks to one shape"
-    masks = plain_tensor(masks, "raters' masks")
+    masks = tensor_of_raters(masks)
     if masks.ndim == 4 and k == 1: masks = masks.unsqueeze(2)
     check_raters_shape(masks, k)
     check_raters_values(masks)
     return masks.float()
 
+def tensor_of_raters(masks) -> Tensor:
+    "Take raters' masks as a tensor; refuse lists of images that differ in size or raters"
+    try: return plain_tensor(masks, "raters' masks")
+    except SoftLabelError: raise
+    except ValueError: # NumPy's, about lists of lists
+        refuse("The raters' masks of the images differ in size or number",
+               'Bring them to one size, and fill up with masks of NaN where a rater is missing.')
+
 def check_raters_shape(masks: Tensor, k: int):
     "Refuse masks of another shape than (N,R,K,H,W)"
     if masks.ndim == 5 and masks.shape[2] == k and masks.shape[1]: return
+    if masks.ndim == 3:
+        refuse(f"The raters' masks have shape {tuple(masks.shape)}; expected (N,R,K,H,W), or (N,R,H,W) of one class",
+               'A mean mask has forgotten its raters: stack their masks; of one image and class give `masks[None]`.')
     short = ' or (N,R,H,W)' if k == 1 else ''
     refuse(f"The raters' masks have shape {tuple(masks.shape)}; expected (N,R,K,H,W){short} for K = {k} "
            f'{"class" if k == 1 else "classes"}, with at least one rater',
@@ -378,8 +389,8 @@ def rater_agreement(
     multi: bool = False,   # Does each class stand for itself? (One class always does.)
 ) -> pd.DataFrame:         # `raters`, `dice` and `iou` of pairs, `dice_to_others`, `disputed` share of the marked pixels
     "Rank images by how much their raters disagree, those first who disagree most; NaN for an image with one rater"
-    masks = plain_tensor(masks, "raters' masks")
-    raters = drawn_by_raters(masks, 1 if masks.ndim == 4 else masks.shape[2], multi)
+    masks = tensor_of_raters(masks)
+    raters = drawn_by_raters(masks, masks.shape[2] if masks.ndim == 5 else 1, multi)
     check_two_raters(raters)
     table = pd.DataFrame(agreement_of(raters), index=checked_names(names, len(masks)))
     return table.sort_values('dice', kind='stable')
@@ -457,17 +468,22 @@ def rater_scores(
     level: float = .95,      # Of the intervals, in (0,1)
     n_boot: int = 200,       # Draws of images and people; 0: no intervals
     seed: int = 0,           # Of the draws
-) -> pd.DataFrame:           # For each score `model`, `people` and the bounds of both (`_low`, `_high`); or a row for each image
-    "Compute scores of a model against several raters, and what each rater reaches against the others"
+) -> pd.DataFrame:           # For each score `model`, `people`, the bounds of both (`_low`, `_high`) and the number of `images`; or a row for each image
+    """Compute scores of a model against several raters, and what each rater reaches against the others
+
+    `model` and `people` are means over the same images: those where a rater can be compared with enough others (with one for most
+    scores, with two for `ged2`). Where no image has so many, `people` is NaN, and `model` the mean over all."""
+    if isinstance(scores, RaterMetric): scores = [scores]
     check_rater_scores(scores, level, n_boot)
     scores = list(scores or (threshold_dice, ged2, best_rater_dice, consensus_dice, volume_crps))
     dl = (learn.dls.valid if dl is None else dl).new(shuffle=False, drop_last=False)
     collect = _Collect(lambda learn: scores_of_batch(learn, scores, n_boot, seed))
     with learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=collect)
     names = [s.name for s in scores]
-    model, people = (torch.cat(o, -1).double() for o in zip(*collect.found)) # (B,S,N)
+    model, people, n_raters = (torch.cat(o, -1).double() for o in zip(*collect.found)) # (B,S,N), (B,S,N), (N,)
+    check_people(n_raters)
     if by_image: return image_table(model[0], people[0], names, dl)
-    return score_table(model, people, names, level, seed)
+    return score_table(in_same_images(model, people), people, names, level, seed)
 
 # %% ../nbs/18_rater_metrics.ipynb #694826f8
 class _Collect(Callback):
@@ -491,7 +507,7 @@ def mean_over_drawn(values: Tensor, weight: Tensor) -> Tensor: # (…,N)
     return (values.nan_to_num()*weight).sum(-1)/torch.where(total > 0, total, torch.nan)
 
 # %% ../nbs/18_rater_metrics.ipynb #da131f15
-def scores_of_batch(learn, scores: list, n_boot: int, seed: int) -> tuple: # Of the model and of people, (1 + n_boot,S,N) each
+def scores_of_batch(learn, scores: list, n_boot: int, seed: int) -> tuple: # Of the model and of people, (1 + n_boot,S,N) each; numbers of raters (N,)
     "Compute all scores of a batch, with all raters and with each draw of them"
     check_one_target(learn)
     probs, masks, multi = scores[0].learner_probs(learn)
@@ -505,9 +521,21 @@ def scores_of_batch(learn, scores: list, n_boot: int, seed: int) -> tuple: # Of 
         weighted = raters.with_weight(raters.weight*drawn)
         of_model = torch.stack([s.score(probs, weighted, multi) for s in scores])
         of_draws.append(torch.stack([of_model, mean_over_drawn(of_each, weighted.weight)]))
-    return tuple(torch.stack(of_draws, 1).cpu()[:, place.ravel()])
+    model, people = torch.stack(of_draws, 1).cpu()[:, place.ravel()]
+    return model, people, (raters.weight > 0).sum(1).cpu()
 
 # %% ../nbs/18_rater_metrics.ipynb #97d226f8
+def in_same_images(model: Tensor, people: Tensor) -> Tensor: # (B,S,N)
+    "The model's scores, NaN for images in which people have none, unless they have none anywhere"
+    unpaired = people.isnan() & ~people[:1].isnan().all(-1, keepdim=True)
+    return model.masked_fill(unpaired, torch.nan)
+
+def check_people(n_raters: Tensor): # (N,)
+    "Refuse where no image has two raters"
+    if n_raters.max() > 1: return
+    refuse('No image has two raters, so none of them can be compared with others',
+           'Call the scores themselves with what `learn.get_preds()` gives; of one mask an image take `SoftDice` and `DiceAt`.')
+
 def score_table(
     model: Tensor,  # (1 + n_boot,S,N): with all raters, then with draws of them
     people: Tensor, # Likewise
@@ -526,7 +554,8 @@ def score_table(
         means = mean_over_drawn(values, counts.double()).numpy() # (1 + n_boot,S)
         columns[name] = means[0]
         if n_boot == 1: continue
-        columns[f'{name}_low'], columns[f'{name}_high'] = np.nanquantile(means[1:], [tail, 1 - tail], axis=0)
+        columns[f'{name}_low'], columns[f'{name}_high'] = pd.DataFrame(means[1:]).quantile([tail, 1 - tail]).to_numpy()
+    columns['images'] = (~model[0].isnan()).sum(-1).numpy()
     return pd.DataFrame(columns, index=pd.Index(names, name='score'))
 
 def image_table(model: Tensor, people: Tensor, names: list, dl) -> pd.DataFrame:

@@ -177,7 +177,10 @@ def ood_metrics(
     id_scores: Tensor | np.ndarray | Sequence,  # Scores of in-domain items (N,), higher is surer
     ood_scores: Tensor | np.ndarray | Sequence, # Scores of OOD items (M,)
 ) -> dict:                                      # `auroc`, `aupr_in`, `aupr_out`, `fpr95`, each in [0,1]
-    "How well scores tell in-domain from OOD items, exactly; ties count half"
+    """How well scores tell in-domain from OOD items, exactly; ties count half
+
+    `aupr_in` and `aupr_out` are areas under the precision-recall curve by trapezoids, with in-domain or OOD items as positives;
+    `fpr95` is the share of in-domain items that are flagged when 95 % of the OOD items are."""
     inn = _scores(id_scores, 'in-domain')
     out = _scores(ood_scores, 'OOD')
     _, ranks = torch.cat([inn.double(), out.double()]).unique(return_inverse=True)
@@ -631,7 +634,7 @@ def aurc(
     confidence: Tensor, # How sure of each answer (N,), on any scale: higher is surer
     error: Tensor,      # How wrong each answer is (N,), in [0,1]
 ) -> float:             # In [0,1], lower is better
-    "Compute the area under the risk-coverage curve: the mean risk over coverages from 1/N to 1"
+    "Compute the area under the risk-coverage curve, by trapezoids: the mean risk over coverages from 1/N to 1"
     table = risk_coverage(confidence, error)
     return _mean_over_coverage(table.risk, table.coverage)
 
@@ -639,7 +642,7 @@ def augrc(
     confidence: Tensor, # How sure of each answer (N,), on any scale: higher is surer
     error: Tensor,      # How wrong each answer is (N,), in [0,1]
 ) -> float:             # In [0,1], lower is better
-    "Compute the area under the generalised risk-coverage curve: the mean of risk times coverage (Traub et al. 2024)"
+    "Compute the area under the generalised risk-coverage curve, by trapezoids: the mean of risk times coverage (Traub et al. 2024)"
     table = risk_coverage(confidence, error)
     return _mean_over_coverage(table.risk*table.coverage, table.coverage)
 

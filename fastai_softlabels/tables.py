@@ -413,7 +413,7 @@ def check_classes(
     "List `classes`; raise `SoftLabelError` when it has no order, is no list, or names a class twice"
     _check_has_order(classes, what, of)
     classes = [c.item() if isinstance(c, (np.number, np.bool_, np.str_)) else c for c in classes]
-    _check_distinct(classes, what)
+    _check_distinct(classes, what, 'column' if of == 'columns' else 'class')
     return classes
 
 # %% ../nbs/03_tables.ipynb #a8c1e143
@@ -425,12 +425,12 @@ def _check_has_order(classes, what: str, of: str):
            '(a set has no order, a text is one name, a dict two).')
 
 # %% ../nbs/03_tables.ipynb #1c16f965
-def _check_distinct(classes: list, what: str):
+def _check_distinct(classes: list, what: str, kind: str):
     "Refuse what cannot be a name, and names that stand twice"
     unfit = [c for c in classes if not _can_be_name(c)]
     if unfit: refuse(f'{what} holds {brief(unfit[0])}, which cannot be the name of a class: give texts or numbers.')
     twice = [c for c, n in Counter(classes).items() if n > 1]
-    if twice: refuse(f'{what} names the class {twice[0]!r} more than once: {brief(classes)}', 'Name each class once.')
+    if twice: refuse(f'{what} names the {kind} {twice[0]!r} more than once: {brief(classes)}', f'Name each {kind} once.')
 
 # %% ../nbs/03_tables.ipynb #ec5a716f
 def _can_be_name(o) -> bool:

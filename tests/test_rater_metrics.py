@@ -255,6 +255,40 @@ def test_scores_beside_people():
     assert not table.equals(rater_scores(learn, n_boot=50, seed=1))
 
 
+def by_few(i): return rows_by_image(i)[:1 if i % 2 else 3] # one rater of each second image
+
+@pytest.mark.parametrize('n_boot', [0, 20])
+def test_both_means_are_over_the_same_images(n_boot):
+    "Of half of the images there is one rater, whom nobody can be compared with"
+    learn = sure_of_everything(block('one class', get_y=by_few))
+    table = rater_scores(learn, n_boot=n_boot)
+    with learn.no_bar(): probs, y = learn.get_preds()
+    several = y[:, 1].isfinite().flatten(1).any(1)
+    assert several.tolist() == [True, False]*3
+    for score in (threshold_dice, ged2, best_rater_dice, consensus_dice, volume_crps):
+        assert table.model[score.name] == pytest.approx(score(probs[several], y[several]).item(), rel=1e-5)
+        assert table.images[score.name] == 3 and table.people[score.name] == pytest.approx(0 if score in (ged2, volume_crps) else 1, abs=1e-6)
+    assert table.model.threshold_dice != pytest.approx(threshold_dice(probs, y).item(), rel=.01)
+
+
+@pytest.mark.filterwarnings('error')
+def test_a_score_that_people_have_not():
+    "Of two raters one remains to compare with, and GED needs two"
+    learn = sure_of_everything(block('one class', get_y=lambda i: rows_by_image(i)[:2]))
+    table = rater_scores(learn, n_boot=20)
+    with learn.no_bar(): probs, y = learn.get_preds()
+    assert np.isnan(table.people.ged2) and table.people.notna().sum() == 4 and (table.images == 6).all()
+    assert table.model.ged2 == pytest.approx(ged2(probs, y).item(), rel=1e-5)
+    alone = sure_of_everything(block('one class', get_y=lambda i: rows_by_image(i)[:1]))
+    for by_image in (False, True): refused(lambda: rater_scores(alone, by_image=by_image), 'No image has two raters, so none of them can be compared with others', '`SoftDice` and `DiceAt`')
+    assert rater_scores(learn, scores=ged2, n_boot=0).index.tolist() == ['ged2']
+
+
+def test_masks_of_each_image_in_a_list():
+    masks = torch.rand(3, 2, 5, 5) > .5
+    pd.testing.assert_frame_equal(rater_agreement(list(masks.numpy())), rater_agreement(masks))
+
+
 def sure_of_everything(dls) -> Learner:
     "A model that gives each pixel the logit 3"
     learn = Learner(dls, net(dls))
@@ -321,6 +355,8 @@ BAD = {
     'one rater': (lambda: ged2(P, Y[:, :1]), '`ged2` needs 2 raters, and no image has more than 1'),
     'nobody': (lambda: threshold_dice(P, Y.float()*torch.nan), 'needs 1 raters, and no image has more than 0'),
     'agreement of one': (lambda: rater_agreement(Y[:, :1]), 'Agreement needs two raters', 'NaN everywhere'),
+    'ragged': (lambda: rater_agreement([Y[0], Y[1, :2]]), 'masks of the images differ in size or number', 'masks of NaN where a rater is missing'),
+    'one image': (lambda: rater_agreement(Y[0, :, 0]), 'expected (N,R,K,H,W), or (N,R,H,W) of one class', '`masks[None]`'),
     'names': (lambda: rater_agreement(Y, ['a']), 'There are 1 names for 4 images'),
     'samples of one class': (lambda: ged2(torch.rand(4, 2, 5, 5), Y), 'expected (N,R,K,H,W) for K = 2 classes'),
     'samples for a score of one': (lambda: threshold_dice(torch.rand(4, 2, 1, 5, 5), Y), 'takes one prediction for each image, and these are 2', "samples' mean"),

@@ -1,4 +1,5 @@
 "Masks of several raters, kept apart: what wants one mask gets their mean, and nobody is lost on the way."
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt, numpy as np, pytest, torch
@@ -248,6 +249,20 @@ def test_patterns_that_say_too_little(folder, pattern): refused(lambda: RaterMas
 def test_files_that_are_not_there(folder):
     with pytest.raises(FileNotFoundError, match='does not exist'): RaterMasks(folder/'no', '{stem}_*.png')
     with pytest.raises(FileNotFoundError, match="9.jpg: no mask in .* is named '{stem}_[*].png'; there is '1_anna.png'"): RaterMasks(folder, '{stem}_*.png')('9.jpg')
+
+def test_an_image_is_no_mask_of_its_own(tmp_path):
+    "The folder of images lies beside those of the raters, and so do hidden ones"
+    for name in ('images', 'anna', 'ben', '.Trash-1000', '.ipynb_checkpoints'):
+        (tmp_path/name).mkdir()
+        Image.new('L', (4, 4), 90).save(tmp_path/name/'1.png')
+    image = tmp_path/'images/1.png'
+    get_y = RaterMasks(tmp_path, '*/{stem}.png')
+    with warnings.catch_warnings(action='error'): assert [f.parent.name for f in get_y(image)] == ['anna', 'ben']
+    with pytest.warns(UserWarning, match="1.png is taken as the mask of a rater 'images'. If it is the image"): assert len(get_y('1')) == 3
+    with warnings.catch_warnings(action='error'): get_y('1') # once
+    for mask in ('1_anna', '1_ben'): Image.new('L', (4, 4)).save(tmp_path/f'images/{mask}.png')
+    assert [f.name for f in RaterMasks(tmp_path/'images', '{stem}*.png')(image)] == ['1_anna.png', '1_ben.png']
+
 
 def test_a_mask_that_two_images_could_have(folder):
     get_y = RaterMasks(folder, '{stem}_*.png')

@@ -18,6 +18,7 @@ REFUSED = {
         case('a set has no order', lambda: votes_to_soft(wide, 'f', counts={'cat', 'dog'}), '`counts` is', 'a set has no order'),
         case('no class', lambda: votes_to_soft(wide, 'f', counts=[]), '`counts` names no column'),
         case('no annotator', lambda: votes_to_soft(wide, 'f', annotators=[]), '`annotators` names no column'),
+        case('annotator twice', lambda: votes_to_soft(wide, 'f', annotators=['v', 'v']), "`annotators` names the column 'v' more than once", 'Name each column once'),
         case('column twice', lambda: votes_to_soft(pd.concat([pairs, pairs[['v']]], axis=1), 'f', label='v'), "more than one column 'v'", 'Rename'),
         case('unknown class', lambda: soft(long, vocab=['cat', 'fox']), "Item 'a': the class 'dog' is not in the vocab ['cat', 'fox']", '`unsure=`', error=UnknownNameError),
         case('counts beyond the vocab', lambda: counted(vocab=['cat']), "the class 'dog' is not in the vocab", error=UnknownNameError),
