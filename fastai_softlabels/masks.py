@@ -150,6 +150,7 @@ def encode(self: OpenSoftMask,
     planes = [mask_planes(m, self.codes, self.exclusive, name, self._announce) for m in masks]
     if name is None: name = name_of_mask(masks[0])
     check_sizes(planes, masks, name)
+    warn_of_separate_classes(planes, self, name)
     if not self.raters: planes = [mean_planes(planes)]
     return self._to_image(planes, name)
 
@@ -226,6 +227,15 @@ def check_stacked(masks: list, tfm: OpenSoftMask, name: str | None):
                'of several annotators give a list of such arrays.')
 
 # %% ../nbs/17_masks.ipynb #eecbda88
+def warn_of_separate_classes(planes: list, tfm: OpenSoftMask, name: str):
+    "Warn of masks that mark parts of their own, as many as there are codes beside the background"
+    if not tfm.exclusive or not len(planes) == len(tfm.codes) - 1 > 1: return
+    if any(np.any(p) for of_mask in planes for p in of_mask[2:]): return
+    marked = [of_mask[1] > 0 for of_mask in planes]
+    if not all(m.any() for m in marked) or np.sum(marked, 0).max() > 1: return
+    tfm._announce(f'{name} is the first of {len(planes)} masks that hold 0 and 1 and do not overlap anywhere. They are read as masks of '
+                  f'{tfm.codes[1]!r} by {len(planes)} annotators. If each is of another class, stack one plane for each code (`np.stack`).')
+
 def holds_bits(a: np.ndarray) -> bool:
     "Tell whether `a` is one plane of integers up to 1"
     return a.ndim == 2 and a.dtype.kind in 'biu' and a.max() <= 1

@@ -624,8 +624,9 @@ def _whole_votes(soft, shares) -> np.ndarray:
     counts = np.round(votes)
     are_whole = np.allclose(counts, votes, atol=1e-6)
     if not (are_whole and np.allclose(_agreement(counts), agreement, equal_nan=True)):
-        refuse("These shares are no shares of whole votes: made with `prior=`, `weight=` or `unsure_as='spread'`?"
-               ' Agreement is about votes as they were cast.')
+        refuse("These shares are no shares of whole votes, or of other votes than `agreement`: made with `prior=`, `weight=` "
+               "or `unsure_as='spread'`, or are columns merged, tables averaged, numbers rounded?",
+               'Agreement is about votes as they were cast: give the table as `votes_to_soft` made it of the votes.')
     return counts
 
 # %% ../nbs/07_votes.ipynb #bdaed1eb
@@ -661,6 +662,7 @@ def krippendorff_alpha(
     one_of(level, 'level', 'nominal', 'ordinal')
     soft = as_table(soft)
     _check_statistics(soft)
+    _warn_of_rounds(soft)
     classes = soft.drop(columns=STATISTICS)
     order = _declared_order(soft)
     if order is not None: classes = classes[order]
@@ -671,6 +673,13 @@ def krippendorff_alpha(
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))
 
 # %% ../nbs/07_votes.ipynb #c0699cb3
+def _warn_of_rounds(soft):
+    "Warn of items that have several rows, as after a second round of votes"
+    twice = soft.index[soft.index.duplicated()]
+    if not len(twice): return
+    warn(f'The item {repr_of(twice[0])} has several rows. Each row counts as an item of its own, so that people in different rows '
+         'are not compared: put the votes together before `votes_to_soft`, rather than its tables.')
+
 def _check_statistics(soft):
     "Refuse a table that lacks the columns that `votes_to_soft` adds"
     missing = [c for c in STATISTICS if c not in soft]

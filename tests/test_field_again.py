@@ -1008,3 +1008,23 @@ def test_numbers_of_a_table_are_taken_without_a_word(score):
 
 
 def test_several_exports_at_once(): refused(lambda: read_label_studio(['a.json', 'b.json']), "['a.json', 'b.json'] is no path", 'pd.concat(map(read_label_studio, paths))')
+
+
+def test_rounds_of_votes_put_together_too_late():
+    "Two people judged each image, and later two others; the tables are put one below the other"
+    votes = pd.DataFrame({'im': list('aaaabbbbccccdddd'), 'who': ['r0', 'r1', 'r2', 'r3']*4, 'label': list('xxyy')*2 + list('xxxx') + list('yyxx')})
+    def soft(who): return votes_to_soft(votes[votes.who.isin(who)], 'im', 'label', annotator='who')
+    with pytest.warns(UserWarning, match="The item 'a' has several rows.*before `votes_to_soft`"): alpha = krippendorff_alpha(pd.concat([soft(['r0', 'r1']), soft(['r2', 'r3'])]))
+    assert alpha == 1 and krippendorff_alpha(soft(['r0', 'r1', 'r2', 'r3'])) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize('case, warned', [('apart', True), ('overlapping', False), ('a class more', False), ('one is empty', False), ('independent', False)])
+def test_a_mask_of_each_class_without_the_background(case, warned):
+    rim, core = np.zeros((2, 6, 6), np.uint8)
+    rim[:3], core[4:] = 1, 1
+    if case == 'overlapping': core[2] = 1
+    if case == 'a class more': core[5] = 2
+    if case == 'one is empty': core[:] = 0
+    tfm = OpenSoftMask(['bg', 'rim', 'core'], exclusive=False if case == 'independent' else None)
+    with warnings.catch_warnings(record=True, action='always') as said: tfm([rim, core])
+    assert ['2 masks that hold 0 and 1 and do not overlap' in str(w.message) for w in said] == [True]*warned
