@@ -354,3 +354,10 @@ def test_a_loss_along_the_last_axis_of_two(): assert SoftCategorize(ABC, loss_fu
 
 @pytest.mark.parametrize('label', [torch.tensor([.5, .5]), np.array([.5, .5]), [.5, .5], .5, None])
 def test_numbers_mention_no_class(label): assert label_names(label) == []
+
+
+def test_classes_are_sorted_unless_one_says_no():
+    for kw, expected in (({}, ['ant', 'fox', 'owl']), (dict(sort=False), ['owl', 'ant', 'fox'])):
+        tfm = SoftCategorize(**kw)
+        tfm.setup(L({'owl': 1, 'ant': 2}, {'fox': 1}))
+        assert list(tfm.vocab) == expected

@@ -294,3 +294,10 @@ def test_class_indices_that_are_partly_unlabelled(multi):
 def test_losses_of_masks_are_not_for_items(loss):
     for block in (SoftCategoryBlock, SoftMultiCategoryBlock):
         with pytest.raises(SoftLabelError, match=f'{loss.__name__} is a loss for masks: use `SoftMaskBlock`'): block(['a', 'b'], loss_func=loss())
+
+
+def test_a_class_is_there_however_small_its_mass():
+    y = torch.zeros(1, 2, 3, 3)
+    y[0, 0, 1, 1] = .01
+    assert formulas.dice_values(torch.full_like(y, .5), y, False, 1, 1.)[1].tolist() == [[True, False]]
+    assert SoftDiceLoss(activation='sigmoid', classes='present')(torch.zeros_like(y), y).item() == pytest.approx((8*.5 + .49)/(9*.5 + .01 + 1))

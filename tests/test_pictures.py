@@ -239,3 +239,14 @@ def test_charts_stand_in_two_columns(case, n, columns):
 def test_the_header_is_a_little_larger_than_titles(case):
     fig = case(3, 3).draw('results', 4)
     assert fig._suptitle.get_size() == pytest.approx(1.2*fig.axes[0].title.get_size())
+
+
+@pytest.mark.parametrize('bars', [False, True])
+def test_top_losses_say_the_loss(case, bars):
+    learn = case(3, 3).learn
+    with learn.no_bar():
+        interp = Interpretation.from_learner(learn)
+        values = interp.top_losses(2)[0]
+        interp.plot_top_losses(2, bars=bars)
+    found = [ax.get_title().split('\n')[-1] for ax in plt.gcf().axes if ax.images]
+    assert found == [f'{"loss " if bars else ""}{v:.2f}' for v in values.tolist()]

@@ -356,6 +356,8 @@ BAD = {
     'nobody': (lambda: threshold_dice(P, Y.float()*torch.nan), 'needs 1 raters, and no image has more than 0'),
     'agreement of one': (lambda: rater_agreement(Y[:, :1]), 'Agreement needs two raters', 'NaN everywhere'),
     'ragged': (lambda: rater_agreement([Y[0], Y[1, :2]]), 'masks of the images differ in size or number', 'masks of NaN where a rater is missing'),
+    'an axis too many': (lambda: ged2(P, Y[..., None]), 'have shape', 'expected (N,R,K,H,W) or (N,R,H,W) for K = 1 class'),
+    'agreement of no images': (lambda: rater_agreement(Y[:0]), 'no image has more than 0'),
     'one image': (lambda: rater_agreement(Y[0, :, 0]), 'expected (N,R,K,H,W), or (N,R,H,W) of one class', '`masks[None]`'),
     'names': (lambda: rater_agreement(Y, ['a']), 'There are 1 names for 4 images'),
     'samples of one class': (lambda: ged2(torch.rand(4, 2, 5, 5), Y), 'expected (N,R,K,H,W) for K = 2 classes'),

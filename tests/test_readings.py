@@ -199,6 +199,8 @@ def test_near_and_far_sets_are_averaged(digits, known, strange):
     assert table.auroc['ab'] == pytest.approx((table.auroc['a'] + table.auroc['b'])/2) and table.fpr95['all'] == pytest.approx(table.fpr95[['a', 'b', 'c']].mean())
     assert table.n['ab'] == len(strange) and table.n.dtype == int
     assert table['min']['ab'] == table['min'][['a', 'b']].min() and table['max']['all'] == table['max'][['a', 'b', 'c']].max()
+    for wrong in ('a', 5, [], ['a', 'd']):
+        with pytest.raises(SoftLabelError, match="for 'ab'; expected lists of OOD sets by name"): compare_confidence({'l': learn}, sets, average={'ab': wrong}, plot=False)
     with pytest.raises(SoftLabelError, match=r"\['a', 'a'\] for 'twice', which names a set twice"): compare_confidence({'l': learn}, sets, average={'twice': ['a', 'a']}, plot=False)
 
 

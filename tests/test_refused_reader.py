@@ -13,6 +13,7 @@ REFUSED = {
         case('decimal commas', lambda: read(shares(cat=['1,0', '0,5', '0,2', '0,0'])), "'1,0' in column 'cat' is not a number"),
         case('lists in cells', lambda: read(table(cat=[[1]]*4)), "[1] in column 'cat' is not a number"),
         case('no such column', lambda: read(classes=['cat', 'lynx']), "no column 'lynx'", "['fname', 'cat', 'dog']", error=UnknownNameError),
+        case('the item among the classes', lambda: SoftLabelReader(table(), 'cat', PETS), "`classes` names 'cat', which is the column of the item: leave it out"),
         case('no such item column', lambda: SoftLabelReader(table(), 'file', PETS), "no column 'file'", 'fname', error=UnknownNameError),
         case('item column by number', lambda: SoftLabelReader(table(), 0, PETS), 'no column 0', 'fname', error=UnknownNameError),
         case('several item columns', lambda: SoftLabelReader(table(), ['fname'], PETS), "`item` is ['fname']", 'the name of one column'),

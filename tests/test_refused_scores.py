@@ -1,7 +1,11 @@
 "What scores refuse."
 from refusals import *
+from fastai_softlabels import scores
 
 REFUSED = {
+    'knn_score': [
+        case('features of one item', lambda: scores.knn_score(torch.ones(3), torch.ones(9, 3), 2), 'features is (3,)', 'expected a tensor (N,F)'),
+        case('features of pixels', lambda: scores.knn_score(torch.ones(2, 3), torch.ones(9, 3, 4), 2), 'bank is (9, 3, 4)', 'expected a tensor (N,F)')],
     'softmax_score': [
         case('one class', lambda: softmax_score(torch.ones(3, 1)), 'With one class softmax is always 1; use the sigmoid reading'),
         case('a text for an array', lambda: softmax_score('a'), 'is a str', 'expected logits (N,C)'),

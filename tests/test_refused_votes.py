@@ -19,6 +19,7 @@ REFUSED = {
         case('no class', lambda: votes_to_soft(wide, 'f', counts=[]), '`counts` names no column'),
         case('no annotator', lambda: votes_to_soft(wide, 'f', annotators=[]), '`annotators` names no column'),
         case('annotator twice', lambda: votes_to_soft(wide, 'f', annotators=['v', 'v']), "`annotators` names the column 'v' more than once", 'Name each column once'),
+        case('a name among numbers', lambda: votes_to_soft(pd.DataFrame(dict(f=['a', 'b'], x=[1, 2], y=[2, 2], z=['one', 'two'])), 'f', annotators=['x', 'y', 'z']), "The column 'z' holds names, and others numbers"),
         case('column twice', lambda: votes_to_soft(pd.concat([pairs, pairs[['v']]], axis=1), 'f', label='v'), "more than one column 'v'", 'Rename'),
         case('unknown class', lambda: soft(long, vocab=['cat', 'fox']), "Item 'a': the class 'dog' is not in the vocab ['cat', 'fox']", '`unsure=`', error=UnknownNameError),
         case('counts beyond the vocab', lambda: counted(vocab=['cat']), "the class 'dog' is not in the vocab", error=UnknownNameError),

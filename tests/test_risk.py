@@ -196,3 +196,12 @@ def test_drawn_for_learners(multi):
     assert len(curves) == 4 and all(len(c) == 199 for c in curves) and [t.get_text() for t in ax.get_legend().get_texts()] == ['this learner', 'noisy']
     with pytest.raises(SoftLabelError, match=r"'noisy' is a Learner; expected `SoftInterpretation.from_learner"): ours.plot_risk_coverage({'noisy': noisy})
     plt.close('all')
+
+
+@pytest.mark.parametrize('n', [400, 401, 403])
+def test_how_many_answers_are_promised(n):
+    "No error at all but in the last hundred: a bound of Hoeffding's kind holds for some more than those before"
+    error = (np.arange(n) >= n - 100).astype(float)
+    curve = risk_coverage(torch.arange(n, 0, -1).float(), torch.tensor(error))
+    n_kept = _n_promised(curve, .1)
+    assert n - 100 <= n_kept < n - 60 and curve.risk[n_kept - 1] < .1

@@ -4,6 +4,7 @@ import numpy as np, pandas as pd, pyarrow as pa, pytest
 from fastai.vision.all import ColReader, DataBlock, EndSplitter, ImageBlock
 
 from fastai_softlabels.all import SoftCategoryBlock, SoftLabelError, SoftLabelReader, SoftMultiCategoryBlock, class_weights, dawid_skene, item_weights, krippendorff_alpha, votes_to_soft
+from fastai_softlabels.tables import refuse_total
 from conftest import TABLES
 
 pl = pytest.importorskip('polars')
@@ -135,3 +136,12 @@ def test_what_is_no_table(table, words):
     for f in (lambda: SoftLabelReader(table, 'f', PETS), lambda: votes_to_soft(table, 'f', counts=PETS), lambda: krippendorff_alpha(table), lambda: dawid_skene(table, 'f', 'v', 'who')):
         with pytest.raises(SoftLabelError) as e: f()
         assert [w for w in words if w not in str(e.value)] == [], str(e.value)
+
+
+@pytest.mark.parametrize('n, name, refused', [(2, 'All', True), (2, 'fox', False), (4, 'n', True), (4, 'fox', False), (5, 'fox', True), (12, 'fox', True)])
+def test_a_column_of_totals(n, name, refused):
+    "by its name, or by more rows than chance would have"
+    rows = np.random.default_rng(0).integers(1, 9, (n, 2))
+    def check(): refuse_total(np.column_stack([rows, rows.sum(1)]), ['cat', 'dog', name])
+    if not refused: return check()
+    with pytest.raises(SoftLabelError, match=f"The column '{name}' is the sum of the others in each of the {n} rows"): check()
