@@ -8,7 +8,7 @@ from fastai_softlabels.all import (DiceAt, SoftBCEWithLogitsLossFlat, SoftCatego
                                    SoftLabelReader, bootstrap_interval, calibration_error, draw_bars, preds_to_soft, soft_cross_entropy, votes_to_soft)
 from fastai_softlabels.core import soft_targets
 from fastai_softlabels.data import agrees
-from fastai_softlabels.errors import brief
+from fastai_softlabels.errors import brief, in_range
 from fastai_softlabels.tables import check_distributions, check_probabilities
 from conftest import DIGITS
 
@@ -201,3 +201,9 @@ def test_even_votes_of_several_classes_agree_with_what_is_present():
 
 def test_a_class_of_which_little_is_said_is_shown():
     assert 'lesion' in str(SoftCategory(torch.tensor([.001]), ['lesion'], multi=True))
+
+
+@pytest.mark.parametrize('value, shown', [(2, '2'), (np.float64(1.5), '1.5'), ('7'*500, brief('7'*500)), (list(range(999)), brief(list(range(999))))], ids=['int', 'float', 'text', 'list'])
+def test_a_number_out_of_range_is_shown_in_brief(value, shown):
+    with pytest.raises(SoftLabelError) as e: in_range(value, 'level', 'a share', 0, 1)
+    assert str(e.value) == f'level is {shown}; expected a share' and len(str(e.value)) < 300

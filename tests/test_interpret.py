@@ -124,3 +124,10 @@ def test_scores_and_their_intervals(soft, multi):
     assert soft.scores([entropy_correlation], n=50)[['low', 'high']].notna().all(axis=None)
     wide, narrow = (soft.scores([brier_score], n=200, level=level).loc['brier_score'] for level in (.95, .5))
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize('n_bins', [4, 10])
+def test_bars_of_reliability_are_as_wide_as_bins(soft, n_bins):
+    soft.plot_reliability(n_bins=n_bins)
+    top, below = plt.gcf().axes
+    assert all(bar.get_width() == pytest.approx(.6/n_bins) for bar in below.patches) and below.patches

@@ -1,12 +1,14 @@
 "The losses against independent oracles: torch, NumPy loops, finite differences."
 import copy, pickle
+from functools import partial
 
 import numpy as np, pytest, torch, torch.nn.functional as F
 from torch import nn
 from fastai.losses import CrossEntropyLossFlat, BCEWithLogitsLossFlat
 
 from fastai_softlabels import formulas
-from fastai_softlabels.all import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLabelError, SumOfLosses
+from fastai_softlabels.all import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLabelError, SumOfLosses, TensorSoftCategory, TensorSoftMask, TensorSoftMultiCategory
+from fastai_softlabels.losses import keep_probs
 
 LOSSES = [SoftCrossEntropyLossFlat, SoftBCEWithLogitsLossFlat]
 WEIGHTS = [.5, 2., 1.5, .1]
@@ -222,3 +224,18 @@ def test_sum_of_losses_of_each_item(logits, soft):
     y, present, mask = torch.randn(6, 3).softmax(-1), torch.rand(6, 2), torch.randint(4, (6, 5, 7))
     expected = F.cross_entropy(z, y, reduction='none') + F.binary_cross_entropy_with_logits(classes, present, reduction='none').mean(1) + F.cross_entropy(maps, mask, reduction='none').mean((1, 2))
     torch.testing.assert_close(both((z, classes, maps), y, present, mask).as_subclass(torch.Tensor), expected)
+
+
+@pytest.mark.parametrize('loss, cls', [(SoftCrossEntropyLossFlat(), TensorSoftCategory), (SoftBCEWithLogitsLossFlat(), TensorSoftMultiCategory),
+                                       (SoftCrossEntropyLossFlat(axis=1), TensorSoftMask), (SoftBCEWithLogitsLossFlat(axis=1), TensorSoftMask)])
+def test_decisions_have_the_type_that_remembers(loss, cls):
+    probs = torch.rand(2, 3, 4, 4).softmax(1) if cls is TensorSoftMask else torch.rand(5, 3).softmax(1)
+    decided = loss.decodes(probs)
+    assert type(decided) is cls and torch.equal(decided.probs, probs)
+    assert not hasattr(loss.decodes(probs[0]), 'probs'), 'a single item is no batch'
+
+
+@pytest.mark.parametrize('loss, act', [(nn.BCEWithLogitsLoss(), torch.sigmoid), (nn.CrossEntropyLoss(), partial(torch.softmax, dim=1))])
+def test_a_loss_of_pytorch_has_the_activation_that_it_reads(loss, act):
+    z = torch.randn(5, 3)
+    torch.testing.assert_close(keep_probs(loss).activation(z), act(z))

@@ -406,3 +406,20 @@ def test_a_code_that_is_nowhere_costs_no_plane():
     np.testing.assert_array_equal(again.stacked(), mask.stacked())
     everywhere = OpenSoftMask(LAND, ignore=['unknown'])(np.full((40, 50), 2, np.uint8))
     assert everywhere.resize((20, 30)).tensor().shape == (2, 30, 20) and everywhere.tensor().sum() == 0
+
+
+@pytest.mark.parametrize('axis, takes', [(1, True), (-3, True), (-4, False), (-1, False), (2, False)])
+def test_a_loss_of_ones_own_says_its_axis(axis, takes):
+    class Own(torch.nn.Module):
+        reads = 'softmax'
+        def forward(self, z, y): return (z - y).abs().mean()
+    loss = Own()
+    loss.axis = axis
+    with nullcontext() if takes else pytest.raises(SoftLabelError, match=f'Own has its classes along axis {axis}; .* are along 1: say `axis=1`'): OpenSoftMask(LAND, loss_func=loss)
+
+
+@pytest.mark.parametrize('top, words', [(64, 'counts the readers'), (65, 'Divide it by 255'), (1.5, 'Did an interpolation overshoot'), (255, 'Divide it by 255')])
+def test_floats_above_one(top, words):
+    mask = np.zeros((2, 2))
+    mask[0] = 1, top
+    with pytest.raises(SoftLabelError, match=words): OpenSoftMask()(mask)
