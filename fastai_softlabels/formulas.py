@@ -222,7 +222,7 @@ def lean_cross_entropy(logits, y, axis=-1, weight=None, label_smoothing=0., kl=F
 def _weighted_mass(y, axis, weight) -> Tensor:
     "All mass of the labels, times the weights of its classes"
     others = [a for a in range(y.ndim) if a != axis % y.ndim]
-    return y.sum(others) @ weight.flatten()
+    return (y.sum(others)*weight.flatten()).sum() # no `@`, which autocast would cast to half precision
 
 def _ce_plain(z, y, axis): return plain_cross_entropy(z, y, axis, reduction='none'),
 

@@ -25,11 +25,21 @@ def _plain_tensor(x):
     "Take fastai's tensor type off `x`"
     return x.as_subclass(Tensor) if isinstance(x, TensorBase) else x
 
+# %% ../nbs/05_losses.ipynb #6eb67ce0
+def check_positions(w, name: str):
+    "Refuse a Series of pandas whose order is not that of its numbers, as `value_counts` gives it"
+    index = getattr(w, 'index', None)
+    if not hasattr(w, 'iloc') or list(index) == list(range(len(index))): return
+    refuse(f'`{name}` is a Series with the index {brief(list(index))}, and weights go by position',
+           'Bring it into the order of the classes: `.reindex(vocab).tolist()`.')
+
+
 # %% ../nbs/05_losses.ipynb #5dd805d7
 _FOR_EACH_CLASS = 'give a number for each class, in vocab order, as `class_weights(dls)` does'
 
 def as_weights(w, name: str, remedy: str = _FOR_EACH_CLASS) -> Tensor:
     "Turn weights into a float tensor"
+    check_positions(w, name)
     try: res = torch.as_tensor(writable(w))
     except (TypeError, ValueError, RuntimeError):
         refuse(f'`{name}` is {brief(w)}; expected numbers: {remedy}.')

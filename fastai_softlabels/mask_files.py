@@ -195,7 +195,7 @@ def check_scale(a: np.ndarray, name: str, palette: bool):
                f'{_SAY_READERS} For one class give 0 and 1, probabilities as floats in [0,1], '
                'or as 8 or 16 bits (`uint8`, `uint16`); for more classes name them in `codes=`.')
     check_no_indices(a, name)
-    if a.dtype == np.uint16 and top <= 255:
+    if a.dtype.itemsize == 2 and top <= 255: # of either byte order
         refuse(f'{name} has 16 bits, but no value above {top} of 65535, as a mask of 8 bits that was stored in 16',
                "Make it one of 8 bits (`mask.astype('uint8')`); probabilities as small as that are given as floats.")
 
@@ -543,7 +543,7 @@ class RaterMasks(DisplayedTransform):
             files = masks_by_rater(self, image)
         if not files: no_masks(self, o)
         claim_for_others(self, image)
-        for f in files: check_owner(self, f, image.stem)
+        for f in files: check_owner(self, f, image)
         warn_of_images(self, files, image.stem)
         return files
 
@@ -584,13 +584,20 @@ def warn_of_images(self: RaterMasks, files: list, stem: str):
     warnings.warn(f'{likely[0]} is taken as the mask of a rater {self.rater_of(likely[0], stem)!r}. If it is the image, '
                   'keep images and masks in folders that are not beside each other.')
 
-def check_owner(self: RaterMasks, file: Path, stem: str):
+def check_owner(self: RaterMasks, file: Path, image: Path):
     "Refuse a mask that two images could have"
-    owner = self.owners.setdefault(file, stem)
-    if owner == stem: return
-    raters = {s: self.rater_of(file, s) for s in (owner, stem)}
-    refuse(f'{file} may be a mask of image {owner!r} by {raters[owner]!r}, or of image {stem!r} by {raters[stem]!r}',
+    owner = self.owners.setdefault(file, image)
+    if owner.stem == image.stem: return check_one_folder(file, owner, image)
+    raters = [self.rater_of(file, i.stem) for i in (owner, image)]
+    refuse(f'{file} may be a mask of image {owner.stem!r} by {raters[0]!r}, or of image {image.stem!r} by {raters[1]!r}',
            "Rename images or masks, or give each rater a folder, '*/{stem}.png'.")
+
+def check_one_folder(file: Path, owner: Path, image: Path):
+    "Refuse a mask of two images of one name in two folders, as slices of two patients"
+    folders = [i.parent.absolute() for i in (owner, image)]
+    if folders[0] == folders[1] or '.' in map(str, (owner.parent, image.parent)): return
+    refuse(f'{file} may be a mask of {owner} or of {image}, which have one name',
+           'Rename the images, or make a `RaterMasks` for each of the folders.')
 
 # %% ../nbs/16_mask_files.ipynb #d93904f8
 def masks_by_rater(self: RaterMasks, image: Path) -> list:
@@ -623,4 +630,4 @@ def claim_for_others(self: RaterMasks, image: Path):
     if image.parent == self.folder or not image.parent.is_dir(): return
     stems = {Path(n).stem for n in beginning(names_in(self, image.parent, '*.*'), image.stem)}
     for other in stems - {image.stem}:
-        for f in masks_of(self, other): self.owners.setdefault(f, other)
+        for f in masks_of(self, other): self.owners.setdefault(f, image.with_name(f'{other}{image.suffix}'))

@@ -115,8 +115,8 @@ def check_axis(loss):
     "Refuse a loss that flattens the masks, or reads them along another axis than 1"
     name = type(loss).__name__
     is_fastai = isinstance(loss, BaseLoss)
-    if is_fastai and loss.flatten and not isinstance(loss, BCEWithLogitsLossFlat):
-        refuse(f'{name} flattens targets to one number a pixel, so probabilities cannot pass',
+    if is_fastai and not isinstance(loss, BCEWithLogitsLossFlat):
+        refuse(f'{name} moves the class axis or flattens targets to one number a pixel, so probabilities cannot pass',
                'Use `SoftCrossEntropyLossFlat(axis=1)` or `SoftDiceCELoss()`.')
     if not is_fastai and getattr(loss, 'axis', 1) not in (1, -3):
         refuse(f'{name} has its classes along axis {loss.axis}; those of masks (N,K,H,W) are along 1: say `axis=1`.')
@@ -458,7 +458,9 @@ class OneRater(DisplayedTransform):
 def drawn_raters(masks: TensorSoftMask) -> TensorSoftMask: # (N,K,H,W)
     "Draw one of the raters of each image"
     plain = masks.as_subclass(Tensor)
-    rater = (~missing_raters(plain)).float().multinomial(1)[:, 0]
+    there = (~missing_raters(plain)).float()
+    there[there.sum(1) == 0] = 1 # of an image without any, a mask that is NaN
+    rater = there.multinomial(1)[:, 0]
     drawn = plain[torch.arange(len(plain), device=plain.device), rater]
     return with_codes(drawn, *meaning_of(masks))
 

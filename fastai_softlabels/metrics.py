@@ -131,12 +131,19 @@ def check_preds(
     return clip(probs)
 
 # %% ../nbs/13_metrics.ipynb #7f0adc94
+def check_raters(targets: Tensor):
+    "Refuse raters' masks (N,R,K,H,W) that hold other numbers than shares"
+    bad = is_outside(targets)
+    if not bad.any(): return
+    refuse(f"The raters' masks hold {targets[bad][0].item():.6g}; expected shares in [0,1]", 'Divide masks of bytes by 255.')
+
 def check_targets(
     targets,             # Probabilities (N,K), or of masks (N,K,H,W); class indices pass
     multi: bool = False, # A probability of its own for each class?
 ) -> Tensor:             # Clipped to [0,1]
     "Refuse labels that are not probabilities where they are labelled; pixels may be labelled in part"
     targets = plain_tensor(targets, 'targets')
+    if targets.ndim == 5: check_raters(targets)
     if targets.ndim not in (2, 4): return targets # indices
     multi = are_independent(targets, multi)
     rows = classes_last(targets)
@@ -193,7 +200,7 @@ def learner_probs(self: SoftMetric,
     probs = learn.loss_func.activation(learn.pred)
     targets = learn.yb[0]
     if probs.ndim < 2: return probs, targets, False
-    target = getattr(learn, 'target', None)
+    target = vars(learn).get('target') # a model may have a `target`, too, which a learner hands on
     if hasattr(learn, 'dl'): check_same_classes(learn, learn.dl, target)
     if not self.higher_is_better: warn_of_trackers(learn, self.name, target)
     meaning = labels_of(learn, probs.shape[1], target)
@@ -434,7 +441,7 @@ def calibration_error(
     conf = conf.clamp(0, 1)
     correct = correct.to(conf.dtype)
     bins = calibration_bins(conf, n_bins, equal_mass)
-    sums = torch.zeros(n_bins, dtype=torch.float64)
+    sums = torch.zeros(n_bins, dtype=torch.float64, device=conf.device)
     sums.index_add_(0, bins, (conf - correct).double())
     return (sums.abs().sum()/len(conf)).float()
 
@@ -457,7 +464,7 @@ class SoftECE(CollectedMetric):
     def __init__(self,
         n_bins: int = 15,         # Number of bins
         equal_mass: bool = False, # Bins with equally many items, instead of equal width?
-        classwise: bool = False,  # The mean over classes of each class's own error, instead of the error of the top class?
+        classwise: bool = False,  # The mean over classes of each class's own error, instead of the error of the top class, or of all independent classes together?
     ):
         check_count(n_bins, 'n_bins')
         self.n_bins = n_bins
@@ -477,18 +484,25 @@ class SoftECE(CollectedMetric):
 
 # %% ../nbs/13_metrics.ipynb #da3301d6
 @patch
-def collect(self: SoftECE, p: Tensor, y: Tensor) -> tuple: # Confidences and correctness, (N,) or (N,K)
+def collect(self: SoftECE, p: Tensor, y: Tensor) -> tuple: # Confidences and correctness, (N,) or (N,K); for independent classes apart their numbers, too
     "Take the top class's; class-wise each class's; for independent classes their presence"
-    if p.ndim == 3: return p[..., 0], y[..., 0]
+    if p.ndim == 3: return self._presence(p[..., 0], y[..., 0])
     if self.classwise: return p, y
     top = p.argmax(-1, keepdim=True)
     return p.gather(-1, top).squeeze(-1), y.gather(-1, top).squeeze(-1)
 
+@patch
+def _presence(self: SoftECE, p: Tensor, y: Tensor) -> tuple:
+    "The presence of independent classes (N,K), with their numbers where each has an error of its own"
+    if not self.classwise: return p, y
+    return p, y, torch.arange(p.shape[1], device=p.device).expand_as(p)
+
 # %% ../nbs/13_metrics.ipynb #60c06785
 @patch
-def func(self: SoftECE, conf: Tensor, correct: Tensor) -> Tensor:
+def func(self: SoftECE, conf: Tensor, correct: Tensor, number: Tensor | None = None) -> Tensor:
     "Compute the error over all that was collected"
     def error(c, y): return calibration_error(c, y, self.n_bins, self.equal_mass)
+    if number is not None: return torch.stack([error(conf[number == i], correct[number == i]) for i in number.unique()]).mean()
     if conf.ndim == 1: return error(conf, correct)
     return torch.stack([error(c, y) for c, y in zip(conf.T, correct.T)]).mean()
 

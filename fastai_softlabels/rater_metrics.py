@@ -46,7 +46,10 @@ def drawn_by_raters(
     "Prepare raters' masks"
     y = raters_masks(masks, k)
     labelled = ~y.isnan()
-    if k > 1 and not multi: labelled = labelled & (y.nan_to_num().sum(2, keepdim=True) > 0)
+    if k > 1 and not multi:
+        mass = y.nan_to_num().sum(2, keepdim=True)
+        labelled = labelled & (mass > 0)
+        y = y/torch.where(mass > 0, mass, 1.) # at the border of what is ignored a pixel has less than 1
     present = labelled.flatten(2).any(-1)
     share = torch.where(labelled, y, 0.)
     return Drawn(share.flatten(3), labelled.float().flatten(3), present.float())
@@ -126,8 +129,13 @@ def weighted_mean(values: Tensor, weight: Tensor) -> Tensor: # (N,), NaN where n
 
 def pair_weights(drawn: Drawn) -> Tensor: # (N,R,R)
     "Weights of pairs of different raters"
-    both = drawn.weight[:, :, None]*drawn.weight[:, None]
+    both = cross_weights(drawn, drawn)
     return both*(1 - torch.eye(both.shape[-1], device=both.device))
+
+def cross_weights(a: Drawn, b: Drawn) -> Tensor: # (N,I,J)
+    "Weights of pairs of masks of two kinds; 0 where no pixel is labelled in both"
+    common = torch.einsum('nikp,njkp->nij', a.labelled, b.labelled) > 0
+    return a.weight[:, :, None]*b.weight[:, None]*common
 
 # %% ../nbs/18_rater_metrics.ipynb #ee0071c1
 class RaterMetric(MeanMetric):
@@ -301,10 +309,6 @@ def ged2(probs, raters, multi, pairs='all'):
 # %% ../nbs/18_rater_metrics.ipynb #3927db8d
 def distance(a: Drawn, b: Drawn) -> Tensor: return 1 - iou_of(*overlaps(a, b)) # (N,I,J)
 
-def cross_weights(a: Drawn, b: Drawn) -> Tensor: # (N,I,J)
-    "Weights of pairs of masks of two kinds"
-    return a.weight[:, :, None]*b.weight[:, None]
-
 def within(drawn: Drawn, pairs: str) -> Tensor: # (N,)
     "Mean distance among masks of one kind; of a single one 0"
     if drawn.weight.shape[1] == 1: return torch.zeros_like(drawn.weight[:, 0])
@@ -415,10 +419,11 @@ def mean_over_people(raters: Drawn, score: Callable) -> Tensor: # (N,), NaN for 
     values = by_person(raters, score).masked_fill(alone, torch.nan)
     return weighted_mean(values.nan_to_num(), raters.weight*~values.isnan())
 
-def by_person(raters: Drawn, score: Callable) -> Tensor: # (N,R)
+def by_person(raters: Drawn, score: Callable) -> Tensor: # (N,R), NaN for a person who labelled no pixel that another did
     "The score of each person's masks against the others'"
     n_raters = raters.weight.shape[1]
-    return torch.stack([score(raters.share[:, [r]], others_of(raters, r)) for r in range(n_raters)], 1)
+    values = torch.stack([score(raters.share[:, [r]], others_of(raters, r)) for r in range(n_raters)], 1)
+    return values.masked_fill(pair_weights(raters).sum(-1) == 0, torch.nan)
 
 def others_of(raters: Drawn, r: int) -> Drawn:
     "All raters but one, where that one labelled"
@@ -471,7 +476,8 @@ def rater_scores(
 ) -> pd.DataFrame:           # For each score `model`, `people`, the bounds of both (`_low`, `_high`) and the number of `images`; or a row for each image
     """Compute scores of a model against several raters, and what each rater reaches against the others
 
-    `model` and `people` are means over the same images: those where a rater can be compared with enough others (with one for most
+    A rater is a place in the list of masks, and `_low` and `_high` draw places: where raters are missing, let the masks of those that
+    there are keep theirs. `model` and `people` are means over the same images: those where a rater can be compared with enough others (with one for most
     scores, with two for `ged2`). Where no image has so many, `people` is NaN, and `model` the mean over all."""
     if isinstance(scores, RaterMetric): scores = [scores]
     check_rater_scores(scores, level, n_boot)
