@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Sequence
 
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import SequentialSampler
 
 from fastcore.all import first, L
 from fasttransform import Transform
@@ -275,6 +276,16 @@ def valid_dl(learn):
     return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl
 
 def is_loader(o) -> bool: return hasattr(o, 'dataset') or hasattr(o, 'one_batch')
+
+def check_in_order(
+    dl,         # A loader; fastai's pass, as `get_preds` puts their items in order
+    fault: str, # What cannot be told
+):
+    "Refuse a loader of PyTorch that shuffles or drops items"
+    if dl is None or hasattr(dl, 'get_idxs'): return
+    in_order = isinstance(getattr(dl, 'sampler', None), SequentialSampler)
+    if in_order and not getattr(dl, 'drop_last', False): return
+    refuse(f'This DataLoader shuffles or drops items, so that {fault}', 'Make it with `shuffle=False` and `drop_last=False`.')
 
 # %% ../nbs/11_blocks.ipynb #665a8d79
 def check_reads_items(

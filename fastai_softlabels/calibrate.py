@@ -20,8 +20,8 @@ from .core import DONT_KNOW, soft_targets, TOLERANCE
 from .tables import is_missing
 from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAround, reads_of, SoftBCEWithLogitsLossFlat,
                                       SoftCrossEntropyLossFlat, temperature_of, TemperatureScaled)
-from .blocks import (check_learner, check_same_classes, is_loader, items_target, labels_of, only_target, refuse_distributed, ungathered,
-                                      valid_dl)
+from .blocks import (check_in_order, check_learner, check_same_classes, is_loader, items_target, labels_of,
+                                      only_target, refuse_distributed, ungathered, valid_dl)
 from .data import SoftCategorize
 from .metrics import brier_score, check_targets, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
 from .scores import check_reachable, risk_coverage
@@ -317,13 +317,7 @@ def _check_groups(groups, n: int):
 
 def _as_list(groups) -> list: return groups.tolist() if hasattr(groups, 'tolist') else list(groups)
 
-def _check_order(dl):
-    "Raise `SoftLabelError` for a loader whose items do not come in an order that `groups` could follow"
-    if dl is None or hasattr(dl, 'get_idxs'): return # `get_preds` puts the items of fastai's in order
-    in_order = isinstance(getattr(dl, 'sampler', None), torch.utils.data.SequentialSampler)
-    if in_order and not getattr(dl, 'drop_last', False): return
-    refuse('This DataLoader shuffles or drops items, so that which item is of which group cannot be told',
-           'Make it with `shuffle=False` and `drop_last=False`.')
+
 
 # %% ../nbs/21_calibrate.ipynb #9ee0b98a
 def _report(logits: Tensor, targets: Tensor, multi: bool, losses: dict) -> pd.DataFrame:
@@ -435,7 +429,7 @@ def temperature_scale(
     _check_can_scale(learn, dl, seed)
     loss = keep_probs(innermost(learn.loss_func))
     logits, targets, multi, labelled = _labelled_logits(learn, dl)
-    if groups is not None: _check_order(dl)
+    if groups is not None: check_in_order(dl, 'which item is of which group cannot be told')
     group = _group_numbers(groups, labelled)
     fit, judge = _halves(group, seed)
     scaled = TemperatureScaled(loss, best_temperature(logits[fit], targets[fit], multi))

@@ -46,7 +46,7 @@ def entropy(
     axis: int | None = None,               # The class axis; by default the last of (K,), (N,K); required for masks: 1
     multi: bool = False,                   # Has each class a probability of its own? Then each is a yes or no
 ) -> Tensor:                               # Entropy in nats, `probs`' shape without `axis`; for `multi` `probs`' shape
-    "Compute the entropy of soft labels in nats: 0 if all agree, log K if nobody knows; of a yes or no at most log 2"
+    "Compute the entropy of soft labels in nats: 0 if all agree, or if nobody labelled it (a row of zeros), log K if nobody knows; of a yes or no at most log 2"
     where = '' if axis is None else f' along axis {axis}'
     probs = _float_tensor(probs, where)
     _check_in_range(probs, where)
@@ -107,6 +107,10 @@ class RemembersProbs(TensorBase):
 # %% ../nbs/02_core.ipynb #18c5e7ba
 class TensorSoftCategory(RemembersProbs, TensorCategory):
     "One distribution over K classes, (K,) or (N,K); or, decoded, class indices with their `probs`"
+    def set_meta(self, x, as_copy=False):
+        "What is computed of a reader's row has `classes` no more: with another reader's row their order may be another"
+        super().set_meta(x, as_copy)
+        if as_copy and hasattr(self, 'classes'): self.classes = None
 
 class TensorSoftMultiCategory(TensorSoftCategory):
     "A probability of its own for each of K classes, (K,) or (N,K); or, decoded, which are present, with their `probs`"

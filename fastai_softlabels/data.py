@@ -37,7 +37,7 @@ from .tables import (check_classes, check_distributions, check_inferred, check_p
                                       is_list, is_missing, item_name, read_numbers, refuse_total, warn_of_names)
 from .losses import innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
 from .reader import BESIDE, SoftLabelReader
-from .blocks import (check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms,
+from .blocks import (check_in_order, check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms,
                                       InferLoss, is_loader, labels_of, like_items, loss_of, make_loss, NameUnreadable, preceding,
                                       prediction_of, refuse_distributed, Target, target_of, ungathered)
 
@@ -184,9 +184,17 @@ def _from_numbers(self: SoftCategorize, values: list, name: str) -> np.ndarray:
     "K numbers in vocab order: integers stay integers, gaps become NaN"
     values = list(map(_as_python, values))
     self._check_numbers(values, name)
+    if not self.multi: check_one_flag(values, name)
     are_flags = self.multi and all(isinstance(v, bool) for v in values) # True is presence, not a count
     whole = all(isinstance(v, int) for v in values) and not are_flags
     return np.array([np.nan if is_missing(v) else v for v in values], dtype=np.int64 if whole else np.float64)
+
+# %% ../nbs/12_data.ipynb #25aefea7
+def check_one_flag(values: list, name: str):
+    "Refuse a yes for several classes that exclude each other"
+    if not all(isinstance(v, bool) for v in values) or sum(values) < 2: return
+    refuse(f'{name} says yes to {sum(values)} classes, which exclude each other here',
+           'Are they a yes or no for each class? Then use `SoftMultiCategoryBlock`; counts are numbers.')
 
 # %% ../nbs/12_data.ipynb #fdd0b2c2
 def _as_python(v):
@@ -212,6 +220,7 @@ def _check_numbers(self: SoftCategorize, values: list, name: str):
 @patch
 def _from_names(self: SoftCategorize, counts: Mapping, name: str) -> np.ndarray:
     "Numbers by class name; classes that are not mentioned get 0"
+    if not self.multi: check_one_flag(list(counts.values()), name)
     row = [0]*self.c
     for c, v in counts.items():
         self._check_known(c, name)
@@ -335,9 +344,15 @@ def _read_array(o, tfm, name):
     "Numbers in vocab order, or names"
     check_dense(o, name)
     if o.ndim == 2 and len(o) == 1: o = o[0] # the `.values` of one row
-    values = o.tolist()
-    is_row = o.ndim == 1 and len(o) > 0 and not isinstance(values[0], str)
+    values = as_lists(o)
+    is_row = o.ndim == 1 and len(o) > 0 and not isinstance(values[0], (str, list))
     return tfm._from_number_list(values, name) if is_row else read_label(values, tfm, name)
+
+# %% ../nbs/12_data.ipynb #89594498
+def as_lists(o):
+    "An array or tensor as a list, or as its only number; arrays in it as lists, too, as Parquet gives lists of lists"
+    if not o.ndim: return o.item()
+    return [v.tolist() if isinstance(v, np.ndarray) else v for v in o.tolist()]
 
 # %% ../nbs/12_data.ipynb #7bdffe98
 def check_dense(o, name: str):
@@ -352,9 +367,17 @@ def _read_series(o, tfm, name):
     check_index(o, tfm, name)
     return tfm._from_names(o.to_dict(), name)
 
+# %% ../nbs/12_data.ipynb #1eef5273
+def check_one_level(o: pd.Series, name: str):
+    "Refuse a Series whose index has several levels, as a part of what `groupby` counted"
+    if o.index.nlevels == 1: return
+    refuse(f'{name} is a Series with an index of {o.index.nlevels} levels, {brief(list(o.index[:2]))}, so that items and classes are one name',
+           'Take one item of it: `counts.loc[item]` rather than `counts.loc[[item]]`.')
+
 # %% ../nbs/12_data.ipynb #cd0c7043
 def check_index(o: pd.Series, tfm: SoftCategorize, name: str):
     "Refuse a Series whose index does not name classes"
+    check_one_level(o, name)
     check_classes(o.index, f'{name}: the index')
     if isinstance(o.index, pd.RangeIndex) and not set(o.index) <= set(tfm.vocab):
         refuse(f'{name}: the Series has no class names as its index', 'Set them as index, or give a list (`.tolist()`).')
@@ -407,15 +430,23 @@ def _row(self: SoftCategorize, o, name: str) -> np.ndarray:
     "The numbers in label `o`, in vocab order, not checked yet"
     return np.full(self.c, np.nan) if is_missing(o) else read_label(o, self, name)
 
+# %% ../nbs/12_data.ipynb #3e353775
+def classes_of_row(o: TensorSoftCategory) -> list:
+    "The classes of a reader's row; refuse what was computed of one, whose classes may be those of another reader"
+    if o.classes is not None: return o.classes
+    refuse(f'The label {brief(o.tolist())} was computed of what a `SoftLabelReader` gave, so its classes and its sum are not known any more',
+           "Give a dict of class and number: `dict(zip(reader.classes, label.tolist()))`. Two readers' classes may stand in different orders.")
+
 # %% ../nbs/12_data.ipynb #f6904e14
 @patch
 def _from_reader(self: SoftCategorize, o: TensorSoftCategory):
     "A row that a reader has checked, in the order of our vocab"
     is_multi = isinstance(o, TensorSoftMultiCategory)
     self._check_reader(o, is_multi)
+    classes = classes_of_row(o)
     if self.multi and not is_multi and not o.any():
         o = torch.full_like(o, torch.nan) # nobody voted: unlabelled, not "none of them"
-    if self._source[0] is not o.classes: self._source = o.classes, self._order(o.classes)
+    if self._source[0] is not classes: self._source = classes, self._order(classes)
     order = self._source[1]
     if order is not None: o = torch.as_subclass(o, Tensor)[order]
     return torch.as_subclass(o, self.tensor_type) # fastai's `as_subclass` would hand on `classes`, and take three times as long
@@ -531,7 +562,7 @@ def label_names(
     o,     # A label in any of the accepted forms
 ) -> list: # Names, each as often as it is mentioned
     "The class names that a label mentions; none for numbers"
-    if hasattr(o, 'classes'): return o.classes
+    if hasattr(o, 'classes'): return classes_of_row(o)
     return [o] if isinstance(o, Hashable) and not is_missing(o) else []
 
 @label_names.register(float)
@@ -546,7 +577,9 @@ def _names_of_prediction(o): return o.vocab
 def _names_of_mapping(o): return list(o)
 
 @label_names.register(pd.Series)
-def _names_of_series(o): return list(o.index)
+def _names_of_series(o):
+    check_one_level(o, 'A label')
+    return list(o.index)
 
 @label_names.register(pd.DataFrame)
 def _names_of_table(o): return list(o.columns)
@@ -559,9 +592,9 @@ def _names_of_extension(o): return label_names(o.tolist())
 @label_names.register(np.ndarray)
 def _names_of_array(o):
     "The classes of a reader's row, or the names in an array of texts"
-    if hasattr(o, 'classes'): return o.classes
+    if hasattr(o, 'classes'): return classes_of_row(o)
     has_texts = isinstance(o, np.ndarray) and o.dtype.kind in 'UO'
-    return label_names(o.tolist()) if has_texts else []
+    return label_names(as_lists(o)) if has_texts else []
 
 # %% ../nbs/12_data.ipynb #d1084104
 @label_names.register(list)
@@ -1050,6 +1083,7 @@ def check_teacher(learn, files):
     if isinstance(files, (str, Path)) or not hasattr(files, '__len__'):
         refuse(f'`files` is a {type(files).__name__}; expected a list of items', 'For a folder: `get_image_files(folder)`.')
     if not len(files): refuse('There are no items to predict.')
+    if is_loader(files): check_in_order(files, 'which row is which item cannot be told')
     refuse_distributed(learn, '`preds_to_soft`')
 
 # %% ../nbs/12_data.ipynb #9fc8886a

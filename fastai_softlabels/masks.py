@@ -116,7 +116,7 @@ def check_axis(loss):
     name = type(loss).__name__
     is_fastai = isinstance(loss, BaseLoss)
     if is_fastai and not isinstance(loss, BCEWithLogitsLossFlat):
-        refuse(f'{name} moves the class axis or flattens targets to one number a pixel, so probabilities cannot pass',
+        refuse(f'{name} flattens targets to one number a pixel, or moves the class axis, so probabilities cannot pass',
                'Use `SoftCrossEntropyLossFlat(axis=1)` or `SoftDiceCELoss()`.')
     if not is_fastai and getattr(loss, 'axis', 1) not in (1, -3):
         refuse(f'{name} has its classes along axis {loss.axis}; those of masks (N,K,H,W) are along 1: say `axis=1`.')

@@ -251,6 +251,9 @@ def _check_options(self: SoftLabelReader, df, n_votes, normalize):
     "Refuse columns that are no classes among them, a key that is no function, and options of the other kind of label"
     if self.item is not None and self.item in self.classes:
         refuse(f'`classes` names {repr_of(self.item)}, which is the column of the item: leave it out.')
+    if isinstance(n_votes, pd.Series) and not n_votes.index.equals(df.index):
+        refuse('`n_votes` is a Series in another order, or of other rows, than the table',
+               'Make it a column of the table, and give its name.')
     if isinstance(n_votes, str) and n_votes in self.classes:
         refuse(f'`classes` names {repr_of(n_votes)}, which is the column of `n_votes`: leave it out.')
     beside = [c for c in self.classes if c in BESIDE]
@@ -302,6 +305,7 @@ def find(self: SoftLabelReader,
         if self.n_unchecked and isinstance(o, pd.Series) and self.rows is not None: self._check_row(o)
         o = self._item_in_row(o)
     if self.rows is None: self._refuse_without_rows(o)
+    if isinstance(o, float) and abs(o) >= 2**53: _refuse_rounded(o, self.item)
     key = _key_of(o if self.key is None else self.key(o))
     parts = key.split('/')
     for depth in self.depths:
@@ -310,6 +314,13 @@ def find(self: SoftLabelReader,
         if row is not None: return row
     refuse(f'No row for the item {key!r} among {len(self.rows)} rows like {list(islice(self.rows, 3))}',
            'Add it to the table, leave it out of the items, or say with `key=` what to look up.', UnknownNameError)
+
+# %% ../nbs/10_reader.ipynb #537dd013
+def _refuse_rounded(o: float, item):
+    "Refuse an id that pandas made a float of, in a row of numbers, and that lost its last digits so"
+    column = 'the item' if item is None else f'df[{item!r}]'
+    refuse(f'The id {o:.0f} is a float, which holds no whole number beyond 2**53 exactly: a row of numbers has one type in pandas',
+           f'Make {column} text (`.astype(str)`), or the index (`item=None`), which rows keep as it is.')
 
 # %% ../nbs/10_reader.ipynb #ea42344a
 def _is_row(o) -> bool: return isinstance(o, (pd.Series, Mapping)) or hasattr(o, '_fields')

@@ -211,7 +211,7 @@ def _check_counts(counts: np.ndarray, n: np.ndarray, name: Callable):
 # %% ../nbs/03_tables.ipynb #b224c778
 def as_table(df) -> pd.DataFrame:
     "Convert `df` to pandas' table; raise `SoftLabelError` for what is no table"
-    if isinstance(df, pd.DataFrame): return df
+    if isinstance(df, pd.DataFrame): return _dense(df)
     if hasattr(df, 'to_pandas') and hasattr(df, 'columns'): df = _to_pandas(df)
     if isinstance(df, pd.DataFrame): return df
     hint = ' Collect it first: `.collect()`.' if hasattr(df, 'collect') else ''
@@ -219,6 +219,11 @@ def as_table(df) -> pd.DataFrame:
            f'or another that has `.to_pandas()`.{hint}')
 
 # %% ../nbs/03_tables.ipynb #f689b653
+def _dense(df: pd.DataFrame) -> pd.DataFrame:
+    "The table without sparse columns, as `MultiLabelBinarizer` makes them"
+    sparse = {c: dtype.subtype for c, dtype in df.dtypes.items() if isinstance(dtype, pd.SparseDtype)}
+    return df.astype(sparse) if sparse else df
+
 def _to_pandas(df) -> pd.DataFrame:
     "Convert by `df`'s own method, which may need another library"
     try: return df.to_pandas()
@@ -293,10 +298,14 @@ def refuse_total(
     classes: Sequence, # The names of the K columns
 ):
     "Refuse a column that is the sum of all others, which is no class"
+    rows = rows[~np.isnan(rows).all(1)] # unlabelled rows say nothing
     if len(classes) < 3 or len(rows) < 2: return
+    called_total = np.array([str(c).lower() in _NAMES_OF_TOTALS for c in classes])
+    of_others = rows[:, ~called_total].sum(1)
     totals = rows.sum(1)
-    for name, column in zip(classes, rows.T):
-        is_sum = (2*column == totals).all() and column.any()
+    for name, column, is_called in zip(classes, rows.T, called_total):
+        is_sum = (2*column == totals).all() or is_called and (column == of_others).all()
+        is_sum = is_sum and column.any()
         may_be_chance = len(rows) <= 4 and str(name).lower() not in _NAMES_OF_TOTALS
         if not is_sum or may_be_chance: continue
         refuse(f'The column {repr_of(name)} is the sum of the others in each of the {len(rows)} rows: '
@@ -390,7 +399,7 @@ def refuse_index(
 
 def _check_flags(df: pd.DataFrame, classes: Sequence):
     "Refuse columns of yes and no beside those of numbers"
-    flags = [c for c in classes if pd.api.types.is_bool_dtype(df[c])]
+    flags = [c for c in classes if pd.api.types.infer_dtype(df[c], skipna=True) == 'boolean'] # with gaps they are objects
     if not flags or len(flags) == len(classes): return
     refuse(f'The column {repr_of(flags[0])} holds yes and no, and others hold numbers: it seems to be a split or a note',
            'Leave it out of the classes, or convert it to the numbers that it stands for.')

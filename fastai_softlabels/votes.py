@@ -9,7 +9,7 @@ from collections import Counter
 from urllib.parse import unquote
 from collections.abc import Hashable, Mapping
 from itertools import chain
-from numbers import Number
+from numbers import Integral, Number
 from typing import Callable, Sequence
 from warnings import warn
 
@@ -73,14 +73,15 @@ def _codes_and_names(df, column) -> tuple:
     except (TypeError, NotImplementedError): # lists have no hash
         _check_single(df, column)
         raise
-    return codes, [_plain(n) for n in np.asarray(names, dtype=object)]
+    if any(isinstance(n, (tuple, frozenset)) for n in names): _check_single(df, column)
+    return codes, [_plain(n) for n in names]
 
 # %% ../nbs/07_votes.ipynb #6dcac6ef
 def _check_single(df, column):
     "Refuse a cell that holds several votes"
     cells = df[column]
     if not _may_hold_lists(cells): return
-    several = [not isinstance(v, Hashable) for v in cells]
+    several = [not isinstance(v, Hashable) or isinstance(v, (tuple, frozenset)) for v in cells]
     def fault(i): return f'{brief(cells.iloc[i])} in column {column!r} is not one vote'
     def remedy(i): return _say_form(cells.iloc[i], column)
     refuse_first(several, fault, remedy, _row_of(df))
@@ -191,6 +192,11 @@ def _read_weights(df, weight) -> np.ndarray:
                  'Expected a finite number, 0 or more.', _row_of(df))
     return w
 
+def _has_fractions(df, item, weight, index: pd.Index) -> np.ndarray:
+    "Which items have a vote whose weight is no whole number (N,)"
+    w = _read_weights(df, weight)
+    return index.isin(df[item][w != np.round(w)])
+
 def _has_weights(df, weight) -> bool:
     "Do votes weigh other than 1?"
     return weight is not None and not (_read_weights(df, weight) == 1).all()
@@ -295,11 +301,24 @@ def _read_lists(df, item, lists) -> tuple:
     check_columns(df, item, lists)
     _check_lists(df, lists)
     _check_votes(df, lists)
+    _warn_of_counts(df, lists)
     items, number_of = _items_of(df, item), {}
     codes = _number(map(_plain, chain.from_iterable(df[lists])), number_of)
     rows = np.repeat(np.arange(len(df)), [len(votes) for votes in df[lists]])
     tally = _tally(rows, codes, len(df), len(number_of))
     return items, list(number_of), tally
+
+# %% ../nbs/07_votes.ipynb #9604ba48
+def _warn_of_counts(df, lists):
+    "Warn of lists of whole numbers of one length and one sum, as counts by class have"
+    rows = [list(cell) for cell in df[lists]]
+    if len(rows) < 3 or len({len(r) for r in rows}) > 1 or len(rows[0]) < 2: return
+    if not all(isinstance(v, Integral) and not isinstance(v, (bool, np.bool_)) for r in rows for v in r): return
+    kinds = {tuple(sorted(r)) for r in rows}
+    are_votes = len(kinds) == 1 and sum(rows[0]) != 1 # everybody said the same, or the same in another order
+    if len({sum(r) for r in rows}) > 1 or are_votes: return
+    warn(f'Each list in {lists!r} has {len(rows[0])} whole numbers that sum to {sum(rows[0])}, as {brief(rows[0])}, and each number is read as a vote. '
+         f'If they are counts by class, make columns of them, `pd.DataFrame(df[{lists!r}].tolist(), columns=[…])`, then `counts=`.')
 
 # %% ../nbs/07_votes.ipynb #b13f81d1
 def _check_lists(df, lists):
@@ -549,7 +568,8 @@ def votes_to_soft(
     is_weighted = annotator is not None and _has_weights(df, weight)
     if is_weighted: _check_no_minimum(min_votes, item)
     _check_names(df, items, names, tally, vocab, counts is not None, unsure)
-    if vocab is None and label is not None: vocab = _ordered_names(df[label], names)
+    answers = [label] if label is not None else list(annotators or ())
+    if vocab is None and answers: vocab = _ordered_names(df[answers[0]], names)
     classes = _classes_of(names, vocab, counts is None, unsure, unsure_as)
     _check_known(items, names, tally, classes, unsure)
     named = _votes_by_class(tally, names, classes)
@@ -559,6 +579,7 @@ def votes_to_soft(
     res = _soft_table(items, classes, votes, named, prior)
     res.index.name = df.index.name if item is None else item
     if is_weighted: res['agreement'] = np.nan
+    elif weight is not None: res.loc[_has_fractions(df, item, weight, res.index), 'agreement'] = np.nan
     res.attrs['ordered'] = vocab is not None # somebody said so
     return res
 
@@ -665,7 +686,7 @@ def krippendorff_alpha(
     _warn_of_rounds(soft)
     classes = soft.drop(columns=STATISTICS)
     order = _declared_order(soft)
-    if order is not None: classes = classes[order]
+    if order is not None: classes = classes.reindex(columns=_as_index(order))
     elif level == 'ordinal': _warn_of_alphabet(list(classes))
     shares = _read_shares(classes)
     counts = _whole_votes(soft, shares)

@@ -1,4 +1,6 @@
 "What a reader of the code found: each was read as something else before."
+import warnings
+
 import numpy as np, pandas as pd, pytest, torch
 from fastai.vision.all import CrossEntropyLossFlat, DataBlock, DataLoaders, ImageBlock, IndexSplitter, Learner, RandomSplitter, TransformBlock
 from PIL import Image
@@ -37,7 +39,7 @@ def test_masks_of_either_byte_order(order, tmp_path):
 
 
 def test_losses_of_fastai_move_the_class_axis():
-    refused(lambda: SoftMaskBlock(['a', 'b'], loss_func=CrossEntropyLossFlat(axis=1, flatten=False)), 'CrossEntropyLossFlat moves the class axis', '`SoftDiceCELoss()`')
+    refused(lambda: SoftMaskBlock(['a', 'b'], loss_func=CrossEntropyLossFlat(axis=1, flatten=False)), 'or moves the class axis', '`SoftDiceCELoss()`')
 
 
 def test_weights_in_the_order_of_their_numbers():
@@ -118,3 +120,122 @@ def test_masks_mean_what_they_meant_when_the_learner_was_saved(tmp_path, other):
     with pytest.warns(UserWarning, match='the model .Conv2d. is not what'): save_soft_learner(saved, tmp_path/'l.safetensors')
     load_soft_learner(tmp_path/'l.safetensors', model=nn.Conv2d(3, 2, 1), dls=learner(ignore=['Void']).dls)
     refused(lambda: load_soft_learner(tmp_path/'l.safetensors', model=nn.Conv2d(3, 2, 1), dls=learner(**other).dls), f'`{"exclusive" if "exclusive" in other else "ignore"}` of these DataLoaders')
+
+
+def test_ids_that_a_row_of_floats_rounds():
+    "SDSS's, for instance: pandas makes a row of integers and shares floats"
+    ids = [587722981742084096, 587722981742084144, 587722981742084150]
+    df = pd.DataFrame(dict(objid=ids, smooth=[.1, .5, .9], disk=[.9, .5, .1]))
+    reader = SoftLabelReader(df, 'objid', ['smooth', 'disk'])
+    refused(lambda: reader(df.iloc[1]), 'The id 587722981742084096 is a float', "df['objid'] text (`.astype(str)`)")
+    assert reader(ids[1]).tolist() == [.5, .5]
+    by_index = SoftLabelReader(df.set_index('objid'), None, ['smooth', 'disk'])
+    assert by_index(df.set_index('objid').iloc[1]).tolist() == [.5, .5]
+    df['objid'] = df.objid.astype(str)
+    assert SoftLabelReader(df, 'objid', ['smooth', 'disk'])(df.iloc[2]).tolist() == pytest.approx([.9, .1])
+
+
+VOTES = pd.DataFrame(dict(f=['x', 'y', 'z'], dog=[1, 2, 3], cat=[9, 8, 7]))
+
+@pytest.mark.parametrize('made', [lambda v, t: .5*v + .5*t, lambda v, t: v + v, lambda v, t: v*30, lambda v, t: v.log(), lambda v, t: v[:1], lambda v, t: torch.stack([v, t]), lambda v, t: (v > .95).float()])
+def test_what_is_computed_of_a_readers_rows_is_none(made):
+    "Their classes may stand in different orders"
+    reader, teacher = SoftLabelReader(VOTES, 'f', ['dog', 'cat']), SoftLabelReader(pd.DataFrame(dict(f=['x', 'y', 'z'], cat=[.9, .8, .7], dog=[.1, .2, .3])), 'f', ['cat', 'dog'])
+    for vocab in (None, ['dog', 'cat']):
+        block = DataBlock(blocks=(TransformBlock, SoftCategoryBlock(vocab)), get_y=lambda f: made(reader(f), teacher(f)), splitter=IndexSplitter([2]))
+        refused(lambda: block.datasets(['x', 'y', 'z']), 'was computed of what a `SoftLabelReader` gave', 'dict(zip(reader.classes, label.tolist()))')
+    mixed = lambda f: {c: (a + b)/2 for c, a, b in zip(['dog', 'cat'], reader(f).tolist(), teacher(f).flip(0).tolist())}
+    dset = DataBlock(blocks=(TransformBlock, SoftCategoryBlock), get_y=mixed, splitter=IndexSplitter([2])).datasets(['x', 'y', 'z'])
+    assert dset.train[0][1].tolist() == pytest.approx([.9, .1])
+
+
+def test_counts_by_class_in_lists():
+    "As ChaosNLI has them"
+    df = pd.DataFrame(dict(uid=list('abc'), n=[[63, 37, 0], [10, 80, 10], [100, 0, 0]], v=[[1, 2], [2, 2], [1, 1]], same=[[3, 4]]*3, flags=[[0, 1], [1, 0], [0, 1]]))
+    for column in ('n', 'flags'):
+        with pytest.warns(UserWarning, match=f"Each list in '{column}' has . whole numbers that sum to .*then `counts=`"): votes_to_soft(df, 'uid', lists=column)
+    with warnings.catch_warnings(action='error'):
+        for column in ('v', 'same'): votes_to_soft(df, 'uid', lists=column)
+
+
+def test_the_number_of_votes_as_a_series_of_another_order():
+    counts = pd.DataFrame(dict(cat=[1, 2], dog=[0, 2]), index=['b', 'a'])
+    refused(lambda: SoftLabelReader(counts, None, ['cat', 'dog'], multi=True, n_votes=pd.Series([10, 2], index=['a', 'b'])), '`n_votes` is a Series in another order', 'a column of the table')
+
+
+def test_a_teacher_over_a_loader_that_shuffles():
+    data = torch.utils.data.TensorDataset(torch.arange(8.)[:, None], torch.eye(2)[torch.arange(8) % 2])
+    def loader(**kw): return torch.utils.data.DataLoader(data, 4, **kw)
+    learn = Learner(DataLoaders(loader(shuffle=True), loader()), nn.Linear(1, 2), loss_func=SoftCrossEntropyLossFlat())
+    with learn.no_bar():
+        assert len(preds_to_soft(learn, loader())) == 8
+        for wrong in (loader(shuffle=True), loader(drop_last=True)): refused(lambda: preds_to_soft(learn, wrong), 'which row is which item cannot be told', '`shuffle=False`')
+
+
+def test_totals_beside_gaps_and_beside_each_other():
+    counts = pd.DataFrame(dict(f=list('abcde'), cat=[1., 2, 3, 4, np.nan], dog=[4., 3, 2, 0, np.nan], total=[5., 5, 5, 4, np.nan]))
+    refused(lambda: SoftLabelReader(counts, 'f', ['cat', 'dog', 'total'], normalize=True, ignore=True), "The column 'total' is the sum of the others")
+    whole = counts.dropna().astype(dict(cat=int, dog=int, total=int))
+    refused(lambda: SoftLabelReader(whole.assign(n=whole.total), 'f', ['cat', 'dog', 'total', 'n']), "The column 'total' is the sum of the others")
+    SoftLabelReader(whole.assign(n=[1, 2, 3, 4]), 'f', ['cat', 'dog', 'n'])
+
+
+def test_a_part_of_what_groupby_counted():
+    counts = pd.DataFrame(dict(f=list('xxyy'), l=['cat', 'dog', 'cat', 'cat'])).groupby('f').l.value_counts()
+    def dsets(get_y, vocab=None): return DataBlock(blocks=(TransformBlock, SoftCategoryBlock(vocab)), get_y=get_y, splitter=IndexSplitter([1])).datasets(['x', 'y'])
+    for vocab in (None, ['cat', 'dog']): refused(lambda: dsets(lambda f: counts.loc[[f]], vocab), 'a Series with an index of 2 levels', '`counts.loc[item]`')
+    assert dsets(lambda f: counts.loc[f], ['cat', 'dog']).train[0][1].tolist() == [.5, .5]
+
+
+@pytest.mark.parametrize('cell', [('cat', 'dog'), frozenset(['cat', 'dog'])], ids=str)
+def test_several_answers_in_one_cell(cell):
+    df = pd.DataFrame(dict(f=list('ab'), v=['cat', 'dog'], w=[cell, cell]))
+    refused(lambda: votes_to_soft(df, 'f', label='w'), "in column 'w' is not one vote", '`lists=`')
+    refused(lambda: votes_to_soft(df, 'f', annotators=['v', 'w']), "in column 'w' is not one vote")
+
+
+def test_agreement_of_votes_that_are_halves():
+    df = pd.DataFrame(dict(f=list('aaabb'), l=['cat', 'cat', 'dog', 'cat', 'dog'], w=[.5, .5, 1, 1, 1]))
+    soft = votes_to_soft(df, 'f', label='l', weight='w')
+    assert np.isnan(soft.agreement['a']) and soft.agreement['b'] == 0
+    refused(lambda: krippendorff_alpha(soft), 'no shares of whole votes')
+
+
+def test_sparse_columns():
+    df = pd.DataFrame(dict(cat=[1, 0, 1], dog=[0, 1, 1]), index=list('abc'))
+    sparse = df.astype(pd.SparseDtype(int, 0))
+    for multi in (False, True):
+        kw = dict(multi=True) if multi else dict(normalize=True)
+        with warnings.catch_warnings(action='ignore'): ours, expected = [SoftLabelReader(t, None, ['cat', 'dog'], **kw).table.tolist() for t in (sparse, df)]
+        assert ours == expected
+
+
+def test_agreement_about_true_and_false():
+    df = pd.DataFrame(dict(f=list('aabbcc'), l=[True, False, True, True, False, False]))
+    alpha = krippendorff_alpha(votes_to_soft(df, 'f', label='l'))
+    assert krippendorff_alpha(votes_to_soft(df, 'f', label='l', vocab=[True, False])) == pytest.approx(alpha)
+
+
+def test_lists_of_lists_as_parquet_gives_them():
+    votes = np.empty(2, object)
+    votes[:] = [np.array(['cat'], object), np.array(['cat', 'dog'], object)]
+    tfm = SoftMultiCategorize(['cat', 'dog', 'fox'])
+    assert tfm.encode(votes).tolist() == tfm.encode([['cat'], ['cat', 'dog']]).tolist() == [1., .5, 0.]
+
+
+def test_flags_with_gaps_are_flags():
+    flags = pd.concat([pd.DataFrame(dict(f=['a'], cat=[True])), pd.DataFrame(dict(f=['b'], cat=[True], dog=[False]))])
+    refused(lambda: SoftLabelReader(flags, 'f', ['cat', 'dog'], multi=True), 'the label [1.0, nan] holds NaN')
+    assert SoftLabelReader(flags, 'f', ['cat', 'dog'], multi=True, ignore=True).table[1].tolist() == [1., 0.]
+
+
+def test_yes_to_several_classes_that_exclude_each_other():
+    tfm = SoftCategorize(['cat', 'dog', 'fox'])
+    for label in ([True, True, False], {'cat': True, 'dog': True}, np.array([True, True, True])): refused(lambda: tfm.encode(label), 'says yes to', '`SoftMultiCategoryBlock`')
+    assert tfm.encode([False, True, False]).tolist() == [0., 1., 0.]
+
+
+def test_columns_of_annotators_keep_the_order_of_grades():
+    grades = pd.CategoricalDtype(['low', 'mid', 'high'], ordered=True)
+    wide = pd.DataFrame(dict(f=list('ab'), x=['low', 'high'], y=['mid', 'high'])).astype(dict(x=grades, y=grades))
+    assert votes_to_soft(wide, 'f', annotators=['x', 'y']).attrs['classes'] == ['low', 'mid', 'high']
