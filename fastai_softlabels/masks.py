@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from PIL import Image
 from matplotlib.axes import Axes
-from matplotlib.colors import hsv_to_rgb, to_rgb
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import hsv_to_rgb, ListedColormap, Normalize, to_rgb
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -31,7 +32,7 @@ from fastai.losses import BaseLoss, BCEWithLogitsLossFlat
 from fastai.torch_core import TensorImage
 from fastai.vision.augment import PadMode
 from .errors import brief, one_of, refuse, SoftLabelError, UnknownNameError
-from .core import cut_names, format_prob, missing_raters, TensorSoftMask, TOLERANCE, without_gaps, write_title
+from .core import cut_names, cut_text, format_prob, missing_raters, TensorSoftMask, TOLERANCE, without_gaps, write_title
 from .tables import check_classes, is_list, is_missing, item_name
 from .losses import keep_probs, reads_of
 from .dice import SoftDiceLoss
@@ -509,7 +510,7 @@ def certainty_of(p: np.ndarray) -> np.ndarray:
 def mask_overlay(
     probs: Tensor,         # A soft mask (K,H,W)
     exclusive: bool,       # Do the classes exclude each other?
-    alpha: float = .75,    # Opacity of what is certain, in [0,1]
+    alpha: float = .5,     # Opacity of what is certain, in [0,1]
     cmap: str = 'inferno', # Heat of one class
 ) -> np.ndarray:           # Colours and opacity (H,W,4) in [0,1]
     "Draw one class as heat, several in their colours; opaque where certain, transparent where unlabelled or absent"
@@ -525,14 +526,26 @@ def check_one_mask(probs: Tensor):
     if probs.ndim != 3: refuse(f'Can show one mask (K,H,W), got shape {tuple(probs.shape)}: pick one item.')
 
 # %% ../nbs/17_masks.ipynb #d9a15dd5
-def legend_of(mask: TensorSoftMask, cmap: str) -> list:
-    "Return what a legend says of a mask: classes in their colours, or raters"
+def shown_mask(mask: TensorSoftMask) -> Tensor:
+    "Return what is drawn of a mask: of a decided one its probabilities"
     probs = getattr(mask, 'probs', None)
-    if probs is None: probs = mask
-    n_classes = probs.shape[-3]
-    if probs.ndim == 4 and n_classes == 1: return rater_lines(probs)
-    codes = meaning_of(mask)[0] or [f'class {i}' for i in range(n_classes)]
-    return legend_patches(codes, cmap)
+    return mask if probs is None else probs
+
+def names_of(mask: TensorSoftMask) -> list:
+    "Return the names of a mask's classes; without codes their numbers"
+    n_classes = shown_mask(mask).shape[-3]
+    return list(meaning_of(mask)[0] or [f'class {i}' for i in range(n_classes)])
+
+def is_heat(mask: TensorSoftMask) -> bool:
+    "Tell whether a mask is drawn as heat: it is the mean mask of one class"
+    probs = shown_mask(mask)
+    return probs.ndim < 4 and probs.shape[-3] == 1
+
+def legend_of(mask: TensorSoftMask) -> list:
+    "Return what a legend says of a mask that is no heat: classes in their colours, or raters"
+    probs = shown_mask(mask)
+    if probs.shape[-3] == 1: return rater_lines(probs)
+    return class_patches(names_of(mask))
 
 def rater_lines(masks: Tensor) -> list:
     "Return a line for each rater (R,1,H,W) that there is"
@@ -540,18 +553,17 @@ def rater_lines(masks: Tensor) -> list:
     colours = class_colors(len(masks))
     return [Line2D([], [], color=c, label=f'rater {i + 1}') for i, c in enumerate(colours) if not missing[i]]
 
-def legend_patches(codes: Sequence, cmap: str) -> list:
-    "Return a patch of colour for each class, or for four probabilities of one"
-    if len(codes) == 1:
-        return [Patch(color=heat_of(p, cmap), label=f'{codes[0]} {format_prob(p)}') for p in (1., .75, .5, .25)]
-    colours = class_colors(len(codes))
-    return [Patch(color=c, label=str(name)) for c, name in zip(colours, codes)]
+def class_patches(names: Sequence) -> list:
+    "Return a patch of colour for each class"
+    colours = class_colors(len(names))
+    return [Patch(color=c, label=str(name)) for c, name in zip(colours, names)]
 
 def legend_place(where) -> dict:
     "Return where the legend goes: right of an axes, or of a figure's layout"
     engine = None if isinstance(where, Axes) else where.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine): return dict(loc='outside right center')
     return dict(loc='center left', bbox_to_anchor=(1, .5))
+
 
 # %% ../nbs/17_masks.ipynb #00daff3e
 def draw_legend(where, handles: list):
@@ -566,14 +578,42 @@ def draw_legend(where, handles: list):
     for t, name in zip(legend.texts, names): t.set(text=name, parse_math=False)
     return legend
 
+# %% ../nbs/17_masks.ipynb #fe249e9e
+def draw_heat_bar(where, name, cmap: str):
+    "Draw the colours of one class's probabilities beside an axes, or beside all axes of a figure"
+    fig = where.figure if isinstance(where, Axes) else where
+    axs = [where] if isinstance(where, Axes) else [ax for ax in where.axes if ax.get_label() != '<colorbar>']
+    colours = ListedColormap(heat_of(np.linspace(0, 1, 256), cmap))
+    bar = fig.colorbar(ScalarMappable(Normalize(0, 1), colours), ax=axs, ticks=[0, .5, 1], format=lambda p, _: format_prob(p))
+    size = text_size(fig)
+    bar.ax.tick_params(labelsize=size, length=2)
+    bar.outline.set_visible(False)
+    bar.set_label(' ', size=size)
+    label = bar.ax.yaxis.label
+    room = .8*(where.bbox.height if isinstance(where, Axes) else fig.bbox.height)
+    label.set(text=cut_text(str(name), room, label), parse_math=False)
+    return bar
+
+
 # %% ../nbs/17_masks.ipynb #d06162a6
 def mask_legend(
     where,                 # A matplotlib axes or figure
     codes: Sequence,       # The classes' names
     cmap: str = 'inferno', # Heat of one class
-):
+):                         # The legend; for one class the colour bar
     "Draw the colours of the classes beside `where`; for one class those of its probability"
-    return draw_legend(where, legend_patches(codes, cmap))
+    if len(codes) == 1: return draw_heat_bar(where, codes[0], cmap)
+    return draw_legend(where, class_patches(codes))
+
+
+# %% ../nbs/17_masks.ipynb #540c360e
+def draw_key(where, masks: Sequence, cmap: str):
+    "Draw legend and colour bar of what `masks` show, each name once"
+    heats = {name: None for mask in masks if is_heat(mask) for name in names_of(mask)}
+    for name in heats: draw_heat_bar(where, name, cmap)
+    handles = {h.get_label(): h for mask in masks if not is_heat(mask) for h in legend_of(mask)}
+    if handles: draw_legend(where, list(handles.values()))
+
 
 # %% ../nbs/17_masks.ipynb #f165d296
 def draw_overlay(ctx, probs: Tensor, exclusive: bool | None, alpha: float, cmap: str, **kwargs):
@@ -609,19 +649,18 @@ def show(self: TensorSoftMask,
     ctx=None,       # Axes to draw on; `None`: new ones
     figsize=None,   # Width and height of the new figure, in inches
     title=None,     # Written above the mask
-    alpha=.75,      # Opacity of what is certain, in [0,1]
+    alpha=.5,       # Opacity of what is certain, in [0,1]
     cmap='inferno', # Heat of one class
     legend=False,   # Draw the classes' colours beside it?
     **kwargs,       # For `imshow`
 ):                  # The axes
     "Draw the overlay, of several raters' masks the outlines, on `ctx`, with `legend=True` the colours beside it"
-    probs = getattr(self, 'probs', None)
-    if probs is None: probs = self
+    probs = shown_mask(self)
     if ctx is None: _, ctx = plt.subplots(figsize=figsize)
     if getattr(self, 'are_raters', False): draw_outlines(ctx, probs)
     else: draw_overlay(ctx, probs, meaning_of(self)[1], alpha, cmap, **kwargs)
     if title is not None: write_title(ctx, str(title))
-    if legend: draw_legend(ctx, legend_of(self, cmap))
+    if legend: draw_key(ctx, [self], cmap)
     ctx.axis('off')
     return ctx
 
@@ -631,41 +670,41 @@ def _show_pair(im, mask, ctx, **kwargs):
     im.show(ctx=ctx)
     mask.show(ctx=ctx, **kwargs)
 
-def _show_legend(masks, ctxs, cmap='inferno', **kwargs):
-    "Draw one legend for the figure that holds `ctxs`, of all kinds of `masks` that it shows"
-    handles = [h for mask in masks if getattr(mask, 'codes', None) for h in legend_of(mask, cmap)]
-    by_label = {h.get_label(): h for h in handles}
-    if len(ctxs) and handles: draw_legend(ctxs[0].figure, list(by_label.values()))
+def _show_key(masks, ctxs, cmap='inferno', **kwargs):
+    "Draw one legend, one colour bar, or both for the figure that holds `ctxs`, of all kinds of `masks` that it shows"
+    masks = [m for m in masks if getattr(m, 'codes', None)]
+    if len(ctxs): draw_key(ctxs[0].figure, masks, cmap)
+
 
 # %% ../nbs/17_masks.ipynb #acbb94e9
 @dispatch
 def show_batch(x: TensorImage, y: TensorSoftMask, samples, ctxs=None, max_n=10,
                nrows=None, ncols=None, figsize=None, **kwargs):
-    "Show images with their soft masks over them, and a legend"
+    "Show images with their soft masks over them, and a legend or a colour bar"
     n = min(len(samples), max_n)
     if ctxs is None: ctxs = picture_grid(n, nrows, ncols, figsize)
     for sample, ctx in zip(samples[:n], ctxs): _show_pair(*sample[:2], ctx, **kwargs)
-    _show_legend([sample[1] for sample in samples[:n]], ctxs, **kwargs)
+    _show_key([sample[1] for sample in samples[:n]], ctxs, **kwargs)
     return ctxs
 
 # %% ../nbs/17_masks.ipynb #4d663f8b
 @dispatch
 def show_results(x: TensorImage, y: TensorSoftMask, samples, outs, ctxs=None, max_n=6,
                  nrows=None, ncols=1, figsize=None, **kwargs):
-    "Show images with the target on the left and the prediction on the right, and a legend"
+    "Show images with the target on the left and the prediction on the right, and a legend or a colour bar"
     n = min(len(samples), max_n)
     if ctxs is None: ctxs = picture_grid(n, nrows, ncols, figsize, double=True, title='Target/Prediction')
     for sample, out, left, right in zip(samples[:n], outs, ctxs[::2], ctxs[1::2]):
         _show_pair(sample[0], sample[1], left, **kwargs)
         _show_pair(sample[0], out[0], right, **kwargs)
-    _show_legend([sample[1] for sample in samples[:n]] + [out[0] for out in outs[:n]], ctxs, **kwargs)
+    _show_key([sample[1] for sample in samples[:n]] + [out[0] for out in outs[:n]], ctxs, **kwargs)
     return ctxs
 
 # %% ../nbs/17_masks.ipynb #58887594
 @dispatch
 def plot_top_losses(x: TensorImage, y: TensorSoftMask, samples, outs, raws, losses,
                     nrows=None, ncols=None, figsize=None, **kwargs):
-    "Show image, target and prediction with its loss, one row for each item, and a legend"
+    "Show image, target and prediction with its loss, one row for each item, and a legend or a colour bar"
     n = len(samples)
     axs = picture_grid(3*n, n, 3, figsize or (9, 3*n), title='Input | Target | Prediction')
     rows = zip(axs[::3], axs[1::3], axs[2::3])
@@ -673,7 +712,7 @@ def plot_top_losses(x: TensorImage, y: TensorSoftMask, samples, outs, raws, loss
         im.show(ctx=left)
         _show_pair(im, target, middle, **dict(kwargs, title='target'))
         _show_pair(im, pred, right, **dict(kwargs, title=f'loss {loss.item():.3f}'))
-    _show_legend([target for _, target in samples] + [pred for pred, in outs], axs, **kwargs)
+    _show_key([target for _, target in samples] + [pred for pred, in outs], axs, **kwargs)
 
 # %% ../nbs/17_masks.ipynb #486b2376
 class SoftMaskCutMix(CutMix):

@@ -4,7 +4,8 @@ from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
 
-import numpy as np, pandas as pd, pytest, torch
+import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
+from matplotlib.collections import QuadMesh
 from PIL import Image
 from torch import Tensor
 from fastai.losses import BCEWithLogitsLossFlat
@@ -12,7 +13,7 @@ from fastai.vision.all import (Brightness, Contrast, CropPad, DataBlock, Dihedra
                                RandomResizedCrop, RandomResizedCropGPU, Resize, ResizeMethod, Rotate, TensorImage, ToTensor, Warp, Zoom, aug_transforms)
 
 from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss,
-                                   SoftLabelError, SoftMaskBlock, SoftMaskCutMix, SumOfLosses, TensorSoftMask, mask_overlay)
+                                   SoftLabelError, SoftMaskBlock, SoftMaskCutMix, SumOfLosses, TensorSoftMask, mask_legend, mask_overlay)
 from fastai_softlabels.losses import innermost
 from fastai_softlabels.masks import class_colors
 
@@ -302,11 +303,11 @@ def test_losses_that_fit():
 
 def test_overlay():
     p = torch.tensor([0., .25, 1.]).view(1, 1, 3)
-    assert np.allclose(mask_overlay(p, False)[0, :, 3], .75*np.sqrt(p[0, 0].numpy()))
+    assert np.allclose(mask_overlay(p, False)[0, :, 3], .5*np.sqrt(p[0, 0].numpy()))
     certain, torn, void = torch.tensor([[1., 0., 0.], [.34, .33, .33], [0., 0., 0.]]).T.view(3, 1, 3).unbind(-1)
     alpha = mask_overlay(torch.stack([certain, torn, void], -1), True)[0, :, 3]
-    assert alpha[0] == pytest.approx(.75) and .15 < alpha[1] < .2 and alpha[2] == 0
-    assert np.allclose(mask_overlay(torch.tensor([[[1., .5]], [[0., .5]]]), False)[0, :, 3], [.75, .375])
+    assert alpha[0] == pytest.approx(.5) and .1 < alpha[1] < .14 and alpha[2] == 0
+    assert np.allclose(mask_overlay(torch.tensor([[[1., .5]], [[0., .5]]]), False)[0, :, 3], [.5, .25])
     assert mask_overlay(torch.full((1, 1, 2), torch.nan), False)[..., 3].max() == 0
 
 
@@ -341,7 +342,18 @@ def test_legend_names_the_codes():
     mask = OpenSoftMask(LAND, ignore=['unknown'])(INDEX).tensor()
     ax = mask.show(legend=True, title='a mask')
     assert [t.get_text() for t in ax.get_legend().texts] == LAND[:2] and ax.get_title() == 'a mask'
-    assert [t.get_text() for t in OpenSoftMask()(GREY).tensor().show(legend=True).get_legend().texts] == ['foreground 1.00', 'foreground .75', 'foreground .50', 'foreground .25']
+
+
+def test_heat_has_a_colour_bar():
+    ax = OpenSoftMask()(GREY).tensor().show(legend=True, cmap='viridis')
+    image, bar = ax.figure.axes
+    colours = next(c for c in bar.collections if isinstance(c, QuadMesh)).cmap
+    assert bar.get_ylabel() == 'foreground' and ax.get_legend() is None and bar.get_ylim() == (0, 1)
+    for p in (0., .3, 1.): np.testing.assert_allclose(colours(p)[:3], mask_overlay(torch.full((1, 1, 1), p), False, cmap='viridis')[0, 0, :3], atol=.01)
+    pair = plt.subplots(1, 2)[0]
+    for _ in range(2): mask_legend(pair, ['lesion'])
+    assert [a.get_ylabel() for a in pair.axes] == ['', '', 'lesion', 'lesion']
+    plt.close('all')
 
 
 def test_two_masks_from_one_net():
