@@ -87,5 +87,5 @@ if __name__ == '__main__':
         n, many, rounds = (500, 2000, 2) if args.tiny else (100_000, 1_000_000, args.rounds)
         df = votes(n)
         rows = set_up(df, rounds) + access(df, rounds)
-        if Path('/proc/self/statm').exists(): rows += memory(many, min(rounds, 3)) # Linux
+        if Path('/proc/self/statm').exists(): rows += memory(many, 1 if args.tiny else min(rounds, 3)) # Linux
         report(args, rows)

@@ -2,10 +2,10 @@
 import matplotlib
 matplotlib.use('Agg') # no screen needed
 
-import os
+import functools, os, subprocess, sys, tempfile
 from pathlib import Path
 
-import matplotlib.pyplot as plt, pandas as pd, pytest
+import matplotlib.pyplot as plt, pandas as pd, pytest, torch
 from fastai.torch_core import default_device, set_seed
 from hypothesis import HealthCheck, settings
 
@@ -54,6 +54,19 @@ def refused(call, *words, error=SoftLabelError):
     with pytest.raises(error) as e: call()
     text = ' '.join(str(e.value).split())
     for w in words: assert w in text, text
+
+
+@functools.cache
+def _predictor(): return subprocess.Popen([sys.executable, Path(__file__).parent/'run'/'predict_afresh.py'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+def predicted_afresh(learn, item) -> tuple:
+    "What an exported learner predicts of an item, loaded in a process that knows nothing of the tests: text, decoded, probabilities"
+    with tempfile.TemporaryDirectory() as tmp:
+        learner, out = Path(tmp).absolute()/'learner.pkl', Path(tmp)/'out.pt'
+        learn.export(learner)
+        print(learner, item, out, sep='\t', file=_predictor().stdin, flush=True)
+        assert _predictor().stdout.readline() == '0\n'
+        return torch.load(out)
 
 
 @pytest.fixture(scope='session')

@@ -1,5 +1,4 @@
 "Everything that fastai does with masks, for SoftMaskBlock with one class, exclusive and independent ones, and raters apart: one test a line, and the table at the end."
-import subprocess, sys, tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
@@ -9,8 +8,8 @@ from fastai.vision.all import (CutMix, DataBlock, EndSplitter, ImageBlock, Image
                                unet_learner)
 
 from fastai_softlabels.all import (DiceAt, SoftCategoryBlock, SoftDice, SoftDiceLoss, SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, ellipses_masks, mask_overlay)
-from conftest import TABLES
-from test_matrix import FRESH, Mixed, assert_finite, finds_lr, fits, fits_one_cycle, loader_workers, mixed_precision, titles
+from conftest import TABLES, predicted_afresh
+from test_matrix import Mixed, assert_finite, finds_lr, fits, fits_one_cycle, loader_workers, mixed_precision, titles
 
 COLUMNS = {'one class': dict(codes=['ellipse']), 'exclusive': dict(codes=['out', 'core', 'rim', 'void'], ignore=['void']), 'independent': dict(codes=['seen', 'sure'], exclusive=False),
            'raters apart': dict(codes=['ellipse'], raters=True)}
@@ -218,12 +217,8 @@ def cuts_and_pastes(c):
 def summarises(c): assert 'SoftDiceLoss' in c.trained.summary()
 
 def exports_and_loads(c):
-    with tempfile.TemporaryDirectory() as tmp:
-        learn = c.trained
-        learn.export(Path(tmp).absolute()/'learner.pkl')
-        subprocess.run([sys.executable, '-c', FRESH, f'{tmp}/learner.pkl', str(c.files[0]), f'{tmp}/out.pt'], check=True, timeout=120)
-        _, decided, probs = torch.load(f'{tmp}/out.pt')
-    with learn.no_bar(): _, here, expected = learn.predict(c.files[0])
+    _, decided, probs = predicted_afresh(c.trained, c.files[0])
+    with c.trained.no_bar(): _, here, expected = c.trained.predict(c.files[0])
     torch.testing.assert_close(probs, expected.as_subclass(Tensor))
     assert decided == here.tolist()
 

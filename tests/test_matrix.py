@@ -1,5 +1,4 @@
 "Everything that fastai does with `CategoryBlock`, for each of our blocks: one test a line, and the table at the end."
-import subprocess, sys, tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
@@ -9,7 +8,7 @@ from fastai.vision.all import (AdaptiveAvgPool, Callback, ColReader, ConvLayer, 
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader,
                                    SoftMultiCategoryBlock, top1_agreement)
-from conftest import DIGITS, TABLES
+from conftest import DIGITS, TABLES, predicted_afresh
 
 BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': SoftMultiCategoryBlock}
 OUTCOMES = {}
@@ -217,21 +216,9 @@ def assert_finite(learn): assert np.isfinite(learn.recorder.values[-1]).all()
 
 def summarises(c): assert c.loss_type.__name__ in c.trained.summary()
 
-FRESH = """
-import sys, torch
-from fastai.learner import load_learner
-learn = load_learner(sys.argv[1])
-with learn.no_bar(): pred, decoded, probs = learn.predict(sys.argv[2])
-torch.save((str(pred), decoded.tolist(), probs.as_subclass(torch.Tensor)), sys.argv[3])
-"""
-
 def exports_and_loads(c):
-    with tempfile.TemporaryDirectory() as tmp:
-        learn = c.trained
-        learn.export(Path(tmp).absolute()/'learner.pkl')
-        subprocess.run([sys.executable, '-c', FRESH, f'{tmp}/learner.pkl', str(c.files[0]), f'{tmp}/out.pt'], check=True, timeout=120)
-        text, decoded, probs = torch.load(f'{tmp}/out.pt')
-    with learn.no_bar(): pred, index, expected = learn.predict(c.files[0])
+    text, decoded, probs = predicted_afresh(c.trained, c.files[0])
+    with c.trained.no_bar(): pred, index, expected = c.trained.predict(c.files[0])
     torch.testing.assert_close(probs, expected)
     assert (text, decoded) == (str(pred), index.tolist())
 
