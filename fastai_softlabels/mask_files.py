@@ -147,6 +147,7 @@ def _say_scale(a: np.ndarray) -> str:
     top = a.max()
     if top <= 64 and (a == a.round()).all(): return _SAY_READERS
     if top < 2: return 'Did an interpolation overshoot? Then clip it.'
+    if top <= 100: return 'Are they percentages? Then divide it by 100; values of 8 bits by 255.'
     if top <= 255: return 'Divide it by 255, or give it as 8 bits (`uint8`).'
     return 'Divide it by its largest possible value.'
 
@@ -609,10 +610,20 @@ def masks_by_rater(self: RaterMasks, image: Path) -> list:
 def masks_of(self: RaterMasks, stem: str) -> list:
     "Find the masks of an image; where their names begin with its name, among names that were listed once"
     if self.pattern.index('*') < self.pattern.index('{stem}'):
-        return list(self.folder.glob(self.pattern.format(stem=glob.escape(stem))))
+        return list(self.folder.glob(any_case(self.pattern.format(stem=glob.escape(stem)))))
     before, after = self.pattern.format(stem=stem).split('*')
-    names = names_in(self, self.folder, self.pattern.format(stem='*').replace('**', '*'))
-    return [self.folder/n for n in beginning(names, before) if n.endswith(after) and '/' not in n[len(before):]]
+    names = names_in(self, self.folder, any_case(self.pattern.format(stem='*').replace('**', '*')))
+    return [self.folder/n for n in beginning(names, before) if with_small_suffix(n).endswith(with_small_suffix(after)) and '/' not in n[len(before):]]
+
+def any_case(pattern: str) -> str:
+    "The pattern with a suffix in small or capital letters, as fastai takes images"
+    before, dot, suffix = pattern.rpartition('.')
+    either = ''.join(f'[{c.lower()}{c.upper()}]' if c.isalpha() else c for c in suffix)
+    return f'{before}.{either}' if dot else pattern
+
+def with_small_suffix(name: str) -> str:
+    before, dot, suffix = name.rpartition('.')
+    return f'{before}.{suffix.lower()}' if dot else name
 
 def names_in(self: RaterMasks, folder: Path, pattern: str) -> list:
     "List the names in a folder, sorted, the first time"

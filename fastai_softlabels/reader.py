@@ -251,6 +251,9 @@ def _check_options(self: SoftLabelReader, df, n_votes, normalize):
     "Refuse columns that are no classes among them, a key that is no function, and options of the other kind of label"
     if self.item is not None and self.item in self.classes:
         refuse(f'`classes` names {repr_of(self.item)}, which is the column of the item: leave it out.')
+    if isinstance(n_votes, (Mapping, pd.DataFrame)) or (isinstance(n_votes, (list, tuple)) and any(isinstance(n, str) for n in n_votes)):
+        refuse(f'`n_votes` is {brief(n_votes)}; expected one number, or the name of one column',
+               'The people asked are the same for all classes of an item; where they are not, give shares.')
     if isinstance(n_votes, pd.Series) and not n_votes.index.equals(df.index):
         refuse('`n_votes` is a Series in another order, or of other rows, than the table',
                'Make it a column of the table, and give its name.')

@@ -306,10 +306,12 @@ def refuse_total(
     for name, column, is_called in zip(classes, rows.T, called_total):
         is_sum = (2*column == totals).all() or is_called and (column == of_others).all()
         is_sum = is_sum and column.any()
-        may_be_chance = len(rows) <= 4 and str(name).lower() not in _NAMES_OF_TOTALS
-        if not is_sum or may_be_chance: continue
-        refuse(f'The column {repr_of(name)} is the sum of the others in each of the {len(rows)} rows: '
-               'a total, and no class', 'Leave it out (`pd.crosstab` without `margins=`).')
+        if not is_sum: continue
+        fault = f'The column {repr_of(name)} is the sum of the others in each of the {len(rows)} rows'
+        may_be_chance = len(rows) <= 4 and not is_called
+        if not may_be_chance: refuse(f'{fault}: a total, and no class', 'Leave it out (`pd.crosstab` without `margins=`).')
+        is_count = np.issubdtype(rows.dtype, np.integer)
+        if is_count and len(rows) > 2: warn(f'{fault}. If it is a total, it is no class: leave it out.')
 
 # %% ../nbs/03_tables.ipynb #e9654dee
 def refuse_total_row(

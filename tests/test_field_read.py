@@ -239,3 +239,31 @@ def test_columns_of_annotators_keep_the_order_of_grades():
     grades = pd.CategoricalDtype(['low', 'mid', 'high'], ordered=True)
     wide = pd.DataFrame(dict(f=list('ab'), x=['low', 'high'], y=['mid', 'high'])).astype(dict(x=grades, y=grades))
     assert votes_to_soft(wide, 'f', annotators=['x', 'y']).attrs['classes'] == ['low', 'mid', 'high']
+
+
+@pytest.mark.parametrize('name', ['total_votes', 'Grand Total', 'Summe'])
+def test_a_total_of_few_rows_under_any_name(name):
+    counts = pd.DataFrame({'id': list('abc'), 'smooth': [7, 1, 10], 'featured': [2, 8, 5], 'star': [1, 1, 5], name: [10, 10, 20]})
+    classes = list(counts.columns[1:])
+    for read in (lambda: votes_to_soft(counts, 'id', counts=classes), lambda: SoftLabelReader(counts, 'id', classes)):
+        with pytest.warns(UserWarning, match=f"The column '{name}' is the sum of the others in each of the 3 rows"): read()
+    with warnings.catch_warnings(action='error'): SoftLabelReader(pd.DataFrame(dict(f=list('abc'), cat=[.5]*3, dog=[.3, .2, .1], fox=[.2, .3, .4])), 'f', ['cat', 'dog', 'fox'])
+
+
+def test_suffixes_of_raters_masks_in_either_case(tmp_path):
+    "as fastai's `get_image_files` takes images"
+    for folder in ('anna', 'ben'): (tmp_path/folder).mkdir()
+    for name in ('1_anna.PNG', '1_ben.png', 'anna/1.Png', 'ben/1.png', '1_carl.gif'): Image.new('1', (4, 4)).save(tmp_path/name, 'PNG')
+    assert [f.name for f in RaterMasks(tmp_path, '{stem}_*.png')('1.jpg')] == ['1_anna.PNG', '1_ben.png']
+    assert [f.parent.name for f in RaterMasks(tmp_path, '*/{stem}.PNG')('1.jpg')] == ['anna', 'ben']
+
+
+def test_floats_up_to_a_hundred():
+    mask = np.zeros((2, 2))
+    mask[0] = 12.5, 100
+    refused(lambda: OpenSoftMask()(mask), 'Are they percentages? Then divide it by 100; values of 8 bits by 255')
+
+
+@pytest.mark.parametrize('n_votes', [['cat_n', 'dog_n'], {'cat': 5, 'dog': 3}, VOTES[['cat', 'dog']]], ids=['columns', 'dict', 'frame'])
+def test_people_asked_by_class(n_votes):
+    refused(lambda: SoftLabelReader(VOTES, 'f', ['cat', 'dog'], multi=True, n_votes=n_votes), 'expected one number, or the name of one column', 'give shares')
