@@ -147,7 +147,7 @@ def _say_scale(a: np.ndarray) -> str:
     top = a.max()
     if top <= 64 and (a == a.round()).all(): return _SAY_READERS
     if top < 2: return 'Did an interpolation overshoot? Then clip it.'
-    if top <= 100: return 'Are they percentages? Then divide it by 100; values of 8 bits by 255.'
+    if top <= 100: return 'Divide percentages by 100, values of 8 bits by 255.'
     if top <= 255: return 'Divide it by 255, or give it as 8 bits (`uint8`).'
     return 'Divide it by its largest possible value.'
 

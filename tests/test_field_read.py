@@ -261,7 +261,7 @@ def test_suffixes_of_raters_masks_in_either_case(tmp_path):
 def test_floats_up_to_a_hundred():
     mask = np.zeros((2, 2))
     mask[0] = 12.5, 100
-    refused(lambda: OpenSoftMask()(mask), 'Are they percentages? Then divide it by 100; values of 8 bits by 255')
+    refused(lambda: OpenSoftMask()(mask), 'Divide percentages by 100, values of 8 bits by 255')
 
 
 @pytest.mark.parametrize('n_votes', [['cat_n', 'dog_n'], {'cat': 5, 'dog': 3}, VOTES[['cat', 'dog']]], ids=['columns', 'dict', 'frame'])

@@ -430,7 +430,7 @@ def test_a_loss_of_ones_own_says_its_axis(axis, takes):
     with nullcontext() if takes else pytest.raises(SoftLabelError, match=f'Own has its classes along axis {axis}; .* are along 1: say `axis=1`'): OpenSoftMask(LAND, loss_func=loss)
 
 
-@pytest.mark.parametrize('top, words', [(64, 'counts the readers'), (65, 'percentages'), (101, 'Divide it by 255'), (1.5, 'Did an interpolation overshoot'), (255, 'Divide it by 255')])
+@pytest.mark.parametrize('top, words', [(64, 'counts the readers'), (65, 'percentages by 100'), (101, 'Divide it by 255'), (1.5, 'Did an interpolation overshoot'), (255, 'Divide it by 255')])
 def test_floats_above_one(top, words):
     mask = np.zeros((2, 2))
     mask[0] = 1, top
