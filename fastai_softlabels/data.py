@@ -220,7 +220,7 @@ def _check_numbers(self: SoftCategorize, values: list, name: str):
 @patch
 def _from_names(self: SoftCategorize, counts: Mapping, name: str) -> np.ndarray:
     "Numbers by class name; classes that are not mentioned get 0"
-    if not self.multi: check_one_flag(list(counts.values()), name)
+    if not self.multi: check_one_flag([_as_python(v) for v in counts.values()], name)
     row = [0]*self.c
     for c, v in counts.items():
         self._check_known(c, name)

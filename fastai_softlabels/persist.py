@@ -605,8 +605,8 @@ def check_dls(dls: DataLoaders, description: dict, path):
     classes, saved_classes = _classes_of(ours, places), _classes_of(saved, places)
     check_same('block', ours['name'], saved.get('name'), path)
     check_same('classes', classes, saved_classes, path)
-    for name in ('exclusive', 'ignore'):
-        if block is SoftMaskBlock: check_same(f'`{name}`', *(d.get('args', {}).get(name) for d in (ours, saved)), path)
+    if block is SoftMaskBlock:
+        for name in ('exclusive', 'ignore'): check_same(f'`{name}`', ours['args'].get(name), saved.get('args', {}).get(name), path)
     if description.get('loss') is None: check_same_loss(dls, description.get('loss_name'), path)
     _warn_of_other_tfms(dls, description.get('images'), path)
 

@@ -476,9 +476,9 @@ def rater_scores(
 ) -> pd.DataFrame:           # For each score `model`, `people`, the bounds of both (`_low`, `_high`) and the number of `images`; or a row for each image
     """Compute scores of a model against several raters, and what each rater reaches against the others
 
-    A rater is a place in the list of masks, and `_low` and `_high` draw places: where raters are missing, let the masks of those that
-    there are keep theirs. `model` and `people` are means over the same images: those where a rater can be compared with enough others (with one for most
-    scores, with two for `ged2`). Where no image has so many, `people` is NaN, and `model` the mean over all."""
+    `model` and `people` are means over the same images: those where a rater can be compared with enough others (with one for most
+    scores, with two for `ged2`). Where no image has so many, `people` is NaN, and `model` the mean over all. Raters are told apart by
+    their place in the list of masks: where some are missing and others move up, `_low` and `_high` draw places rather than people."""
     if isinstance(scores, RaterMetric): scores = [scores]
     check_rater_scores(scores, level, n_boot)
     scores = list(scores or (threshold_dice, ged2, best_rater_dice, consensus_dice, volume_crps))

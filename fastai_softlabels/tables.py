@@ -298,13 +298,12 @@ def refuse_total(
     classes: Sequence, # The names of the K columns
 ):
     "Refuse a column that is the sum of all others, which is no class"
-    rows = rows[~np.isnan(rows).all(1)] # unlabelled rows say nothing
+    if rows.dtype.kind == 'f': rows = rows[~np.isnan(rows).all(1)] # unlabelled rows say nothing
     if len(classes) < 3 or len(rows) < 2: return
     called_total = np.array([str(c).lower() in _NAMES_OF_TOTALS for c in classes])
-    of_others = rows[:, ~called_total].sum(1)
     totals = rows.sum(1)
     for name, column, is_called in zip(classes, rows.T, called_total):
-        is_sum = (2*column == totals).all() or is_called and (column == of_others).all()
+        is_sum = (2*column == totals).all() or is_called and (column == rows[:, ~called_total].sum(1)).all()
         is_sum = is_sum and column.any()
         if not is_sum: continue
         fault = f'The column {repr_of(name)} is the sum of the others in each of the {len(rows)} rows'

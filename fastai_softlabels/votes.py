@@ -413,8 +413,9 @@ STATISTICS = ['n_votes', 'entropy', 'agreement'] # the columns of the result bes
 def _ordered_names(column: pd.Series, names: list) -> list | None:
     "The names in the order of an ordered categorical column; None where the column has none"
     dtype = column.dtype
-    is_ordered = isinstance(dtype, pd.CategoricalDtype) and dtype.ordered
-    return [c for c in dtype.categories.tolist() if c in names] if is_ordered else None
+    if not isinstance(dtype, pd.CategoricalDtype) or not dtype.ordered: return None
+    order = [c for c in dtype.categories.tolist() if c in names]
+    return order if len(order) == len(names) else None # other columns of annotators may hold other names
 
 # %% ../nbs/07_votes.ipynb #3c6f4280
 def _classes_of(names, vocab, to_sort, unsure, unsure_as) -> list:

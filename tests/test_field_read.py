@@ -93,7 +93,7 @@ def test_raters_masks_of_bytes_are_no_probabilities():
         refused(lambda: metric(probs, 255*raters), "The raters' masks hold 255; expected shares in [0,1]")
 
 
-def test_a_model_may_have_a_target(digits):
+def test_a_model_may_have_a_target():
     class Net(nn.Linear):
         target = nn.Linear(2, 2)
     dls = DataBlock(blocks=(TransformBlock, SoftCategoryBlock(['a', 'b'])), get_x=lambda i: torch.tensor([float(i)]), get_y=lambda i: [.3, .7], splitter=RandomSplitter()).dataloaders(list(range(9)), bs=3)
@@ -231,7 +231,7 @@ def test_flags_with_gaps_are_flags():
 
 def test_yes_to_several_classes_that_exclude_each_other():
     tfm = SoftCategorize(['cat', 'dog', 'fox'])
-    for label in ([True, True, False], {'cat': True, 'dog': True}, np.array([True, True, True])): refused(lambda: tfm.encode(label), 'says yes to', '`SoftMultiCategoryBlock`')
+    for label in ([True, True, False], {'cat': True, 'dog': True}, np.array([True, True, True]), {'cat': np.True_, 'dog': np.True_}): refused(lambda: tfm.encode(label), 'says yes to', '`SoftMultiCategoryBlock`')
     assert tfm.encode([False, True, False]).tolist() == [0., 1., 0.]
 
 
@@ -239,6 +239,8 @@ def test_columns_of_annotators_keep_the_order_of_grades():
     grades = pd.CategoricalDtype(['low', 'mid', 'high'], ordered=True)
     wide = pd.DataFrame(dict(f=list('ab'), x=['low', 'high'], y=['mid', 'high'])).astype(dict(x=grades, y=grades))
     assert votes_to_soft(wide, 'f', annotators=['x', 'y']).attrs['classes'] == ['low', 'mid', 'high']
+    wide['y'] = ['none', 'high'] # which the grades do not know
+    assert votes_to_soft(wide, 'f', annotators=['x', 'y']).attrs['classes'] == ['high', 'low', 'none']
 
 
 @pytest.mark.parametrize('name', ['total_votes', 'Grand Total', 'Summe'])
