@@ -187,7 +187,7 @@ def test_a_part_of_what_groupby_counted():
     assert dsets(lambda f: counts.loc[f], ['cat', 'dog']).train[0][1].tolist() == [.5, .5]
 
 
-@pytest.mark.parametrize('cell', [('cat', 'dog'), frozenset(['cat', 'dog'])], ids=str)
+@pytest.mark.parametrize('cell', [('cat', 'dog'), frozenset(['cat', 'dog'])], ids=['tuple', 'frozenset'])
 def test_several_answers_in_one_cell(cell):
     df = pd.DataFrame(dict(f=list('ab'), v=['cat', 'dog'], w=[cell, cell]))
     refused(lambda: votes_to_soft(df, 'f', label='w'), "in column 'w' is not one vote", '`lists=`')
