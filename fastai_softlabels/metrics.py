@@ -502,7 +502,7 @@ def _presence(self: SoftECE, p: Tensor, y: Tensor) -> tuple:
 def func(self: SoftECE, conf: Tensor, correct: Tensor, number: Tensor | None = None) -> Tensor:
     "Compute the error over all that was collected"
     def error(c, y): return calibration_error(c, y, self.n_bins, self.equal_mass)
-    if number is not None: return torch.stack([error(conf[number == i], correct[number == i]) for i in number.unique()]).mean()
+    if number is not None and len(number): return torch.stack([error(conf[number == i], correct[number == i]) for i in number.unique()]).mean()
     if conf.ndim == 1: return error(conf, correct)
     return torch.stack([error(c, y) for c, y in zip(conf.T, correct.T)]).mean()
 

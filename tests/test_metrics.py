@@ -108,6 +108,11 @@ def test_nothing_labelled(metric, logits):
     assert metric.value is None
 
 
+@pytest.mark.parametrize('classwise', [False, True])
+def test_no_class_of_several_labelled(classwise):
+    assert SoftECE(classwise=classwise)(torch.rand(4, 3), torch.full((4, 3), torch.nan), multi=True).isnan()
+
+
 @CUTS
 def test_entropy_correlation(cuts, logits, soft):
     keep = soft.sum(-1) > 0
