@@ -310,7 +310,8 @@ def refuse_total(
         may_be_chance = len(rows) <= 4 and not is_called
         if not may_be_chance: refuse(f'{fault}: a total, and no class', 'Leave it out (`pd.crosstab` without `margins=`).')
         is_count = np.issubdtype(rows.dtype, np.integer)
-        if is_count and len(rows) > 2: warn(f'{fault}. If it is a total, it is no class: leave it out.')
+        differ = (rows != rows[0]).any() # one label again and again says nothing
+        if is_count and differ and len(rows) > 2: warn(f'{fault}. If it is a total, it is no class: leave it out.')
 
 # %% ../nbs/03_tables.ipynb #e9654dee
 def refuse_total_row(

@@ -79,7 +79,7 @@ def run_tests(folder: Path, names: set | None = None) -> int:
     cov = coverage.Coverage(include=[str(folder/'fastai_softlabels/*')], data_file=None) if names is None else None
     chosen = Chosen(names, cov)
     if cov: cov.start()
-    code = pytest.main(['-q', '-x', '-p', 'no:cacheprovider', *suites], plugins=[chosen])
+    code = pytest.main(['-q', *(['-x'] if names else []), '-p', 'no:cacheprovider', *suites], plugins=[chosen])
     if cov:
         cov.stop()
         number = {name: i for i, name in enumerate(['', *chosen.seconds])}
