@@ -22,9 +22,9 @@ outputs: $(READY)
 notebooks: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/nbdev-test --n-workers 2 --timing
 
-# two suites at a time, on one thread each
+# two suites at a time, on one thread each; the slowest first (tests/conftest.py)
 pytest: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # the suites on the oldest supported and the newest versions; some 6 GB for each environment
 test-versions: $(READY)

@@ -312,7 +312,23 @@ def _is_number_of_class(self: SoftCategorize, x) -> bool:
 @read_label.register(L)
 @read_label.register(set)
 @read_label.register(frozenset)
-def _read_list(o, tfm, name): return tfm._from_list(o, name)
+def _read_list(o, tfm, name):
+    fields = _fields_of(o)
+    return tfm._from_list(o, name) if fields is None else tfm._from_names(fields, name)
+
+# %% ../nbs/12_data.ipynb #f7123c01
+@read_label.register(np.void)
+def _read_record(o, tfm, name):
+    "A row of a structured array"
+    fields = _fields_of(o)
+    if fields is None: refuse(f'{name} is a {type(o).__name__} without names of fields', 'Give a dict of class and number.')
+    return read_label(fields, tfm, name)
+
+def _fields_of(o) -> dict | None:
+    "The numbers of a row by its fields; None where it has no fields, or texts, which are votes"
+    if isinstance(o, np.void) and o.dtype.names: return dict(zip(o.dtype.names, o.tolist()))
+    is_row = isinstance(o, tuple) and hasattr(o, '_fields')
+    return o._asdict() if is_row and not all(isinstance(v, str) for v in o) else None
 
 # %% ../nbs/12_data.ipynb #78300feb
 @patch
@@ -585,6 +601,9 @@ def _names_of_series(o):
 def _names_of_table(o): return list(o.columns)
 
 # %% ../nbs/12_data.ipynb #bcaf0a2a
+@label_names.register(np.void)
+def _names_of_record(o): return list(o.dtype.names or ())
+
 @label_names.register(pd.api.extensions.ExtensionArray)
 def _names_of_extension(o): return label_names(o.tolist())
 
@@ -604,6 +623,7 @@ def _names_of_array(o):
 @label_names.register(frozenset)
 def _names_of_list(o):
     "The names in a list, or in the lists of several annotators"
+    if _fields_of(o) is not None: return list(_fields_of(o))
     nested = list(filter(is_list, o))
     if nested: return [n for n in chain.from_iterable(nested) if isinstance(n, str)]
     names = []
@@ -996,7 +1016,7 @@ def show_results(x: TensorImage, y: TensorSoftCategory, samples, outs,
     return ctxs
 
 # %% ../nbs/12_data.ipynb #e5457ce7
-def _with_probs(pred: SoftCategory, raw) -> SoftCategory:
+def with_raw(pred: SoftCategory, raw) -> SoftCategory:
     "A decision without probabilities with those in `raw`, if these are some"
     if pred.is_labelled or not isinstance(raw, Tensor): return pred
     if raw.shape != pred.probs.shape or not ((raw >= 0) & (raw <= 1)).all(): return pred
@@ -1009,7 +1029,7 @@ def plot_top_losses(x: TensorImage, y: TensorSoftCategory, samples, outs, raws, 
     "Images titled with prediction, label and loss; with `bars=True` a chart of both beside each"
     axs = _grid(len(samples), nrows, ncols, figsize, bars, title='Prediction / Label / Loss')
     for (im, target), (pred,), raw, l, (ax, chart) in zip(samples, outs, raws, losses, _pairs(axs, bars)):
-        pred = _with_probs(pred, raw)
+        pred = with_raw(pred, raw)
         loss = f'{l.item() + 0.:.2f}'
         title = f'loss {loss}' if bars else f'{pred}\n{target}\n{loss}'
         _show_pair(im, target, pred, ax, chart, bars, title, **kwargs)

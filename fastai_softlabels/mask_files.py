@@ -269,6 +269,7 @@ def distributions_of(a: np.ndarray, name: str, announce: Callable = noop) -> np.
     total = a.sum(0, dtype=np.float64 if are_votes else np.float32) # no number of votes overflows float64
     unfit = total == 0 if are_votes else abs(total - 1) > TOLERANCE
     check_totals(a, total, unfit, name)
+    if are_votes: check_adds_up(a, total, name)
     if are_votes and a.max() < len(a): announce_varying(total, name, announce)
     return (a/total).astype(np.float32).clip(0, 1)
 
@@ -296,6 +297,17 @@ def check_totals(a: np.ndarray, total: np.ndarray, unfit: np.ndarray, name: str)
            'Are the planes index masks of several annotators? Then give them as a list. '
            'If a pixel may belong to several codes or to none, say `exclusive=False`; '
            'what nobody labelled is a code of its own, named in `ignore=`.')
+
+# %% ../nbs/16_mask_files.ipynb #3beb3f08
+def check_adds_up(a: np.ndarray, total: np.ndarray, name: str):
+    "Refuse 8 or 16 bits that are neither the votes of so many people, nor probabilities that add up to all that the type holds"
+    if a.dtype.kind != 'u' or a.dtype.itemsize > 2: return
+    full, least, most = np.iinfo(a.dtype).max, total.min(), total.max()
+    are_few = most <= 32 or least == most
+    if are_few or (abs(total - full) <= len(a)).all(): return
+    refuse(f'{name} has {8*a.dtype.itemsize} bits, and its planes sum to {least:.0f} at one pixel and to {most:.0f} at another',
+           f'Probabilities of codes that exclude each other add up to {full}: is the plane of the background missing? If a pixel may belong '
+           "to several codes or to none, say `exclusive=False`; votes of more than 32 people are given as larger integers (`mask.astype('int32')`).")
 
 # %% ../nbs/16_mask_files.ipynb #8ef7317a
 def mask_planes(

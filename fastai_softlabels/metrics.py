@@ -60,7 +60,7 @@ def as_distributions(
     if multi: return yes_and_no(probs), yes_and_no(y), ~y.isnan()
     return probs, y, ~y.isnan().any(-1) & (y.sum(-1) > 0)
 
-def yes_and_no(p: Tensor) -> Tensor: return torch.stack([p, 1-p], -1)
+def yes_and_no(p: Tensor) -> Tensor: return torch.stack([1-p, p], -1) # no first, which has what is even: present is what is above 0.5
 
 # %% ../nbs/13_metrics.ipynb #a5f622ac
 def check_matrix(probs: Tensor):
@@ -486,7 +486,7 @@ class SoftECE(CollectedMetric):
 @patch
 def collect(self: SoftECE, p: Tensor, y: Tensor) -> tuple: # Confidences and correctness, (N,) or (N,K); for independent classes apart their numbers, too
     "Take the top class's; class-wise each class's; for independent classes their presence"
-    if p.ndim == 3: return self._presence(p[..., 0], y[..., 0])
+    if p.ndim == 3: return self._presence(p[..., 1], y[..., 1])
     if self.classwise: return p, y
     top = p.argmax(-1, keepdim=True)
     return p.gather(-1, top).squeeze(-1), y.gather(-1, top).squeeze(-1)
@@ -642,7 +642,7 @@ def items(self: SoftDice,
     "Compute the metric of each class of each image, 0 where unlabelled"
     probs = plain_tensor(probs, 'predictions')
     targets = plain_tensor(targets, 'targets')
-    if probs.ndim < 3: refuse(f'Expected probabilities of masks (N,K,H,W), got shape {tuple(probs.shape)}.')
+    if probs.ndim < 4: refuse(f'Expected probabilities of masks (N,K,H,W), got shape {tuple(probs.shape)}', 'Masks (N,H,W) of one class are `probs[:, None]`.')
     probs = probs.float()
     exclusive = not multi and probs.shape[1] > 1
     y = soft_targets(probs, targets, 1, 0. if exclusive else torch.nan)

@@ -1,5 +1,6 @@
 "What a reader of the code found: each was read as something else before."
 import warnings
+from collections import namedtuple
 
 import numpy as np, pandas as pd, pytest, torch
 from fastai.vision.all import CrossEntropyLossFlat, DataBlock, DataLoaders, ImageBlock, IndexSplitter, Learner, RandomSplitter, TransformBlock
@@ -269,3 +270,55 @@ def test_floats_up_to_a_hundred():
 @pytest.mark.parametrize('n_votes', [['cat_n', 'dog_n'], {'cat': 5, 'dog': 3}, VOTES[['cat', 'dog']]], ids=['columns', 'dict', 'frame'])
 def test_people_asked_by_class(n_votes):
     refused(lambda: SoftLabelReader(VOTES, 'f', ['cat', 'dog'], multi=True, n_votes=n_votes), 'expected one number, or the name of one column', 'give shares')
+
+
+# names that come with numbers decide
+
+def row_forms():
+    "One row, dog .7 and cat .3, in the forms that name their numbers"
+    df = pd.DataFrame({'dog': [.7], 'cat': [.3]})
+    return {'itertuples': next(df.itertuples(index=False)), 'record': df.to_records(index=False)[0],
+            'structured': np.array([(.7, .3)], dtype=[('dog', 'f4'), ('cat', 'f4')])[0], 'Series': df.iloc[0]}
+
+@pytest.mark.parametrize('vocab', [['cat', 'dog'], None], ids=['vocab', 'inferred'])
+@pytest.mark.parametrize('form', row_forms())
+def test_rows_that_name_their_numbers(form, vocab):
+    for block in (SoftCategoryBlock, SoftMultiCategoryBlock):
+        dsets = DataBlock(blocks=(TransformBlock, block(vocab)), get_y=lambda f: row_forms()[form], splitter=IndexSplitter([1])).datasets(['x', 'y'])
+        assert list(dsets.vocab) == ['cat', 'dog'] and dsets.train[0][1].tolist() == pytest.approx([.3, .7])
+
+
+def test_rows_with_other_fields():
+    Row = namedtuple('Row', 'dog, elk')
+    refused(lambda: SoftCategorize(['cat', 'dog']).encode(Row(1, 2)), "the class 'elk' is not in the vocab", error=UnknownNameError)
+    refused(lambda: SoftCategorize(['cat', 'dog']).encode(np.zeros(1, 'V8')[0]), 'is a void without names of fields')
+    assert SoftCategorize(['cat', 'dog']).encode(Row('cat', 'dog')).tolist() == [.5, .5], 'answers of two people'
+
+
+# planes of few bits
+
+def planes(*sums, k=2, dtype=np.uint8):
+    "Planes whose values add up to each of `sums` at a pixel, most of it in the first"
+    first = np.array([[s - s//4 for s in sums]])
+    return np.stack([first, np.array([list(sums)]) - first]).astype(dtype)
+
+@pytest.mark.parametrize('a', [planes(200, 60), planes(254, 128), planes(65535, 30000, dtype=np.uint16)], ids=['no background', 'one pixel', '16 bits'])
+def test_planes_of_few_bits_that_do_not_add_up(a):
+    refused(lambda: mask_planes(a, ['tumour', 'oedema'], True, 'm.npy'), 'its planes sum to', 'is the plane of the background missing?', '`exclusive=False`', "`mask.astype('int32')`")
+    np.testing.assert_allclose(mask_planes(a.astype('int32'), ['tumour', 'oedema'], True), a/a.sum(0, dtype='int32'), rtol=1e-6)
+
+@pytest.mark.parametrize('a', [planes(254, 255, 256 - 1), planes(65535, 65534, dtype=np.uint16), planes(3, 5), planes(200, 200)], ids=['rounded', '16 bits', 'votes', 'many votes'])
+def test_planes_of_few_bits_that_add_up(a): np.testing.assert_allclose(mask_planes(a, ['tumour', 'oedema'], True), a/a.sum(0, dtype='int64'), rtol=1e-6)
+
+
+# metrics
+
+@pytest.mark.parametrize('metric', [SoftDice(), DiceAt()], ids=lambda m: m.name)
+def test_masks_without_an_axis_of_classes(metric):
+    p = torch.rand(5, 16, 16)
+    for multi in (True, False): refused(lambda: metric(p, p.round(), multi=multi), 'got shape (5, 16, 16)', '`probs[:, None]`')
+
+@pytest.mark.parametrize('metric, value', [(soft_accuracy, .8), (top1_agreement, 1.)], ids=lambda m: getattr(m, 'name', str(m)))
+def test_an_even_probability_is_no_presence(metric, value):
+    assert metric(torch.tensor([[.5]]), torch.tensor([[.2]]), multi=True).item() == pytest.approx(value)
+    for p, y in ((.51, .8), (.49, .2)): assert metric(torch.tensor([[p]]), torch.tensor([[y]]), multi=True).item() == pytest.approx(value)
