@@ -16,5 +16,6 @@ from .scores import *
 from .ood import *
 from .calibrate import *
 from .interpret import *
+from .applications import *
 from .datasets import *
 from .persist import *

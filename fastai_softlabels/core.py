@@ -4,7 +4,7 @@
 
 # %% ../nbs/02_core.ipynb #d1662765
 from __future__ import annotations
-import re
+import re, textwrap
 from bisect import bisect
 from typing import Sequence
 
@@ -418,6 +418,17 @@ def _wrap_line(line: str, room: float, artist) -> list:
         if _text_width(joined, artist) <= room: lines[-1] = joined
         else: lines.append(cut_text(part, room, artist))
     return lines
+
+# %% ../nbs/02_core.ipynb #0358ab28
+def fill_text(
+    text: str,      # Words
+    room: float,    # Width of a line in pixels
+    artist,         # A matplotlib text whose font is meant
+    max_lines: int = 5,
+) -> str:
+    "Break `text` between words into lines of about `room` pixels; `…` stands for what is left out"
+    letter = _text_width(text, artist)/max(len(text), 1)
+    return textwrap.fill(text, max(int(room/max(letter, 1)), 4), max_lines=max_lines, placeholder=' …')
 
 # %% ../nbs/02_core.ipynb #0d77ef84
 def width_of(ax) -> float:

@@ -4,8 +4,9 @@
 
 # %% ../nbs/24_datasets.ipynb #4d7db56d
 from __future__ import annotations
-import os, tarfile
+import csv, io, json, os, tarfile, zipfile
 from collections import namedtuple
+from functools import partial
 from importlib import resources
 from itertools import product
 from pathlib import Path
@@ -19,7 +20,8 @@ from .errors import refuse
 from .files import build_folder, checked_download, file_checksum, safe_unzip
 
 # %% auto #0
-__all__ = ['CIFAR_CLASSES', 'digits_votes', 'photo_squares', 'ellipses_masks', 'cells_masks', 'cell_votes', 'cifar10h']
+__all__ = ['CIFAR_CLASSES', 'digits_votes', 'photo_squares', 'ellipses_masks', 'cells_masks', 'cell_votes', 'word_ratings',
+           'cifar10h', 'vader_ratings']
 
 # %% ../nbs/24_datasets.ipynb #89d55280
 def cache_path(name: str) -> Path: # fastai's data folder / `name`
@@ -227,12 +229,15 @@ def cells_masks() -> Path: # Folder with 68 grey PNGs of 128×128 `images/<image
     time: split by runs of them, never at random. Danna Gurari et al., "How to collect segmentations for biomedical images?",
     WACV 2015; licence: Boston University, BSD with the advertising clause, in LICENSE.txt. Raises `OSError` where the folder
     cannot be written."""
-    return built_once('cells_masks_v1', write_cells)
+    return built_once('cells_masks_v1', partial(unpack_embedded, name='cells.zip'))
 
 # %% ../nbs/24_datasets.ipynb #84605043
-def write_cells(folder: Path):
-    "Unpack the cells that the package holds"
-    packed = resources.files('fastai_softlabels')/'embedded'/'cells.zip'
+def unpack_embedded(
+    folder: Path, # Existing folder to write to
+    name: str,    # Of the archive that the package holds
+):
+    "Unpack what the package holds"
+    packed = resources.files('fastai_softlabels')/'embedded'/name
     with resources.as_file(packed) as archive: safe_unzip(archive, folder)
 
 # %% ../nbs/24_datasets.ipynb #fdabbeb0
@@ -271,6 +276,16 @@ def write_cell_votes(folder: Path, margin: int = 12):
             image.crop((x - margin, y - margin, x + margin + 1, y + margin + 1)).save(folder/fname)
             rows.append(dict(fname=fname, image=file.stem, row=y, column=x, yes=yes[y, x], no=len(drawn) - yes[y, x]))
     pd.DataFrame(rows).to_csv(folder/'votes.csv', index=False)
+
+# %% ../nbs/24_datasets.ipynb #b54160ef
+def word_ratings() -> Path: # Folder with `votes.csv` (word, and how many people chose each rating, in nine columns `-4` to `4`) and LICENSE.txt
+    """Unpack the ratings that ten people gave to each of 7,506 words and emoticons, once, without a download
+
+    C.J. Hutto and E. Gilbert, "VADER: A parsimonious rule-based model for sentiment analysis of social media text", ICWSM 2014;
+    from the lexicon of the package `vaderSentiment` 3.3.2, MIT licence, in LICENSE.txt. The lexicon holds no word that was
+    neutral on average, and none with a standard deviation above 2.5. Read it with `keep_default_na=False`. Raises `OSError`
+    where the folder cannot be written."""
+    return built_once('word_ratings_v1', partial(unpack_embedded, name='words.zip'))
 
 # %% ../nbs/24_datasets.ipynb #5cfb3587
 CIFAR_URL = 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz'
@@ -341,19 +356,25 @@ def downloaded_cifar10h(
 # %% ../nbs/24_datasets.ipynb #691ec35c
 DATA_ENV = 'FASTAI_SOFTLABELS_DATA'
 
-def prepared_cifar10h(folder: Path) -> Path:
-    "Take CIFAR-10H from a folder that holds it, or an archive of it"
+def prepared(
+    name: str,                        # Of the set's folder
+    unpack: Callable[[Path], Path],   # Unpacks the archive of that name
+    needs: tuple,                     # What the folder has to hold
+) -> Path:
+    "Take a data set from the folder that `DATA_ENV` names: its own folder there, or an archive of it"
+    folder = Path(os.environ[DATA_ENV]).expanduser()
     names = names_in(folder)
-    if 'cifar10h' in names: return complete_folder(folder/'cifar10h')
-    if 'cifar10h.zip' in names: return unzipped_cifar10h(folder/'cifar10h.zip')
-    refuse(f'{DATA_ENV} names {str(folder)!r}, which has neither cifar10h.zip nor cifar10h/ but {sorted(names)}',
+    if name in names: return complete_folder(folder/name, needs)
+    if f'{name}.zip' in names: return unpack(folder/f'{name}.zip')
+    refuse(f'{DATA_ENV} names {str(folder)!r}, which has neither {name}.zip nor {name}/ but {sorted(names)}',
            'Put one there, or unset the variable to download.', FileNotFoundError)
 
+# %% ../nbs/24_datasets.ipynb #4c998da8
 def unzipped_cifar10h(archive: Path) -> Path:
     "Unpack an archive of CIFAR-10H into fastai's data folder, once"
     def write(folder):
         safe_unzip(archive, folder)
-        complete_folder(folder, archive)
+        complete_folder(folder, source=archive)
     return built_once(f'cifar10h_{file_checksum(archive)[:12]}', write)
 
 # %% ../nbs/24_datasets.ipynb #72a0c058
@@ -362,17 +383,18 @@ def names_in(folder: Path) -> list:
     try: return [o.name for o in folder.iterdir()]
     except OSError as e:
         raise type(e)(f'{DATA_ENV} names {str(folder)!r}, which cannot be read as a folder: {e.strerror}. '
-                      'Correct it, or unset it to download CIFAR-10H.') from e
+                      'Correct it, or unset it to download the set.') from e
 
 def complete_folder(
-    folder: Path,        # With `votes.csv` and `images`
-    source: Path = None, # What a message is to name instead of it
-) -> Path:               # `folder`
+    folder: Path,                             # Of a data set
+    needs: tuple = ('votes.csv', 'images'),   # What it has to hold
+    source: Path = None,                      # What a message is to name instead of it
+) -> Path:                                    # `folder`
     "Return the folder of a data set; raise `FileNotFoundError` if something is missing in it"
-    missing = [n for n in ('votes.csv', 'images') if not (folder/n).exists()]
+    missing = [n for n in needs if not (folder/n).exists()]
     if not missing: return folder
-    refuse(f'{source or folder} lacks {" and ".join(missing)} at its top level: '
-           'expected votes.csv (fname, label, ten count columns) and images/.', error=FileNotFoundError)
+    refuse(f'{source or folder} lacks {" and ".join(missing)} at its top level: expected {" and ".join(needs)}, '
+           'as the documentation of the set says.', error=FileNotFoundError)
 
 # %% ../nbs/24_datasets.ipynb #0b8a432d
 def cifar10h(
@@ -383,6 +405,96 @@ def cifar10h(
     If the environment variable `FASTAI_SOFTLABELS_DATA` names a folder, nothing is downloaded: `cifar10h/` or `cifar10h.zip`
     is taken from there (the zip unpacked once into fastai's data folder, anew when it changes). Licence: CC BY-NC-SA 4.0.
     Raises `FileNotFoundError` when that folder or its file is missing."""
-    folder = os.environ.get(DATA_ENV)
-    if folder: return prepared_cifar10h(Path(folder).expanduser())
+    if os.environ.get(DATA_ENV): return prepared('cifar10h', unzipped_cifar10h, ('votes.csv', 'images'))
     return downloaded_cifar10h(force)
+
+# %% ../nbs/24_datasets.ipynb #d478862a
+VADER_URL = 'https://github.com/cjhutto/vaderSentiment/raw/master/additional_resources/hutto_ICWSM_2014.tar.gz'
+VADER_FILES = {'tweets': 'tweets', 'films': 'movieReviewSnippets', 'products': 'amazonReviewSnippets', 'editorials': 'nytEditorialSnippets'}
+RATINGS = [str(r) for r in range(-4, 5)]
+
+# %% ../nbs/24_datasets.ipynb #e11a5ff9
+def read_tsv(
+    data: bytes,   # Of a file
+    columns: list, # Their names
+) -> pd.DataFrame: # All texts
+    "Read a table of texts without header and quotation marks"
+    return pd.read_csv(io.BytesIO(data), sep='\t', header=None, names=columns, dtype=str, keep_default_na=False,
+                       quoting=csv.QUOTE_NONE, encoding='utf-8-sig')
+
+def counted_ratings(
+    ratings: str, # A list of whole numbers from −4 to 4, as text
+) -> list:        # How often each of the nine stands in it
+    "Count ratings"
+    given = list(map(str, json.loads(ratings)))
+    if set(given) - set(RATINGS): raise ValueError(f'ratings {ratings} that are not from -4 to 4')
+    return [given.count(r) for r in RATINGS]
+
+# %% ../nbs/24_datasets.ipynb #560127ad
+def rated_source(
+    source: str,    # Of `VADER_FILES`
+    texts: bytes,   # Id, mean and text in each line
+    ratings: bytes, # Id, mean, standard deviation and list of ratings
+) -> pd.DataFrame:  # `item`, `source`, `text`, and a count for each of the nine ratings
+    "Join texts and ratings of one source by their ids"
+    said = read_tsv(texts, ['id', 'mean', 'text']).set_index('id')
+    rated = read_tsv(ratings, ['id', 'mean', 'sd', 'ratings']).set_index('id')
+    if not said.index.is_unique or set(said.index) != set(rated.index) or len(said) != len(rated):
+        raise ValueError(f'{source} with other ids among the ratings than among the texts')
+    counts = np.array([counted_ratings(r) for r in rated.ratings[said.index]])
+    head = dict(item=source + '_' + said.index, source=source, text=said.text.to_numpy())
+    return pd.DataFrame(head | dict(zip(RATINGS, counts.T)))
+
+# %% ../nbs/24_datasets.ipynb #7ab0fae0
+def files_in(
+    archive: Path, # zip, or compressed tar
+) -> dict:         # Name, without folder → bytes
+    "Read the text files of an archive; nothing is unpacked to disk"
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as z: return {Path(n).name: z.read(n) for n in z.namelist() if n.endswith('.txt')}
+    with tarfile.open(archive) as tar:
+        return {Path(m.name).name: tar.extractfile(m).read() for m in tar if m.isfile() and m.name.endswith('.txt')}
+
+def read_vader(archive: Path) -> pd.DataFrame:
+    "Read all four sources; raise `ValueError` where something is missing in them"
+    files = files_in(archive)
+    missing = {f'{n}_{kind}.txt' for n in VADER_FILES.values() for kind in ('GroundTruth', 'anonDataRatings')} - set(files)
+    if missing: raise ValueError(f'no {sorted(missing)[0]} in it')
+    df = pd.concat([rated_source(s, files[f'{n}_GroundTruth.txt'], files[f'{n}_anonDataRatings.txt']) for s, n in VADER_FILES.items()],
+                   ignore_index=True)
+    found = len(df), int(df[RATINGS].to_numpy().sum())
+    if found != (23_703, 536_520): raise ValueError(f'{found[0]} texts and {found[1]} ratings; expected 23703 and 536520')
+    return df
+
+# %% ../nbs/24_datasets.ipynb #0da96285
+def vader_fault(path: Path) -> str | None:
+    "What is wrong with an archive of VADER's ratings; None if nothing is"
+    try: read_vader(path)
+    except (ValueError, EOFError, OSError, tarfile.TarError, zipfile.BadZipFile) as e: return str(e)
+
+def build_vader(archive: Path, name: str, replace: bool = False) -> Path:
+    "Write `votes.csv` from an archive into fastai's data folder, once"
+    dest = cache_path(name)
+    if dest.exists() and not replace: return dest
+    with build_folder(dest, replace=replace) as folder: read_vader(archive).to_csv(folder/'votes.csv', index=False)
+    return dest
+
+def unzipped_vader(archive: Path) -> Path:
+    "Read an archive of the authors' files"
+    remove = vader_fault(archive)
+    if remove: refuse(f"{archive} does not hold VADER's ratings ({remove})", "Expected the authors' files, as in hutto_ICWSM_2014.tar.gz.")
+    return build_vader(archive, f'vader_ratings_{file_checksum(archive)[:12]}')
+
+# %% ../nbs/24_datasets.ipynb #c4a2d66f
+def vader_ratings(
+    force: bool = False, # Download again, whatever the cache holds?
+) -> Path:               # Folder with `votes.csv` (item, source, text, and how many people chose each rating, in nine columns `-4` to `4`)
+    """Download 23,703 tweets and sentences of film reviews, product reviews and editorials, rated from −4 to 4 by 15 to 99 people, once
+
+    C.J. Hutto and E. Gilbert, "VADER: A parsimonious rule-based model for sentiment analysis of social media text", ICWSM 2014,
+    MIT licence. Read it with `keep_default_na=False`. Some texts occur twice: keep those in one part of a split. If the environment
+    variable `FASTAI_SOFTLABELS_DATA` names a folder, nothing is downloaded: `vader_ratings/` or `vader_ratings.zip`, the authors'
+    files, is taken from there. Raises `FileNotFoundError` when that folder or its file is missing."""
+    if os.environ.get(DATA_ENV): return prepared('vader_ratings', unzipped_vader, ('votes.csv',))
+    if cache_path('vader_ratings_v1').exists() and not force: return cache_path('vader_ratings_v1')
+    return build_vader(checked_download(VADER_URL, vader_fault, force), 'vader_ratings_v1', replace=force)

@@ -11,14 +11,16 @@ from typing import Sequence
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from fastcore.all import patch
+from fastcore.all import noop, patch
 from fastai.data.transforms import ColReader
 from fastai.interpret import Interpretation
+from fastai.text.core import Tokenizer
+from fastai.text.data import TensorText
 from .errors import brief, check_count, check_number, in_range, refuse
 from .core import entropy, soft_targets, SoftCategory
 from .losses import confidence_of, innermost
 from .reader import SoftLabelReader
-from .blocks import check_learner, check_same_classes, check_reads_items, labels_of, prediction_of
+from .blocks import check_learner, check_same_classes, check_reads_items, labels_of, preceding, prediction_of
 from .blocks import refuse_distributed, target_of, ungathered
 from .data import check_no_nan
 from .metrics import as_distributions, bootstrap_interval, calibration_bins, check_preds
@@ -281,13 +283,18 @@ def plot_ambiguity(self: SoftInterpretation,
 @patch
 def show_disagreements(self: SoftInterpretation,
     k: int = 6, # How many items
-    **kwargs,   # For `show_results`, like `figsize`
+    **kwargs,   # For `show_results`, like `figsize` and `bars`
 ):
-    "Show the images with the largest KL divergence, with the annotators' and the model's distribution as bars"
+    "Show the items with the largest KL divergence, with the annotators' and the model's distribution: images beside bars, texts in a table"
     check_count(k, 'k')
     check_shown(self.learn, self.meaning.n_targets)
     worst = self.losses.topk(min(k, len(self.losses))).indices
-    self.show_results(worst.tolist(), **{'bars': True, **kwargs})
+    self.show_results(worst.tolist(), **{'bars': not _has_texts(self.dl), **kwargs})
+
+def _has_texts(dl) -> bool:
+    "Does a loader give texts to the model?"
+    tls = getattr(dl.dataset, 'tls', None)
+    return bool(tls) and isinstance(tls[0][0], TensorText)
 
 # %% ../nbs/22_interpret.ipynb #6620867f
 def check_shown(learn, n_targets: int):
@@ -326,8 +333,10 @@ def _names_of_rows(rows, tls) -> list:
         if f.item is None: return rows.index.tolist()
         if f.item in rows: return rows[f.item].tolist()
     read = tls[0].tfms.fs[0] if len(tls) and len(tls[0].tfms.fs) else None # the inputs' reader
-    if isinstance(read, ColReader) and len(read.cols) == 1: return [read(row) for _, row in rows.iterrows()]
-    return rows.index.tolist()
+    if not isinstance(read, ColReader) or len(read.cols) > 1: return rows.index.tolist()
+    tokenizer = preceding(tls[0].tfms.fs, Tokenizer) # which has split the texts already
+    name = tokenizer.sep.join if tokenizer else noop
+    return [name(read(row)) for _, row in rows.iterrows()]
 
 # %% ../nbs/22_interpret.ipynb #d4a5a321
 @patch

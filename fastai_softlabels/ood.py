@@ -8,7 +8,7 @@ import random
 from collections.abc import Collection, Mapping
 from contextlib import contextmanager, ExitStack, nullcontext
 from copy import copy, deepcopy
-from functools import partial
+from functools import partial, singledispatch
 from itertools import cycle
 from numbers import Real
 from pathlib import PurePath
@@ -23,7 +23,8 @@ from fastai.callback.core import Callback
 from fastai.data.block import DataBlock
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.torch_core import find_bs, no_random, show_image
+from fastai.text.data import SortedDL, TensorText
+from fastai.torch_core import display_df, find_bs, no_random, show_image
 from fastai.vision.data import get_grid
 from .errors import brief, check_count, refuse, SoftLabelError
 from .core import TensorSoftCategory
@@ -297,11 +298,11 @@ def _check_one_class(scores: Sequence, n_classes: int | None):
 def before_fit(self: OODConfidence):
     "Announce the columns"
     self.meter = None # of an interrupted validation
+    if hasattr(self.learn, 'recorder'): self._add_columns() # also for a prediction: who follows a column looks for it there, too
     if not self.listens(): return
     self.loaders = None
     self.new_fit = True
     self.trained_with = self.learn.loss_func # MixUp puts another in its place while it trains
-    if hasattr(self.learn, 'recorder'): self._add_columns()
 
 # %% ../nbs/20_ood.ipynb #638f3467
 @patch
@@ -392,6 +393,12 @@ def _columns_of(rows: list) -> list:
         if row['set'] != 'valid': values.append(row['auroc'])
     return values
 
+def _numbered(surest: list, dl) -> list:
+    "Pairs of an item's own number and its confidence: the batches of texts are sorted by length"
+    if not isinstance(dl, SortedDL): return surest
+    order = list(dl.get_idxs())
+    return [(order[i], confidence) for i, confidence in surest]
+
 def _warn_of_nan(name: str, reading: Reading, epoch: int):
     "Warn of a set for whose images the model gives NaN"
     if not reading.n_nan: return
@@ -412,7 +419,7 @@ def remember(self: OODConfidence,
             rows.append(dict(fit=fit, epoch=self.epoch, set=name, score=score, **_summary(reading), **ranking))
         _warn_of_nan(name, by_score[own], self.epoch)
     self.own, self.rows, self.fits, self.new_fit = own, self.rows + rows, fit + 1, False
-    self.surest = {name: by_score[own].surest for name, by_score in readings.items() if name != 'valid'}
+    self.surest = {name: _numbered(by_score[own].surest, self.loaders[name]) for name, by_score in readings.items() if name != 'valid'}
     probabilities = list(filter(has_confidence, readings['valid']))
     self.shares = {name: _histograms({score: by_score[score] for score in probabilities}) for name, by_score in readings.items()}
     return _columns_of([row for row in rows if row['score'] == own])
@@ -568,15 +575,27 @@ def show_surest(self: OODConfidence,
     name: str | None = None, # Of an OOD set; by default the first
     **kwargs,                # For the grid, like `figsize`
 ):
-    "The OOD images on which the model is surest, with its confidence"
+    "The OOD items on which the model is surest, with its confidence: images in a grid, texts in a table"
     self._measured()
     if name is None: name = next(iter(self.surest))
     self._check_shown(name)
-    dataset, surest = self.loaders[name].dataset, self.surest[name]
-    for ax, (i, confidence) in zip(get_grid(len(surest), **kwargs), surest):
-        image = tuplify(dataset[i])[0]
+    items, confidences = zip(*self.surest[name])
+    inputs = shown_inputs(self.loaders[name].dataset, items)
+    if isinstance(inputs, pd.DataFrame): return display_df(inputs.assign(confidence=confidences))
+    for ax, image, confidence in zip(get_grid(len(inputs), **kwargs), inputs, confidences):
         image.show(ctx=ax) if hasattr(image, 'show') else show_image(image, ctx=ax)
         ax.set_title(f'{confidence:.3f}', fontsize='small')
+
+# %% ../nbs/20_ood.ipynb #2af84df3
+@singledispatch
+def shown_inputs(
+    dataset,         # Of a loader
+    items: Sequence, # Numbers of items in it
+):                   # Images, or a table
+    "What the model gets of some items, as a person reads it"
+    inputs = [tuplify(dataset[i])[:1] for i in items]
+    if not isinstance(inputs[0][0], TensorText): return [image for image, in inputs]
+    return pd.DataFrame(dict(text=[dataset.decode(o)[0] for o in inputs]))
 
 # %% ../nbs/20_ood.ipynb #3e0ef7d8
 @patch

@@ -22,6 +22,8 @@ from fastai.data.core import DataLoaders, Datasets, TfmdLists
 from fastai.data.transforms import IntToFloatTensor, Normalize, ToTensor
 from fastai.layers import AdaptiveConcatPool2d, SigmoidRange
 from fastai.learner import Learner
+from fastai.tabular.learner import TabularLearner
+from fastai.text.learner import TextLearner
 from fastai.torch_core import default_device
 from fastai.vision.augment import AffineCoordTfm, CropPad, Dihedral, Flip, RandomCrop, RandomResizedCrop, RandomResizedCropGPU
 from fastai.vision.augment import RatioResize, Resize, Rotate, Warp, Zoom
@@ -385,6 +387,7 @@ def check_tensor(v, name: str):
 # %% ../nbs/25_persist.ipynb #d0293419
 _KEY = 'fastai_softlabels' # of the description in a file's header
 _VERSION = 1 # a change of the format that older versions cannot read takes a new number
+_LEARNERS = TextLearner, TabularLearner, Learner # those with callbacks or a `predict` of their own first
 
 def _describe_learner(learn: Learner, model: nn.Module) -> tuple[dict, list]:
     "Describe a learner; name transforms and inputs that are not listed"
@@ -393,6 +396,7 @@ def _describe_learner(learn: Learner, model: nn.Module) -> tuple[dict, list]:
     images, strange = _describe_images(learn.dls)
     description = dict(
         version=_VERSION,
+        learner=first(_LEARNERS, partial(isinstance, learn)).__name__,
         block=_describe(target, block.__name__, places),
         **_describe_loss(learn.loss_func),
         arch=_describe_arch(learn, model),
@@ -669,9 +673,17 @@ def load_soft_learner(
         if model is None: model = _described_model(arch, len(target_of(dls).vocab), path)
         _load_weights(model, path)
         loss = _wrapped(loss or dls.train_ds.loss_func, description, path)
-    learn = Learner(dls, model.eval().to(dls.device), loss_func=loss)
+    learn = _learner_class(description, path)(dls, model.eval().to(dls.device), loss_func=loss)
     if arch is not None: _restore_arch(learn, arch['args'])
     return learn
+
+# %% ../nbs/25_persist.ipynb #b8b0c429
+def _learner_class(description: dict, path) -> type:
+    "Look up the class of a learner; that of files without a name is fastai's `Learner`"
+    name = description.get('learner', 'Learner')
+    found = first(_LEARNERS, lambda cls: cls.__name__ == name)
+    if found is None: refuse(f'{path} asks for the learner {brief(name)}, which is not one of {[c.__name__ for c in _LEARNERS]}', _ALTERED)
+    return found
 
 # %% ../nbs/25_persist.ipynb #d934f3b5
 def check_model(model):

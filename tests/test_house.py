@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # in the order of their imports: a room may import from those before it
 ROOMS = ['errors', 'files', 'core', 'tables', 'formulas', 'losses', 'dice', 'votes', 'vote_files', 'reader', 'blocks', 'data', 'metrics',
-         'mask_files', 'masks', 'rater_metrics', 'scores', 'ood', 'calibrate', 'interpret', 'datasets', 'persist']
+         'mask_files', 'masks', 'rater_metrics', 'scores', 'ood', 'calibrate', 'interpret', 'applications', 'datasets', 'persist']
 
 
 def modules(): return {p.stem: ast.parse(p.read_text()) for p in (ROOT/'fastai_softlabels').glob('*.py') if p.stem not in ('__init__', '_modidx', 'all')}
@@ -57,7 +57,7 @@ def state():
     return dict(warnings=[str(w) for w in warnings.filters], rc=str(sorted(mpl.rcParams.items())), dtype=str(torch.get_default_dtype()), callbacks=str(defaults.callbacks),
                 torch_seed=torch.initial_seed(), numpy=str(np.random.get_state()), random=str(random.getstate()), threads=torch.get_num_threads(),
                 shows=[methods(f) for f in (show_batch, show_results, plot_top_losses)], learner=sorted(dir(Learner)), block=sorted(dir(DataBlock)), tensor=sorted(dir(torch.Tensor)))
-import torch.nn, fastai.interpret, scipy.special # what others do at import is not ours
+import torch.nn, fastai.interpret, fastai.tabular.learner, fastai.text.learner, scipy.special # what others do at import is not ours
 before = state()
 from fastai_softlabels.all import *
 after = state()
@@ -134,5 +134,5 @@ def test_nothing_runs_code_or_a_shell():
         for call in (n.func for n in ast.walk(tree) if isinstance(n, ast.Call)):
             if isinstance(call, ast.Name) and call.id in RUNS_CODE: found.add((name, call.id))
             if isinstance(call, ast.Attribute) and call.attr in RUNS_CODE: found.add((name, f'{ast.unparse(call.value)}.{call.attr}'))
-    assert found == {('tables', 're.compile'), ('persist', 'json.loads'), ('vote_files', 'json.loads'), ('files', 'z.extractall'),
+    assert found == {('tables', 're.compile'), ('persist', 'json.loads'), ('vote_files', 'json.loads'), ('datasets', 'json.loads'), ('files', 'z.extractall'),
                      ('persist', 'model.eval'), ('ood', 'model.eval')}

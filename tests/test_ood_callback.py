@@ -231,6 +231,19 @@ def test_trackers_and_logs_read_the_columns(digits, known, strange, tmp_path):
     assert len(learn.recorder.values) == 3 and cb.history.fit.max() == 1
 
 
+def test_a_tracker_that_stays_follows_a_column(digits, known, strange, tmp_path):
+    "also where nothing is measured, as in predictions and the learning rate finder"
+    learn = learner(digits, known)
+    learn.path = tmp_path
+    learn.add_cbs([OODConfidence(strange), SaveModelCallback(monitor='ood_auroc')])
+    learn.fit(1, 1e-2)
+    before = learn.get_preds()[0]
+    assert learn.lr_find(num_it=12, show_plot=False) and len(learn.predict(strange[0])[2]) == 10
+    torch.testing.assert_close(learn.get_preds()[0], before)
+    learn.fit(1, 1e-2)
+    assert learn.ood_confidence.history.fit.max() == 1
+
+
 @pytest.mark.parametrize('cbs', [lambda: MixUp(), lambda: MixedPrecision(amp_mode='bf16'), lambda: MixedPrecision(), lambda: FetchPredsCallback(), lambda: CSVLogger()], ids=['MixUp', 'bf16', 'fp16', 'FetchPreds', 'CSVLogger'])
 def test_beside_other_callbacks(cbs, digits, known, strange, tmp_path):
     learn, cb = learner(digits, known), OODConfidence(strange)
