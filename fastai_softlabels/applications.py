@@ -7,17 +7,26 @@
 # %% ../nbs/23_applications.ipynb #37ca4f23
 from __future__ import annotations
 
-import matplotlib.pyplot as plt, pandas as pd
+from collections.abc import Sequence
 
-from fastcore.all import L
+import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
+from torch import Tensor
+
+from fastcore.all import delegates, first, L
+from fastai.data.block import TransformBlock
 from fastai.data.core import show_batch, show_results
 from fastai.imports import dispatch
 from fastai.interpret import plot_top_losses
+from fastai.tabular.core import ReadTabBatch, Tabular, TabWeightedDL
 from fastai.text.data import TensorText
-from fastai.torch_core import display_df
+from fastai.torch_core import display_df, tensor
 import fastai.text.learner # its show methods come before ours: of two that fit, the one registered last is taken
-from .core import draw_bars, fill_text, SoftCategory, TensorSoftCategory, width_of
-from .data import legend_above, with_raw
+from .errors import brief, refuse, repr_of
+from .core import draw_bars, fill_text, TensorSoftCategory, width_of
+from .tables import item_name
+from .blocks import Target
+from .data import encoded, learn_classes, legend_above, SoftCategorize, training_labels, with_raw
+from .ood import shown_inputs
 
 # %% auto #0
 __all__ = []
@@ -73,3 +82,113 @@ def plot_top_losses(x: TensorText, y: TensorSoftCategory, samples, outs, raws, l
     "Texts with label, prediction and loss as a table, or with `bars=True` as a chart beside each"
     labels = {'label': [s[1] for s in samples], 'prediction': [with_raw(o[0], raw) for o, raw in zip(outs, raws)]}
     _show_texts(_cut_texts(samples, len(samples), trunc_at), labels, {'loss': [l.item() for l in losses]}, bars, figsize)
+
+# %% ../nbs/23_applications.ipynb #7e39cafe
+@learn_classes.register(Tabular)
+def _learn_table(to, tfm):
+    "Read the targets of a table: columns of numbers by class, or one column of labels"
+    check_columns_there(to)
+    names = list(to.y_names)
+    if _are_labels(to.items[names], tfm): _learn_column(to, tfm, names[0])
+    else: tfm.read_columns(to.items, names)
+    encoded(to, tfm)
+    to.y_names = L(tfm.vocab)
+    to._dl_type = SoftTabDL
+
+def _are_labels(targets: pd.DataFrame, tfm: SoftCategorize) -> bool:
+    "Does one column hold the labels themselves, rather than the probability of the class that it names?"
+    if targets.shape[1] > 1: return False
+    is_number = pd.api.types.is_numeric_dtype(targets.dtypes.iloc[0])
+    names_class = tfm.vocab is None or list(tfm.vocab) == list(targets)
+    return not (tfm.multi and is_number and names_class)
+
+@encoded.register(Tabular)
+def _encode_table(to, tfm):
+    "Put labels, where there are some, into a column for each class"
+    rows = None
+    if tfm.column is not None: rows = _encoded_column(to, tfm)
+    elif _has_classes(to, tfm): rows = tfm.read_columns(to.items, list(tfm.vocab))
+    if rows is not None: _put_classes(to, tfm, rows)
+    return to
+
+def _put_classes(to: Tabular, tfm: SoftCategorize, rows: np.ndarray):
+    "Put a column for each class at the end of a table, in the place of what held the labels"
+    labels = pd.DataFrame(rows, to.items.index, list(tfm.vocab))
+    held = [tfm.column] if tfm.column is not None else list(tfm.vocab)
+    others = [c for c in to.items if c not in {*to.x_names, *held}]
+    to.items = pd.concat([to.items[list(to.x_names)], to.items[others], labels], axis=1) # fastai stumbles over columns in another order
+
+# %% ../nbs/23_applications.ipynb #7a2cd675
+def check_columns_there(to: Tabular):
+    "Refuse targets that are no columns"
+    missing = [c for c in to.y_names if c not in to.items]
+    if missing: refuse(f'The table has no column {repr_of(missing[0])}, which `y_names=` names; it has {brief(list(to.items.columns))}.')
+
+def _has_classes(to: Tabular, tfm: SoftCategorize) -> bool:
+    "Does a table have labels? Refuse one that has some of the classes alone"
+    there = [c for c in tfm.vocab if c in to.items]
+    if len(there) not in (0, tfm.c):
+        absent = [c for c in tfm.vocab if c not in to.items]
+        refuse(f'The table has the classes {brief(there)}, but not {brief(absent)}', 'Give all of them, or none.')
+    return len(there) > 0
+
+# %% ../nbs/23_applications.ipynb #cf9f63d6
+class _Column:
+    "The labels in a column, those of the training first"
+    def __init__(self, df, column, split): self.items, self.column, self.split = df, column, split
+    n_subsets = 2
+    def subset(self, i): return _Column(self.items[slice(0, self.split) if i == 0 else slice(self.split, None)], self.column, self.split)
+    def __len__(self): return len(self.items)
+    def __getitem__(self, i): return self.items[self.column].iloc[i]
+
+def _learn_column(to, tfm: SoftCategorize, column):
+    "Infer the classes from a column of labels, if need be"
+    if tfm.vocab is None: tfm.scan(_Column(to.items, column, to.split))
+    tfm.column = column
+    check_no_clash(to, tfm)
+
+def _encoded_column(to: Tabular, tfm: SoftCategorize) -> np.ndarray | None: # (N,K); None without that column
+    "Encode the labels in a column"
+    if tfm.column not in to.items: return None
+    labels = [tfm.encode(o, item_name(to.items, i)) for i, o in enumerate(to.items[tfm.column])]
+    return torch.stack(labels).numpy() if labels else np.zeros((0, tfm.c), np.float32)
+
+def check_no_clash(to: Tabular, tfm: SoftCategorize):
+    "Refuse a class that is named as another column"
+    taken = [c for c in tfm.vocab if c in to.items]
+    if taken: refuse(f'The class {repr_of(taken[0])} is named as a column of the table, and would take its place', 'Rename the column.')
+
+# %% ../nbs/23_applications.ipynb #7803be8a
+class ReadSoftBatch(ReadTabBatch):
+    "fastai's `ReadTabBatch`, with soft labels as targets, and back again with a probability for each class"
+    def __init__(self, to):
+        super().__init__(to)
+        self.tensor_type = first(to.procs.fs, lambda f: isinstance(f, SoftCategorize)).tensor_type
+
+    def encodes(self, to):
+        batch = super().encodes(to)
+        if len(batch) < 2 + to.with_cont: return batch # without labels
+        return *batch[:-1], torch.as_subclass(batch[-1], self.tensor_type)
+
+    def decodes(self, o):
+        n_inputs = 1 + self.to.with_cont
+        return super().decodes((*o[:n_inputs], *(_numbers_of(y, len(self.to.y_names)) for y in o[n_inputs:])))
+
+def _numbers_of(y: Tensor, n: int) -> Tensor: # (N,K)
+    "A number for each class: of a label its own, of a decision the probabilities that it came from, or a 1 for what was decided"
+    probs = getattr(y, 'probs', None)
+    if probs is not None: return probs
+    return y if y.ndim == 2 else torch.nn.functional.one_hot(y.as_subclass(Tensor).long(), n)
+
+class SoftTabDL(TabWeightedDL):
+    "fastai's loader of tables, whose targets are soft labels"
+    def __init__(self, dataset, bs=16, after_batch=None, **kwargs):
+        if after_batch is None: after_batch = L(TransformBlock().batch_tfms) + ReadSoftBatch(dataset)
+        super().__init__(dataset, bs=bs, after_batch=after_batch, **kwargs)
+
+# %% ../nbs/23_applications.ipynb #1a13504b
+@training_labels.register(Tabular)
+def _labels_of_table(dset, found: Target): return tensor(dset.targ)
+
+@shown_inputs.register(Tabular)
+def _rows_of_table(dset, items: Sequence): return dset.new(dset.items.iloc[list(items)].copy()).decode().items[list(dset.x_names)]

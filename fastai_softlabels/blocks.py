@@ -5,7 +5,7 @@
 # %% ../nbs/11_blocks.ipynb #3de47dc7
 from __future__ import annotations
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
@@ -267,7 +267,9 @@ def test_dl_of(
     **kwargs, # Likewise
 ):
     "A loader of all other items, also where the learner's loaders are split between processes"
-    return DataLoaders(*map(whole, learn.dls.loaders)).test_dl(items, **kwargs)
+    dls = copy(learn.dls) # of its own class, as a table's loaders are made in a way of their own
+    dls.loaders = list(map(whole, dls.loaders))
+    return dls.test_dl(items, **kwargs)
 
 # %% ../nbs/11_blocks.ipynb #eb9c5df0
 def valid_dl(learn):

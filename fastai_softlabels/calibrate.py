@@ -35,7 +35,8 @@ def _threshold(confidence: Tensor, n_kept: int) -> float:
     last = confidence.sort(descending=True).values[n_kept - 1] # of those that get an answer
     below = confidence[confidence < last]
     if not len(below): return float(last*(1 - 1e-4))
-    return float((last + below.max())/2)
+    between = (last + below.max())/2
+    return float(between if between > below.max() else last) # neighbours have no number between them
 
 # %% ../nbs/21_calibrate.ipynb #0d351298
 def _answered(decided: Tensor, confidence: Tensor, thresh: float, n_classes: int, multi: bool) -> Tensor:
@@ -220,7 +221,7 @@ def check_promise(keep, risk):
 # %% ../nbs/21_calibrate.ipynb #6e50f1e4
 def _unlabelled(logits: Tensor, targets: Tensor, multi: bool) -> Tensor:
     "Which labels are missing: of items (N,), of independent classes (N,K)"
-    if targets.ndim < logits.ndim: return targets == -100 # class indices
+    if targets.ndim < logits.ndim: return targets.long() == -100 # class indices
     if multi: return targets.isnan()
     return targets.isnan().any(-1) | (targets.sum(-1) <= 0)
 

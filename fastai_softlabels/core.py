@@ -32,7 +32,7 @@ def _float_tensor(probs, where: str) -> Tensor:
     "Convert `probs` to a plain tensor of floats"
     if not isinstance(probs, Tensor): probs = _from_array(probs, where)
     probs = probs.as_subclass(Tensor)
-    return probs if probs.is_floating_point() else probs.float()
+    return probs if probs.dtype == torch.float64 else probs.float() # of halves a sum would lose digits
 
 def _from_array(probs, where: str) -> Tensor:
     "Convert an array or a list"
@@ -173,7 +173,7 @@ def soft_targets(
     if are_raters(logits, targets): targets = mean_of_raters(targets.to(dtype)).nan_to_num(unlabelled)
     if targets.shape == logits.shape: return targets.to(dtype)
     _check_indices(logits, targets, axis)
-    no_label = targets == -100
+    no_label = targets.long() == -100 # 8 bits hold no −100: it would be 156
     indices = targets.masked_fill(no_label, 0).long()
     rows = _one_hot(indices, logits.shape[axis])
     probs = rows.movedim(-1, axis).to(dtype)

@@ -36,14 +36,15 @@ from .core import (cut_text, DONT_KNOW, draw_bars, SoftCategory, TensorSoftCateg
 from .tables import (check_classes, check_distributions, check_inferred, check_probabilities, how_to_read,
                                       is_list, is_missing, item_name, read_numbers, refuse_total, warn_of_names)
 from .losses import innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
+from .votes import is_who
 from .reader import BESIDE, SoftLabelReader
 from .blocks import (check_in_order, check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms,
                                       InferLoss, is_loader, labels_of, like_items, loss_of, make_loss, NameUnreadable, preceding,
                                       prediction_of, refuse_distributed, Target, target_of, ungathered)
 
 # %% auto #0
-__all__ = ['SoftCategoryBlock', 'SoftMultiCategoryBlock', 'SoftCategorize', 'SoftMultiCategorize', 'class_weights',
-           'preds_to_soft']
+__all__ = ['SoftCategoryBlock', 'SoftMultiCategoryBlock', 'SoftCategorize', 'SoftMultiCategorize', 'learn_classes',
+           'class_weights', 'preds_to_soft']
 
 # %% ../nbs/12_data.ipynb #c9a2e5b7
 def SoftCategoryBlock(
@@ -118,6 +119,7 @@ class SoftCategorize(DisplayedTransform):
     tensor_type = TensorSoftCategory
     _column_order = None # where our classes stand among the columns of a `ColReader`, if elsewhere
     _column_type = None  # of the numbers in a table: integers are votes, but a row holds them as floats or texts
+    column = None        # of a table, that holds the labels themselves
 
     def __init__(self,
         vocab=None,                # Class names, in the order of the numbers; `None` to infer them from the training labels
@@ -397,6 +399,9 @@ def check_index(o: pd.Series, tfm: SoftCategorize, name: str):
     check_classes(o.index, f'{name}: the index')
     if isinstance(o.index, pd.RangeIndex) and not set(o.index) <= set(tfm.vocab):
         refuse(f'{name}: the Series has no class names as its index', 'Set them as index, or give a list (`.tolist()`).')
+    if o.index.name is not None and is_who(o.index.name):
+        refuse(f'{name}: the index of the Series is named {repr_of(o.index.name)}, so its {len(o)} values seem to be the answers of people rather than numbers by class',
+               'Count them: `answers.value_counts()`.')
     is_counted = o.name in ('count', 'proportion') or o.index.name is not None # as `value_counts` and `crosstab` have it
     if pd.api.types.is_integer_dtype(o.index) and not is_counted: tfm._check_no_votes(o.tolist(), name)
 
@@ -699,7 +704,9 @@ def check_beside(
 
 # %% ../nbs/12_data.ipynb #7f668075
 @patch
-def _scan(self: SoftCategorize, items):
+def scan(self: SoftCategorize,
+    items, # Labels, perhaps in subsets of which the first is for training
+):
     "Infer the vocab from the training labels, then check all labels"
     if not items: refuse('Cannot infer the classes without items: give `vocab=`.')
     subsets = [items]
@@ -732,8 +739,11 @@ def _infer_names(self: SoftCategorize, labels: list, items) -> list:
 
 # %% ../nbs/12_data.ipynb #24e1ec7b
 @patch
-def _setup_columns(self: SoftCategorize, df: pd.DataFrame, cols: list):
-    "Check all rows of `df`, whose columns name the classes"
+def read_columns(self: SoftCategorize,
+    df: pd.DataFrame, # Items
+    cols: list,       # Columns, by name or position, that name the classes
+) -> np.ndarray:      # Labels (N,K) in vocab order
+    "Check all rows of `df` at once; raise `SoftLabelError` naming the first that is no label"
     names = [_column_name(df, c) for c in cols]
     check_beside(names, '`ColReader` takes the columns {}', 'Leave them out, or use `SoftLabelReader`.')
     if self.vocab is None: self._set_vocab(names)
@@ -741,9 +751,10 @@ def _setup_columns(self: SoftCategorize, df: pd.DataFrame, cols: list):
     def name(i): return item_name(df, i)
     rows = read_numbers(df, names, name)
     warn_of_names(names)
-    self._check(self._divided(rows, name), name)
+    labels = self._check(self._divided(rows, name), name)
     self._column_type = rows.dtype.type
     self._column_order = self._order(names)
+    return labels if self._column_order is None else labels[:, self._column_order]
 
 # %% ../nbs/12_data.ipynb #5578f715
 def _column_name(df: pd.DataFrame, c):
@@ -766,9 +777,19 @@ def _check_columns(self: SoftCategorize, names: list):
 # %% ../nbs/12_data.ipynb #d6fdc6d9
 @patch
 def __call__(self: SoftCategorize, o, split_idx=None, **kwargs):
-    "Encode a label, or the columns that a `ColReader` has read"
-    if isinstance(o, L) and self._column_type is not None: o = self._from_columns(o)
-    return self.encode(o)
+    "Encode a label, the columns that a `ColReader` has read, or a table"
+    return encoded(o, self)
+
+@singledispatch
+def encoded(
+    o,                   # A label, or a type of fastai's that holds many
+    tfm: SoftCategorize, # The block's transform
+): # Of a label its tensor
+    "What a block's transform makes of `o`"
+    return tfm.encode(o)
+
+@encoded.register(L)
+def _encoded_list(o, tfm): return tfm.encode(o if tfm._column_type is None else tfm._from_columns(o))
 
 # %% ../nbs/12_data.ipynb #87ccb824
 @patch
@@ -776,41 +797,63 @@ def _from_columns(self: SoftCategorize, o: L) -> dict:
     "Numbers of the columns' own type, by class"
     values = list(o)
     if self._column_order is not None: values = [o[i] for i in self._column_order.tolist()]
-    row = np.array([np.nan if is_missing(v) else v for v in values], dtype=object)
-    return dict(zip(self.vocab, row.astype(self._column_type).tolist()))
+    values = [np.nan if is_missing(v) else _number_in(v) for v in values]
+    return dict(zip(self.vocab, _typed(values, self._column_type)))
+
+def _number_in(v):
+    "The number that a cell holds, perhaps as text; what holds none stays as it is"
+    if not isinstance(v, str): return v
+    try: return float(v)
+    except ValueError: return v
+
+def _typed(values: list, dtype) -> list:
+    "Numbers in the type of the training's columns; fractions and gaps, which it may not hold, stay floats"
+    if dtype is None or not all(isinstance(v, Real) for v in values): return values
+    kind = np.dtype(dtype).kind
+    if kind == 'f' or not all(is_missing(v) or float(v).is_integer() for v in values): return list(map(float, values))
+    if kind == 'b' and all(v in (0, 1) for v in values): return list(map(bool, values))
+    return [v if is_missing(v) else int(v) for v in values]
 
 # %% ../nbs/12_data.ipynb #87919978
 @patch
 def setup(self: SoftCategorize, items=None, train_setup=False):
     "Infer the vocab if need be, and check the labels that can be seen; no error is swallowed here, unlike in `setups`"
-    check_no_procs(items)
+    learn_classes(items, self)
+
+@singledispatch
+def learn_classes(
+    items,               # Of a `DataBlock`, or a type of fastai's that holds a whole table
+    tfm: SoftCategorize, # The block's transform
+):
+    "Infer the vocab if need be, and check the labels that can be seen"
     tfms = list(getattr(getattr(items, 'tfms', None), 'fs', []))
     check_positions(tfms, getattr(items, 'items', None))
     reader = preceding(tfms, SoftLabelReader)
     cols = preceding(tfms, ColReader)
     if reader is not None:
-        if self.multi and tfms[-1] is reader: self.check_source(reader)
-        if self.vocab is None: self._set_vocab(reader.classes)
+        if tfm.multi and tfms[-1] is reader: tfm.check_source(reader)
+        if tfm.vocab is None: tfm._set_vocab(reader.classes)
         if tfms[0] is reader: reader.check_items(items.items)
-    elif _reads_columns(cols, tfms, items): self._setup_columns(items.items, list(cols.cols))
-    elif self.vocab is None: self._scan(items)
+    elif _reads_columns(cols, tfms) and _as_table(items.items) is not None: tfm.read_columns(_as_table(items.items), list(cols.cols))
+    elif tfm.vocab is None: tfm.scan(items)
 
 # %% ../nbs/12_data.ipynb #0cc2cada
-def _reads_columns(cols: ColReader | None, tfms: list, items) -> bool:
+def _reads_columns(cols: ColReader | None, tfms: list) -> bool:
     "Do labels come from several columns of a table, and from them alone?"
-    if cols is None or len(tfms) > 1: return False
-    return len(cols.cols) > 1 and hasattr(items.items, 'iloc')
+    return cols is not None and len(tfms) == 1 and len(cols.cols) > 1
 
-def check_no_procs(items):
-    "Refuse a `TabularPandas`, which hands over its table without asking for labels"
-    if not hasattr(items, 'procs'): return
-    refuse('`TabularPandas` hands over its whole table, raw, and would train on numbers that nobody checked',
-           'Soft labels of tables go through a `DataBlock` with a `SoftLabelReader` or a `ColReader`.')
+def _as_table(items) -> pd.DataFrame | None:
+    "Items as a table, also a list of rows that name their columns; None where they are neither"
+    if hasattr(items, 'iloc'): return items
+    rows = [o._asdict() if hasattr(o, '_fields') else o for o in items]
+    return pd.DataFrame(rows) if rows and all(isinstance(o, (Mapping, pd.Series)) for o in rows) else None
+
 
 # %% ../nbs/12_data.ipynb #c749f171
 @patch
 def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
-    "The display type for a target (K,), or for a decoded prediction"
+    "The display type for a target (K,), or for a decoded prediction; a table shows its numbers itself"
+    if hasattr(o, 'procs'): return o
     if o.dtype == torch.bool or o.ndim == 0:
         self._check_decision(o)
         return self._decode_prediction(o)
@@ -874,7 +917,7 @@ def class_weights(
     "Weights inverse to each class's mass in the N labelled training items, all of which are read, on the CPU; raise `SoftLabelError` for a class without any"
     check_training_items(dls)
     found = target_of(dls, target)
-    labels = _training_labels(dls, found)
+    labels = training_labels(dls.train_ds, found)
     mass = labels.double().nansum(0)
     n_labelled = (~labels.isnan()).sum(0)
     rest = (mass.sum()/len(mass)).expand_as(mass) if found.exclusive else n_labelled - mass
@@ -883,9 +926,13 @@ def class_weights(
     return (rest/mass).float()
 
 # %% ../nbs/12_data.ipynb #50bc0d6c
-def _training_labels(dls: DataLoaders, found: Target) -> Tensor:
-    "The labels of all training items (N,K)"
-    tl = dls.train_ds.tls[dls.train_ds.n_inp + found.index]
+@singledispatch
+def training_labels(
+    dset,          # Of training items
+    found: Target, # Which target is meant
+) -> Tensor:       # (N,K)
+    "The labels of all training items"
+    tl = dset.tls[dset.n_inp + found.index]
     labels = [tl[i] for i in range(len(tl))]
     check_has_classes(labels[0], found)
     labels = torch.stack(labels).as_subclass(Tensor)
@@ -896,8 +943,9 @@ def _training_labels(dls: DataLoaders, found: Target) -> Tensor:
 def check_training_items(dls):
     "Refuse what has no training items of a `DataBlock`"
     dset = getattr(dls, 'train_ds', None) if isinstance(dls, DataLoaders) else None
-    if hasattr(dset, 'tls') and len(dset): return
-    refuse(f'`dls` is a {type(dls).__name__} without training items of a DataBlock; '
+    has_items = hasattr(dset, 'tls') or hasattr(dset, 'procs')
+    if has_items and len(dset): return
+    refuse(f'`dls` is a {type(dls).__name__} without training items of a DataBlock or a table; '
            'expected DataLoaders as `DataBlock.dataloaders` makes them (an exported learner has no items).')
 
 # %% ../nbs/12_data.ipynb #2c2f8a64
@@ -1084,7 +1132,7 @@ def _loader_of(learn, files):
     check_reads_items(learn, '`preds_to_soft` reads items', 'Give a loader, whose items are then named by their numbers.')
     try:
         dl = learn.dls.test_dl(files)
-        dl.dataset[0]
+        if not hasattr(dl.dataset, 'procs'): dl.dataset[0] # a table has been read by now
     except SoftLabelError: raise
     except Exception as e: raise SoftLabelError(_say_other_items(learn, e)) from e
     return dl

@@ -11,11 +11,11 @@ from typing import Sequence
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from fastcore.all import noop, patch
+from fastcore.all import L, patch, tuplify
 from fastai.data.transforms import ColReader
 from fastai.interpret import Interpretation
 from fastai.text.core import Tokenizer
-from fastai.text.data import TensorText
+from fastai.text.data import SortedDL, TensorText
 from .errors import brief, check_count, check_number, in_range, refuse
 from .core import entropy, soft_targets, SoftCategory
 from .losses import confidence_of, innermost
@@ -127,7 +127,23 @@ def check_activation(loss, act):
 def __getitem__(self: SoftInterpretation, idxs):
     "Read inputs, predictions, targets, decoded predictions and losses of some items"
     refuse_distributed(self.learn, '`SoftInterpretation`')
-    with ungathered(self.learn): return Interpretation.__getitem__(self, idxs)
+    with ungathered(self.learn): *rows, losses = Interpretation.__getitem__(self, idxs)
+    order = self._order_of(idxs)
+    return *(rows if order is None else [_in_order_of(o, order) for o in rows]), losses
+
+@patch
+def _order_of(self: SoftInterpretation, idxs) -> list | None:
+    "Where each of some items comes in their batch, which fastai sorts by length if they are texts; None where it does not"
+    if not isinstance(self.dl, SortedDL): return None
+    idxs = idxs.tolist() if isinstance(idxs, Tensor) else list(tuplify(idxs))
+    items = getattr(self.dl.items, 'iloc', L(self.dl.items))[idxs]
+    return np.argsort(self.learn.dls.test_dl(items, with_labels=True).get_idxs()).tolist()
+
+def _in_order_of(o, order: list):
+    "Rows of a tensor, of several, or of a list"
+    if isinstance(o, Tensor): return o[order]
+    several = isinstance(o, (tuple, list)) and len(o) and isinstance(o[0], Tensor)
+    return type(o)(_in_order_of(x, order) for x in o) if several else L(o)[order]
 
 # %% ../nbs/22_interpret.ipynb #78ae147d
 @patch
@@ -335,8 +351,8 @@ def _names_of_rows(rows, tls) -> list:
     read = tls[0].tfms.fs[0] if len(tls) and len(tls[0].tfms.fs) else None # the inputs' reader
     if not isinstance(read, ColReader) or len(read.cols) > 1: return rows.index.tolist()
     tokenizer = preceding(tls[0].tfms.fs, Tokenizer) # which has split the texts already
-    name = tokenizer.sep.join if tokenizer else noop
-    return [name(read(row)) for _, row in rows.iterrows()]
+    inputs = [read(row) for _, row in rows.iterrows()]
+    return [o if tokenizer is None or isinstance(o, str) else tokenizer.sep.join(o) for o in inputs]
 
 # %% ../nbs/22_interpret.ipynb #d4a5a321
 @patch
@@ -345,8 +361,8 @@ def suspicious_labels(self: SoftInterpretation,
 ) -> pd.DataFrame: # item, label, prediction, `js` (nats), largest first
     "List the items whose votes the model contradicts most"
     check_count(k, 'k')
-    values, _ = self._values_by_item(js_divergence)
-    worst = values.topk(min(k, len(values))).indices.tolist()
+    values, labelled = self._values_by_item(js_divergence)
+    worst = values.masked_fill(~labelled, -1).topk(min(k, int(labelled.sum()))).indices.tolist()
     def texts(t): return [str(SoftCategory(t[i], self.vocab, multi=self.multi)) for i in worst]
     return pd.DataFrame(dict(item=self.names(worst), label=texts(self.targets),
                              prediction=texts(self.probs), js=values[worst].tolist()))

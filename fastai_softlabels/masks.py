@@ -4,7 +4,7 @@
 
 # %% ../nbs/17_masks.ipynb #080b7cae
 from __future__ import annotations
-import math, warnings
+import math, re, warnings
 from copy import deepcopy
 from pathlib import Path, PurePath
 from typing import Callable, Sequence
@@ -69,7 +69,7 @@ class OpenSoftMask(DisplayedTransform):
         loss = self._default_loss() if loss_func is None else make_loss(loss_func)
         check_loss(loss, self)
         self._loss = keep_probs(loss)
-        self._announced = False
+        self._announced = set() # the kinds of warnings that were given
 
     def _default_loss(self): return SoftDiceLoss(activation='softmax' if self.exclusive else 'sigmoid')
 
@@ -169,9 +169,10 @@ def _is_opened(self: OpenSoftMask, o) -> bool:
 
 @patch
 def _announce(self: OpenSoftMask, message: str):
-    "Warn once"
-    if not self._announced: warnings.warn(message)
-    self._announced = True
+    "Warn once of each kind"
+    kind = re.sub(r'[\d.%]+', '', message.split('. ')[-1])
+    if kind not in self._announced: warnings.warn(message)
+    self._announced = {*self._announced, kind}
 
 # %% ../nbs/17_masks.ipynb #896215e4
 def name_of_mask(mask) -> str:

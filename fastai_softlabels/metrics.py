@@ -317,7 +317,7 @@ def items(self: ItemMetric,
 # %% ../nbs/13_metrics.ipynb #79765f76
 @partial(ItemMetric, across_classes=True)
 def top1_agreement(probs, targets):
-    "Compute the share of items whose predicted class is among the target's most probable ones; independent classes compete with each other, a single class's yes with its no"
+    "Compute the share of items whose predicted class is among the target's most probable ones; independent classes compete with each other, where an item has any, a single class's yes with its no"
     chosen = targets.gather(-1, probs.argmax(-1, keepdim=True))
     return (chosen == targets.amax(-1, keepdim=True)).squeeze(-1).float()
 
@@ -647,7 +647,8 @@ def items(self: SoftDice,
     exclusive = not multi and probs.shape[1] > 1
     y = soft_targets(probs, targets, 1, 0. if exclusive else torch.nan)
     values, size = self.image_values(probs, y, exclusive)
-    return torch.where(size > 0, values, 0.), size > 0
+    is_nan = probs.flatten(2).isnan().any(2) # whose pixels are decided by accident
+    return torch.where(size > 0, values.masked_fill(is_nan, torch.nan), 0.), size > 0
 
 # %% ../nbs/13_metrics.ipynb #51ce2d71
 @patch(as_prop=True)

@@ -76,7 +76,8 @@ def _opens(dataset, i: int) -> str:
 
 # %% ../nbs/20_ood.ipynb #548e95d3
 def _unreadable(dataset) -> dict:
-    "Item number → what is wrong with it, for the items that do not open"
+    "Item number → what is wrong with it, for the items that do not open; a table was read whole, when its loader was made"
+    if hasattr(dataset, 'procs'): return {}
     fault_of = partial(_opens, dataset)
     faults = parallel(fault_of, range(len(dataset)), threadpool=True, n_workers=4, progress=False)
     return {i: fault for i, fault in enumerate(faults) if fault}
@@ -341,7 +342,8 @@ def loader(self: OODConfidence, name: str, items):
     given, n, readable = self.checked.get(name, (None, 0, None))
     if given is items and n == len(items): return test_dl_of(self.learn, readable) # a list may have grown
     dl = _loader(self.learn, name, items, self.skip_unreadable)
-    if not is_loader(items): self.checked[name] = (items, len(items), dl.items)
+    is_table = hasattr(getattr(dl, 'dataset', None), 'procs') # whose items have been normalised, and would be again
+    if not is_loader(items): self.checked[name] = (items, len(items), items if is_table else dl.items)
     return dl
 
 # %% ../nbs/20_ood.ipynb #6ca94372
@@ -803,6 +805,21 @@ def _check_same_size(sizes: dict):
     if len(set(sizes.values())) <= 1: return
     refuse(f'The learners have different validation sets, of {sizes} images', 'Compare on the same images.')
 
+def _warn_of_other_items(learners: Mapping):
+    "Warn of validation sets with other items, as two random splits have"
+    (first, names), *others = {name: _names_of_items(learn.dls.valid) for name, learn in learners.items()}.items()
+    for name, other in others:
+        if names is None or other is None or names == other: continue
+        warn(f'The validation sets of {first!r} and {name!r} share {len(names & other)} of {len(names)} items: they are not compared on the same ones, '
+             'and some may have been in the other training. Split both alike, with the seed of a `RandomSplitter`.')
+
+def _names_of_items(dl) -> set | None:
+    "What names the items of a validation set; None where nothing does"
+    items = getattr(dl, 'items', None)
+    if hasattr(items, 'index') and hasattr(items, 'iloc'): return set(items.index)
+    are_named = items is not None and len(items) and all(isinstance(o, (str, int, PurePath)) for o in items)
+    return set(items) if are_named else None
+
 # %% ../nbs/20_ood.ipynb #9574a25b
 def _check_average(average: Mapping | None, sets: dict):
     "Raise `SoftLabelError` unless `average` has lists of OOD sets, by names that no set has"
@@ -847,6 +864,7 @@ def compare_confidence(
             shares[title] = _histograms({name: by_score[score] for name, by_score in readings.items()})
     table = pd.DataFrame(rows).T.astype({'n': int}).rename_axis(['learner', 'set', 'score'])
     _check_same_size(table.xs('valid', level='set').n.groupby('learner').first().to_dict())
+    _warn_of_other_items(learners)
     if plot and shares: _plot_shares(shares)
     return table.droplevel('score') if scores is None else table
 

@@ -4,7 +4,7 @@
 
 # %% ../nbs/25_persist.ipynb #d8363760
 from __future__ import annotations
-import json
+import hashlib, json
 from contextlib import contextmanager
 from functools import partial, singledispatch
 from operator import attrgetter
@@ -22,7 +22,9 @@ from fastai.data.core import DataLoaders, Datasets, TfmdLists
 from fastai.data.transforms import IntToFloatTensor, Normalize, ToTensor
 from fastai.layers import AdaptiveConcatPool2d, SigmoidRange
 from fastai.learner import Learner
+from fastai.tabular.core import TabularProc
 from fastai.tabular.learner import TabularLearner
+from fastai.text.data import Numericalize
 from fastai.text.learner import TextLearner
 from fastai.torch_core import default_device
 from fastai.vision.augment import AffineCoordTfm, CropPad, Dihedral, Flip, RandomCrop, RandomResizedCrop, RandomResizedCropGPU
@@ -342,6 +344,7 @@ _STEPS = ('after_item', 'before_batch', 'after_batch')
 
 def _describe_images(dls: DataLoaders) -> tuple[dict | None, list]:
     "Describe the kind of image and the transforms on the way to the model; name what of it is not listed"
+    if not hasattr(dls.valid_ds, 'tls'): return None, ['the table and what its columns go through']
     inputs = list(dls.valid_ds.tls)[:dls.valid_ds.n_inp]
     strange = [] if _are_images(inputs) else ['the inputs']
     kind = inputs[0].types[-1]
@@ -400,7 +403,8 @@ def _describe_learner(learn: Learner, model: nn.Module) -> tuple[dict, list]:
         block=_describe(target, block.__name__, places),
         **_describe_loss(learn.loss_func),
         arch=_describe_arch(learn, model),
-        images=images)
+        images=images,
+        reads=_what_is_read(learn.dls))
     return {**description, 'needs': _needs(description)}, strange
 
 def _needs(description: dict) -> list: # Of 'model' and 'dls'
@@ -408,6 +412,23 @@ def _needs(description: dict) -> list: # Of 'model' and 'dls'
     model = ['model'] if description['arch'] is None else []
     dls = ['dls'] if None in (description['images'], description['loss']) else []
     return model + dls
+
+# %% ../nbs/25_persist.ipynb #58a759fa
+def _what_is_read(dls) -> str | None:
+    "A digest of the vocab of texts, or of what the columns of a table go through; None for other inputs"
+    dset = dls.valid_ds
+    if hasattr(dset, 'procs'): found = [_settings_of(f) for f in dset.procs.fs if isinstance(f, TabularProc) or isinstance(f, Normalize)]
+    else: found = [list(f.vocab) for tl in dset.tls[:dset.n_inp] for f in tl.tfms.fs if isinstance(f, Numericalize)]
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16] if found else None
+
+def _settings_of(f) -> list:
+    "What a transform of a table has learned: categories, means, fillings"
+    learned = [getattr(f, k, None) or {} for k in ('classes', 'means', 'stds', 'na_dict')]
+    return [type(f).__name__, *({str(k): _learned(v) for k, v in sorted(o.items(), key=str)} for o in learned)]
+
+def _learned(v):
+    "A number with as many digits as any machine gives, or a list of categories"
+    return f'{v:.5g}' if isinstance(v, (int, float, np.number)) else list(map(str, v))
 
 # %% ../nbs/25_persist.ipynb #67a06f54
 def save_soft_learner(
@@ -612,6 +633,7 @@ def check_dls(dls: DataLoaders, description: dict, path):
     if block is SoftMaskBlock:
         for name in ('exclusive', 'ignore'): check_same(f'`{name}`', ours['args'].get(name), saved.get('args', {}).get(name), path)
     if description.get('loss') is None: check_same_loss(dls, description.get('loss_name'), path)
+    check_reads(dls, description.get('reads'), path)
     _warn_of_other_tfms(dls, description.get('images'), path)
 
 # %% ../nbs/25_persist.ipynb #a44db620
@@ -650,6 +672,16 @@ def check_same_loss(dls: DataLoaders, saved: str, path):
     if inferred == saved: return
     refuse(f'The model in {path} was trained with the loss {brief(saved)}, but these DataLoaders infer {inferred}',
            'Build their block with it: `loss_func=`.')
+
+# %% ../nbs/25_persist.ipynb #dec4cf23
+def check_reads(dls: DataLoaders, saved: str | None, path):
+    "Refuse `DataLoaders` that make other numbers of the words of a text, or of the columns of a table"
+    ours = _what_is_read(dls)
+    if None in (ours, saved) or ours == saved: return
+    of_table = hasattr(dls.valid_ds, 'procs')
+    what = 'columns in another way (means, categories or what is filled in)' if of_table else 'words as other numbers'
+    remedy = 'the training table' if of_table else "the training's vocab, `TextBlock.from_df(…, vocab=…)`"
+    refuse(f'These DataLoaders read {what} than those with which the model in {path} was trained', f'Make them with {remedy}.')
 
 # %% ../nbs/25_persist.ipynb #7db2efa1
 def load_soft_learner(

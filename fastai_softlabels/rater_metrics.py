@@ -7,6 +7,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from typing import Callable, Sequence
+from warnings import warn
 
 import numpy as np, pandas as pd, torch
 from scipy.optimize import linear_sum_assignment
@@ -48,6 +49,7 @@ def drawn_by_raters(
     labelled = ~y.isnan()
     if k > 1 and not multi:
         mass = y.nan_to_num().sum(2, keepdim=True)
+        check_shares(mass)
         labelled = labelled & (mass > 0)
         y = y/torch.where(mass > 0, mass, 1.) # at the border of what is ignored a pixel has less than 1
     present = labelled.flatten(2).any(-1)
@@ -93,6 +95,20 @@ def check_raters_values(masks: Tensor):
     refuse(f"The raters' masks hold {value:.4g}; expected 0 (no), 1 (yes), or how far a pixel is marked",
            'Divide masks of bytes by 255, counts by their number; make an index mask a plane for each class.')
 
+# %% ../nbs/18_rater_metrics.ipynb #0182ee55
+def check_shares(mass: Tensor):
+    "Refuse classes that exclude each other and share more than a pixel"
+    most = float(mass.max()) if mass.numel() else 0.
+    if most <= 1.01: return
+    refuse(f"The raters' masks mark {most:.3g} of a pixel in all, so that their classes overlap", 'If each class stands for itself, say `multi=True`.')
+
+def warn_without_background(masks: Tensor, multi: bool):
+    "Warn where most pixels belong to no class of any rater, so that raters would be compared where they marked something alone"
+    if multi or masks.ndim < 5 or masks.shape[2] < 2: return
+    empty = (masks == 0).all(2).all(1).float().mean().item()
+    if empty > .5: warn(f"{empty:.0%} of the pixels belong to no class of any rater's masks, which means unlabelled for classes that exclude each other. "
+                        'Is the plane of the background missing? If each class stands for itself, say `multi=True`.')
+
 # %% ../nbs/18_rater_metrics.ipynb #f06979a1
 def decided(
     probs: Tensor, # Probabilities (N,S,K,P)
@@ -109,9 +125,12 @@ def overlaps(
     b: Drawn, # Masks (N,J,K,P)
 ) -> tuple:   # Pixels that both marked, and the sum of what each marked (N,I,J,K)
     "Compare each of some masks with each of others, where both are labelled"
-    def product(x, y): return torch.einsum('nikp,njkp->nijk', x, y)
-    total = product(a.yes, b.labelled) + product(a.labelled, b.yes)
-    return product(a.yes, b.yes), total
+    total = pixels_in_both(a.yes, b.labelled) + pixels_in_both(a.labelled, b.yes)
+    return pixels_in_both(a.yes, b.yes), total
+
+def pixels_in_both(x: Tensor, y: Tensor) -> Tensor: # (N,I,J,K)
+    "Products of masks (N,I,K,P) and (N,J,K,P), summed over pixels; autocast would count them in half precision"
+    with torch.autocast(x.device.type, enabled=False): return torch.einsum('nikp,njkp->nijk', x.float(), y.float())
 
 def dice_of(shared: Tensor, total: Tensor) -> Tensor: # The mean over the last axis, the classes
     "Dice 2·|A∩B|/(|A| + |B|); 1 where both are empty"
@@ -134,7 +153,7 @@ def pair_weights(drawn: Drawn) -> Tensor: # (N,R,R)
 
 def cross_weights(a: Drawn, b: Drawn) -> Tensor: # (N,I,J)
     "Weights of pairs of masks of two kinds; 0 where no pixel is labelled in both"
-    common = torch.einsum('nikp,njkp->nij', a.labelled, b.labelled) > 0
+    common = pixels_in_both(a.labelled, b.labelled).sum(-1) > 0
     return a.weight[:, :, None]*b.weight[:, None]*common
 
 # %% ../nbs/18_rater_metrics.ipynb #ee0071c1
@@ -171,6 +190,8 @@ def by_image(self: RaterMetric,
 ) -> Tensor:             # (N,), NaN where an image has too few raters
     "Compute the score of each image"
     probs = as_samples(self, probs)
+    masks = tensor_of_raters(masks)
+    warn_without_background(masks, multi)
     raters = drawn_by_raters(masks, probs.shape[2], multi)
     check_preds(probs.flatten(0, 1), multi)
     check_same_pixels(probs, masks)
@@ -220,7 +241,8 @@ def items(self: RaterMetric,
     raters = drawn_by_raters(masks, probs.shape[1], multi)
     probs = plain_tensor(probs, 'predictions').float()
     values = self.score(probs.unsqueeze(1).flatten(3), raters, multi)
-    return values.nan_to_num(), ~values.isnan()
+    is_nan = probs.flatten(1).isnan().any(1) # whose classes are an accident
+    return values.nan_to_num().masked_fill(is_nan, torch.nan), ~values.isnan() | is_nan
 
 # %% ../nbs/18_rater_metrics.ipynb #911798dc
 def check_batch_of_raters(metric: RaterMetric, probs: Tensor, masks: Tensor):
@@ -394,6 +416,7 @@ def rater_agreement(
 ) -> pd.DataFrame:         # `raters`, `dice` and `iou` of pairs, `dice_to_others`, `disputed` share of the marked pixels
     "Rank images by how much their raters disagree, those first who disagree most; NaN for an image with one rater"
     masks = tensor_of_raters(masks)
+    warn_without_background(masks, multi)
     raters = drawn_by_raters(masks, masks.shape[2] if masks.ndim == 5 else 1, multi)
     check_two_raters(raters)
     table = pd.DataFrame(agreement_of(raters), index=checked_names(names, len(masks)))
@@ -520,6 +543,7 @@ def scores_of_batch(learn, scores: list, n_boot: int, seed: int) -> tuple: # Of 
     check_batch_of_raters(scores[0], probs, masks)
     raters = drawn_by_raters(masks, probs.shape[1], multi)
     probs = plain_tensor(probs, 'predictions').float().unsqueeze(1).flatten(3)
+    if probs.isnan().any(): refuse('The model gives NaN, so there is nothing to score', 'Did the training diverge?')
     of_each = torch.stack([by_person(raters, lambda own, others: s.score(own, others, multi)) for s in scores]) # (S,N,R)
     draws, place = np.unique(people_draws(masks.shape[1], n_boot, seed), axis=0, return_inverse=True) # of few people few differ
     of_draws = []

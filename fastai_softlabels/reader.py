@@ -197,8 +197,10 @@ class SoftLabelReader(DisplayedTransform):
         self.rows = _RowsByKey(items)
         self.depths = self.rows.depths()
         self.beside = _naming_texts(df, self.classes) if item is None else None
+        self.seen = None # hashes of texts that were compared
         self.index_name = df.index.name if item is None else None
-        self.n_unchecked = 20 # rows that are looked at when they are looked up, unless `check_items` looks at all
+        self.columns = None # of the table whose rows are looked up
+        self.n_unchecked = 0 # of its rows that are looked at when they are looked up, unless `check_items` has seen all
         self.is_numbered = item is None and key is None and self.index_name is None and pd.api.types.is_integer_dtype(df.index)
         self.tensor_type = TensorSoftMultiCategory if multi else TensorSoftCategory
         def name(i): return f'row {df.index[i]} (item {self.rows.key(i)!r})'
@@ -304,8 +306,9 @@ def find(self: SoftLabelReader,
     o, # A path, an id, or a row of a table that has the item column
 ) -> int: # Row number
     "Find the row that belongs to `o`; raise `UnknownNameError` if none does"
+    given = o
     if not isinstance(o, (str, PurePath)) and _is_row(o):
-        if self.n_unchecked and isinstance(o, pd.Series) and self.rows is not None: self._check_row(o)
+        if isinstance(o, pd.Series) and self.rows is not None: self._check_row(o)
         o = self._item_in_row(o)
     if self.rows is None: self._refuse_without_rows(o)
     if isinstance(o, float) and abs(o) >= 2**53: _refuse_rounded(o, self.item)
@@ -314,7 +317,9 @@ def find(self: SoftLabelReader,
     for depth in self.depths:
         if depth > len(parts): continue
         row = self.rows.get('/'.join(parts[-depth:]))
-        if row is not None: return row
+        if row is None: continue
+        if self.beside and isinstance(given, pd.Series): self._check_text(given, row)
+        return row
     refuse(f'No row for the item {key!r} among {len(self.rows)} rows like {list(islice(self.rows, 3))}',
            'Add it to the table, leave it out of the items, or say with `key=` what to look up.', UnknownNameError)
 
@@ -358,7 +363,7 @@ def __call__(self: SoftLabelReader, o, split_idx=None, **kwargs):
 def __getstate__(self: SoftLabelReader) -> dict:
     "What is pickled: with an exported learner no item's name and no vote, with a worker process all"
     if get_spawning_popen(): return vars(self)
-    return {**vars(self), 'rows': None, 'probs': None, 'beside': None}
+    return {**vars(self), 'rows': None, 'probs': None, 'beside': None, 'columns': None, 'seen': None}
 
 @patch
 def __copy__(self: SoftLabelReader):
@@ -375,9 +380,9 @@ def check_items(self: SoftLabelReader,
     items, # Paths, ids, or a table with the item column
 ):
     "Check that each of `items` has a row, and that different items have different rows; raise `SoftLabelError` if not"
-    self.n_unchecked = 0
     if hasattr(items, 'iloc'):
         self._check_own_rows(items)
+        if hasattr(items, 'columns'): self.columns, self.n_unchecked = items.columns, 0
         items = items.index if self.item is None else items[self.item]
     if self.key is None and self.rows.are(items): return # the table's own, each in its row
     items = list(chain.from_iterable(_chunks(items)))
@@ -414,7 +419,9 @@ def _check_own_rows(self: SoftLabelReader, df: pd.DataFrame):
 # %% ../nbs/10_reader.ipynb #4617514c
 @patch
 def _check_row(self: SoftLabelReader, row: pd.Series):
-    "Check one of the first rows that are looked up, where `check_items` saw none, as in a function around the reader"
+    "Check the first rows of a table that `check_items` has not seen, as in a function around the reader, or in `test_dl`"
+    if self.columns is None or not row.index.is_(self.columns): self.columns, self.n_unchecked = row.index, 20
+    if not self.n_unchecked: return
     self._check_own_rows(row.to_frame().T)
     self.n_unchecked -= 1
 
@@ -438,9 +445,24 @@ def _check_texts(self: SoftLabelReader, df, column, hashes):
     differs = _hash_texts(df[column]) != hashes
     if not differs.any(): return
     i = int(differs.argmax())
-    refuse(f'{item_name(df, i)} of the items has {brief(df[column].iloc[i])} in the column {repr_of(column)}, '
+    _refuse_other_text(item_name(df, i), df[column].iloc[i], column)
+
+def _refuse_other_text(name: str, text, column):
+    "Raise for an item whose text is another in the table of labels"
+    refuse(f'{name} of the items has {brief(text)} in the column {repr_of(column)}, '
            'the row of that name in the table of labels has another',
            f'Was the index made anew in between? Name items by a column: `item={column!r}`.')
+
+@patch
+def _check_text(self: SoftLabelReader, item: pd.Series, row: int):
+    "Refuse a row of a table whose text is another in the table of labels; what was compared once is known by its hash"
+    column, hashes = self.beside
+    if column not in item.index: return
+    text = item[column]
+    if self.seen is None: self.seen = np.zeros(len(hashes), np.int64)
+    if self.seen[row] == hash(text): return
+    if _hash_texts(pd.Series([text])) != hashes[row]: _refuse_other_text(f'Row {item.name!r}', text, column)
+    self.seen[row] = hash(text)
 
 # %% ../nbs/10_reader.ipynb #5f361255
 def _as_shares(rows: np.ndarray) -> np.ndarray:

@@ -590,7 +590,7 @@ def risk_coverage(
     thresh, block, n_equal = confidence[order].unique_consecutive(return_inverse=True, return_counts=True)
     shared = torch.zeros_like(thresh).index_add_(0, block, error[order])/n_equal
     n_answers = torch.arange(1, len(error) + 1)
-    table = dict(coverage=n_answers/len(error), risk=shared[block].cumsum(0)/n_answers, thresh=thresh[block])
+    table = dict(coverage=n_answers.double()/len(error), risk=shared[block].cumsum(0)/n_answers, thresh=thresh[block])
     return pd.DataFrame({name: t.double().numpy() for name, t in table.items()})
 
 # %% ../nbs/19_scores.ipynb #c1528116
@@ -652,7 +652,7 @@ def coverage_at_risk(
     error: Tensor,      # How wrong each answer is (N,), in [0,1]
     risk: float,        # The mean error that is allowed, in (0,1)
 ) -> float:             # In [0,1]; 0 where even the surest answer exceeds the risk
-    "Find the largest share of items that can be answered at a risk, in hindsight"
+    "Find the largest share of items that can be answered at a risk, in hindsight; raise `SoftLabelError` where no answer has an error as small"
     in_range(risk, 'risk', 'a mean error in (0,1)', above=0, below=1)
     table = risk_coverage(confidence, error)
     check_reachable(error, risk)

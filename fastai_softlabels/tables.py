@@ -302,16 +302,16 @@ def refuse_total(
     if len(classes) < 3 or len(rows) < 2: return
     called_total = np.array([str(c).lower() in _NAMES_OF_TOTALS for c in classes])
     totals = rows.sum(1)
+    differ = (rows != rows[0]).any() # one label again and again says nothing
     for name, column, is_called in zip(classes, rows.T, called_total):
         is_sum = (2*column == totals).all() or is_called and (column == rows[:, ~called_total].sum(1)).all()
         is_sum = is_sum and column.any()
-        if not is_sum: continue
+        if not is_sum or not (differ or is_called): continue
         fault = f'The column {repr_of(name)} is the sum of the others in each of the {len(rows)} rows'
         may_be_chance = len(rows) <= 4 and not is_called
         if not may_be_chance: refuse(f'{fault}: a total, and no class', 'Leave it out (`pd.crosstab` without `margins=`).')
         is_count = np.issubdtype(rows.dtype, np.integer)
-        differ = (rows != rows[0]).any() # one label again and again says nothing
-        if is_count and differ and len(rows) > 2: warn(f'{fault}. If it is a total, it is no class: leave it out.')
+        if is_count and len(rows) > 2: warn(f'{fault}. If it is a total, it is no class: leave it out.')
 
 # %% ../nbs/03_tables.ipynb #e9654dee
 def refuse_total_row(
@@ -423,9 +423,18 @@ def check_classes(
 ) -> list:                   # Plain Python's names
     "List `classes`; raise `SoftLabelError` when it has no order, is no list, or names a class twice"
     _check_has_order(classes, what, of)
+    classes = _in_grades_order(classes)
     classes = [c.item() if isinstance(c, (np.number, np.bool_, np.str_)) else c for c in classes]
     _check_distinct(classes, what, 'column' if of == 'columns' else 'class')
     return classes
+
+# %% ../nbs/03_tables.ipynb #c3f4937a
+def _in_grades_order(classes):
+    "The categories of an ordered column in their own order, as far as they are listed once each"
+    dtype = getattr(classes, 'dtype', None)
+    if not isinstance(dtype, pd.CategoricalDtype) or not dtype.ordered: return classes
+    listed = list(classes)
+    return [c for c in dtype.categories if c in listed] if len(set(listed)) == len(listed) else classes
 
 # %% ../nbs/03_tables.ipynb #a8c1e143
 def _check_has_order(classes, what: str, of: str):

@@ -58,7 +58,7 @@ def _check_item(data, key, where):
     if key not in data:
         known = list(data) if isinstance(data, dict) else brief(data)
         refuse(f'{where} has no {key!r} in its data, which has {known}', 'Name another `key=`.', UnknownNameError)
-    if not data[key] or not isinstance(data[key], (str, int)):
+    if data[key] == '' or isinstance(data[key], bool) or not isinstance(data[key], (str, int)):
         refuse(f'{where} has {brief(data[key])} as its {key!r}; expected the name of one item', 'Name another `key=`.')
 
 # %% ../nbs/08_vote_files.ipynb #55521089

@@ -225,7 +225,7 @@ def _check_annotators(df, item, label, annotator):
     def copy(i): return f'annotator {cell(i, annotator)} voted {cell(i, label)} on item {cell(i, item)} before'
     def other(i): return f'annotator {cell(i, annotator)} voted on item {cell(i, item)} before, for another class'
     row = _row_of(df)
-    refuse_first(df[annotator].isna() | df[annotator].eq(''), f'the annotator in column {annotator!r} is missing',
+    refuse_first(pd.Series(is_blank(df[annotator]), df.index), f'the annotator in column {annotator!r} is missing',
                  'Fill it in, or leave `annotator=` out.', row)
     refuse_first(df.duplicated([item, annotator, label]), copy,
                  'Keep one vote of each annotator for each item (`df.drop_duplicates`).', row)
@@ -236,6 +236,10 @@ def _check_annotators(df, item, label, annotator):
 
 # %% ../nbs/07_votes.ipynb #75e11e6d
 _COUNTS = r'n|0|(n[ _-]?)?(counts?|votes?|size|freq(uency)?|times|people|annotators)|prop(ortion)?|prob(ability)?|shares?|weights?|percent(age)?|%'
+def is_who(column) -> bool:
+    "Is a column, or an index, called as if it named people?"
+    return bool(re.fullmatch(_WHO, str(column), re.I))
+
 _WHO = r'who|by|.*(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader|user|person).*'
 
 def _check_no_counts(df, item, label):
@@ -247,7 +251,7 @@ def _check_no_counts(df, item, label):
         refuse(f'No item has the same answer twice, and the column {repr_of(named[0])} beside them would not be read: '
                'the table seems to have a row for each class rather than for each vote',
                f'If it holds counts or weights, say `weight={repr_of(named[0])}`; otherwise drop it.')
-    if len(others) == 1 and not re.fullmatch(_WHO, str(others[0]), re.I):
+    if len(others) == 1 and not is_who(others[0]):
         warn(f'No item has the same answer twice. If the column {repr_of(others[0])} says how often it was given, '
              f'say `weight={repr_of(others[0])}`; if it says by whom, `annotator={repr_of(others[0])}`.')
 
@@ -509,7 +513,7 @@ def _agreement(votes: np.ndarray) -> np.ndarray:
 # %% ../nbs/07_votes.ipynb #133d12fe
 def _soft_table(items, classes, votes, named, prior) -> pd.DataFrame:
     "Shares of the votes, then the statistics; `named` are the votes that name a class"
-    n_votes = votes.sum(1)
+    n_votes = votes.sum(1).round(9) # what was spread over classes adds up again
     total = n_votes + prior*len(classes)
     smoothed = votes + prior if prior else votes
     soft = smoothed/total[:, None]
@@ -522,7 +526,7 @@ def _soft_table(items, classes, votes, named, prior) -> pd.DataFrame:
 # %% ../nbs/07_votes.ipynb #d726ea37
 def _have_enough(items, votes, min_votes) -> np.ndarray:
     "Which items have as many votes as are wanted (N,)"
-    few = votes.sum(1) < (min_votes or 1e-12)
+    few = votes.sum(1) < (min_votes - 1e-9 if min_votes else 1e-12) # shares of votes are rounded
     if few.any(): _check_few(items, few, min_votes)
     return ~few
 
@@ -581,7 +585,7 @@ def votes_to_soft(
     res.index.name = df.index.name if item is None else item
     if is_weighted: res['agreement'] = np.nan
     elif weight is not None: res.loc[_has_fractions(df, item, weight, res.index), 'agreement'] = np.nan
-    res.attrs['ordered'] = vocab is not None # somebody said so
+    res.attrs['ordered'] = vocab is not None and (unsure_as != 'class' or not unsure) # somebody said so
     return res
 
 # %% ../nbs/07_votes.ipynb #1becbf59

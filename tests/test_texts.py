@@ -187,6 +187,12 @@ def soft_interpretation(c, shown):
     for _, row in said.iterrows():
         i = c.valid.id.tolist().index(row['item'])
         assert row.label == str(SoftCategory(torch.tensor((c.valid.loc[i, CLASSES].astype(float)/6).tolist()), CLASSES, multi=c.multi))
+    values, idx = interp.top_losses(5)
+    _, preds, targets, decoded, losses = interp[idx]
+    own = torch.stack([kl_divergence(p[None], t[None], c.multi) for p, t in zip(preds, targets)])
+    torch.testing.assert_close(own, values.to(own), rtol=1e-3, atol=1e-4), 'each with its own loss, though fastai sorts them by length'
+    torch.testing.assert_close(losses, values)
+    assert len(decoded) == 5 and [str(d.tolist()) for d in decoded] == [str((p > .5).tolist() if c.multi else p.argmax().item()) for p in preds]
     assert interp.scores([kl_divergence, soft_cross_entropy], n=20).notna().all(axis=None)
     interp.show_disagreements(2)
     assert len(shown[0]) == 2 and list(shown[0].columns) == ['text', 'label', 'prediction']
@@ -275,6 +281,8 @@ def saves_and_loads(c, tmp_path):
     refused(lambda: load_soft_learner(path, dls=c.dls()), 'model=')
     loaded = load_soft_learner(path, model=c.learner().model, dls=c.dls())
     assert isinstance(loaded, TextLearner)
+    others = c.data_block().dataloaders(c.df.assign(text=c.df.text.str.replace('awful', 'lousy')), bs=8, num_workers=0)
+    refused(lambda: load_soft_learner(path, model=c.learner().model, dls=others), 'read words as other numbers', '`TextBlock.from_df(…, vocab=…)`')
     torch.testing.assert_close(loaded.predict(c.valid.text[0])[2], c.trained.predict(c.valid.text[0])[2], rtol=1e-3, atol=1e-4)
 
 def from_df(c, tmp_path):
