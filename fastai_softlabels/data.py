@@ -43,8 +43,8 @@ from .blocks import (check_in_order, check_learner, check_loss_weights, check_po
                                       prediction_of, refuse_distributed, Target, target_of, ungathered)
 
 # %% auto #0
-__all__ = ['SoftCategoryBlock', 'SoftMultiCategoryBlock', 'SoftCategorize', 'SoftMultiCategorize', 'learn_classes',
-           'class_weights', 'preds_to_soft']
+__all__ = ['SoftCategoryBlock', 'SoftMultiCategoryBlock', 'SoftCategorize', 'SoftMultiCategorize', 'class_weights',
+           'preds_to_soft']
 
 # %% ../nbs/12_data.ipynb #c9a2e5b7
 def SoftCategoryBlock(
@@ -820,6 +820,7 @@ def setup(self: SoftCategorize, items=None, train_setup=False):
     "Infer the vocab if need be, and check the labels that can be seen; no error is swallowed here, unlike in `setups`"
     learn_classes(items, self)
 
+# %% ../nbs/12_data.ipynb #3564c061
 @singledispatch
 def learn_classes(
     items,               # Of a `DataBlock`, or a type of fastai's that holds a whole table

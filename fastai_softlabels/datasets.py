@@ -412,6 +412,7 @@ def cifar10h(
 VADER_URL = 'https://github.com/cjhutto/vaderSentiment/raw/master/additional_resources/hutto_ICWSM_2014.tar.gz'
 VADER_FILES = {'tweets': 'tweets', 'films': 'movieReviewSnippets', 'products': 'amazonReviewSnippets', 'editorials': 'nytEditorialSnippets'}
 RATINGS = [str(r) for r in range(-4, 5)]
+VADER_SIZE = 23_703, 536_520 # texts and ratings
 
 # %% ../nbs/24_datasets.ipynb #e11a5ff9
 def read_tsv(
@@ -463,7 +464,7 @@ def read_vader(archive: Path) -> pd.DataFrame:
     df = pd.concat([rated_source(s, files[f'{n}_GroundTruth.txt'], files[f'{n}_anonDataRatings.txt']) for s, n in VADER_FILES.items()],
                    ignore_index=True)
     found = len(df), int(df[RATINGS].to_numpy().sum())
-    if found != (23_703, 536_520): raise ValueError(f'{found[0]} texts and {found[1]} ratings; expected 23703 and 536520')
+    if found != VADER_SIZE: raise ValueError('{} texts and {} ratings; expected {} and {}'.format(*found, *VADER_SIZE))
     return df
 
 # %% ../nbs/24_datasets.ipynb #0da96285

@@ -270,7 +270,7 @@ def distributions_of(a: np.ndarray, name: str, announce: Callable = noop) -> np.
     unfit = total == 0 if are_votes else abs(total - 1) > TOLERANCE
     check_totals(a, total, unfit, name)
     if are_votes: check_adds_up(a, total, name)
-    if are_votes and (a.max() < len(a) or (a[a > 0] == a.max()).all()): announce_varying(total, name, announce)
+    if are_votes and (a.max() < len(a) or a.max() > 32 and (a[a > 0] == a.max()).all()): announce_varying(total, name, announce)
     return (a/total).astype(np.float32).clip(0, 1)
 
 # %% ../nbs/16_mask_files.ipynb #f9f6d435

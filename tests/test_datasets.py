@@ -7,7 +7,7 @@ from PIL import Image
 
 from fastdownload import FastDownload
 from fastai_softlabels import datasets
-from fastai_softlabels.all import CIFAR_CLASSES, SoftLabelError, cell_votes, cells_masks, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares
+from fastai_softlabels.all import CIFAR_CLASSES, SoftLabelError, cell_votes, cells_masks, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares, vader_ratings, word_ratings
 from fastai_softlabels.files import build_folder, safe_unzip
 from fastai_softlabels.datasets import check_digits, committee_votes, degraded_views, draw_ellipses
 
@@ -268,4 +268,74 @@ def test_the_package_holds_the_cells(tmp_path):
     subprocess.run([sys.executable, 'setup.py', '-q', 'build'], cwd=tmp_path, check=True, capture_output=True, timeout=120)
     built = tmp_path/'build/lib/fastai_softlabels/embedded'
     assert {f.name: f.read_bytes() for f in built.iterdir()} == {f.name: f.read_bytes() for f in (root/'fastai_softlabels/embedded').iterdir()}
-    assert {f.name for f in built.iterdir()} == {'cells.zip', 'cells_LICENSE.txt'}
+    assert {f.name for f in built.iterdir()} == {'cells.zip', 'cells_LICENSE.txt', 'words.zip', 'words_LICENSE.txt'}
+
+
+def test_words_have_the_ratings_of_ten_people(empty_cache):
+    words = pd.read_csv(word_ratings()/'votes.csv', keep_default_na=False)
+    counts = words[datasets.RATINGS].to_numpy()
+    assert words.shape == (7506, 10) and words.word.is_unique and set(counts.sum(1)) == {10, 20}
+    assert sorted(words.word[counts.sum(1) == 20]) == [':-p', 'd:', 'd=', 'fav', 'lmao', 'lol', 'muah', 'o.o', 'ok', 'sob', 'x-d', 'x-p', 'xd', 'xp']
+    means = pd.Series(counts @ np.arange(-4, 5)/counts.sum(1), words.word)
+    assert means['abandon'] == pytest.approx(-1.9) and means['love'] == pytest.approx(3.2), 'as the lexicon publishes them'
+    assert 'MIT License' in (word_ratings()/'LICENSE.txt').read_text()
+
+
+def vader_files(n: int = 3) -> dict:
+    "The authors' eight files in small, with what makes them hard to read: a byte-order mark, CRLF, quotation marks, another order"
+    files = {}
+    for source, name in datasets.VADER_FILES.items():
+        lines = [f'{i}_1\t0.0\t"{source} number {i}, he said.' for i in range(n)]
+        ratings = [f'{i}_1\t0.0\t1.0\t[{i - 1}, 0, -4, 4]' for i in reversed(range(n))]
+        files[f'{name}_GroundTruth.txt'] = '\r\n'.join(lines).encode('utf-8-sig')
+        files[f'{name}_anonDataRatings.txt'] = '\r\n'.join(ratings).encode('utf-8-sig') + b'\r\n'
+    return files
+
+def packed_vader(path: Path, files: dict) -> Path:
+    "An archive of these files, in a folder as the authors have them"
+    if path.suffix == '.zip':
+        with zipfile.ZipFile(path, 'w') as z:
+            for name, data in files.items(): z.writestr(name, data)
+        return path
+    with tarfile.open(path, 'w:gz') as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(f'hutto_ICWSM_2014/{name}')
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+@pytest.mark.parametrize('name', ['vader_ratings.zip', 'hutto.tar.gz'])
+def test_texts_are_read_as_they_are(name, empty_cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, 'VADER_SIZE', (12, 48))
+    archive = packed_vader(tmp_path/name, vader_files())
+    if name.endswith('.zip'): monkeypatch.setenv('FASTAI_SOFTLABELS_DATA', str(tmp_path))
+    else:
+        monkeypatch.delenv('FASTAI_SOFTLABELS_DATA', raising=False)
+        monkeypatch.setattr(FastDownload, 'download', lambda self, url, force=False: archive)
+    folder = vader_ratings()
+    df = pd.read_csv(folder/'votes.csv', keep_default_na=False)
+    assert folder.parent == empty_cache and len(df) == 12 and df['item'].is_unique and set(df.source) == {'tweets', 'films', 'products', 'editorials'}
+    row = df[df['item'] == 'films_2_1'].iloc[0]
+    assert row.text == '"films number 2, he said.' and row[datasets.RATINGS].tolist() == [1, 0, 0, 0, 1, 1, 0, 0, 1]
+    assert vader_ratings() == folder, 'written once'
+
+
+@pytest.mark.parametrize('change, words', [
+    (lambda f: f.pop('tweets_anonDataRatings.txt'), 'no tweets_anonDataRatings.txt in it'),
+    (lambda f: f.update({'tweets_GroundTruth.txt': b'7_1\t0\tAnother.'}), 'tweets with other ids among the ratings than among the texts'),
+    (lambda f: f.update({'tweets_anonDataRatings.txt': f['tweets_anonDataRatings.txt'].replace(b'-4, 4]', b'-4, 9]')}), 'that are not from -4 to 4'),
+    (lambda f: None, '12 texts and 48 ratings; expected 23703 and 536520')])
+def test_texts_that_are_not_the_authors(change, words, empty_cache, tmp_path, monkeypatch):
+    files = vader_files()
+    change(files)
+    monkeypatch.setenv('FASTAI_SOFTLABELS_DATA', str(packed_vader(tmp_path/'vader_ratings.zip', files).parent))
+    with pytest.raises(SoftLabelError, match="does not hold VADER's ratings") as e: vader_ratings()
+    assert words in str(e.value) and not list(empty_cache.glob('vader*'))
+
+
+@pytest.mark.skipif('FASTAI_SOFTLABELS_DATA' not in os.environ, reason='needs the texts in the folder that FASTAI_SOFTLABELS_DATA names')
+def test_the_real_texts():
+    df = pd.read_csv(vader_ratings()/'votes.csv', keep_default_na=False)
+    n = df[datasets.RATINGS].sum(axis=1)
+    assert df.source.value_counts().to_dict() == {'films': 10605, 'editorials': 5190, 'tweets': 4200, 'products': 3708}
+    assert n.groupby(df.source).agg(['min', 'max']).loc['films'].tolist() == [15, 29] and (n[df.source == 'tweets'] > 90).sum() == 1000

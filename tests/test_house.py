@@ -136,3 +136,10 @@ def test_nothing_runs_code_or_a_shell():
             if isinstance(call, ast.Attribute) and call.attr in RUNS_CODE: found.add((name, f'{ast.unparse(call.value)}.{call.attr}'))
     assert found == {('tables', 're.compile'), ('persist', 'json.loads'), ('vote_files', 'json.loads'), ('datasets', 'json.loads'), ('files', 'z.extractall'),
                      ('persist', 'model.eval'), ('ood', 'model.eval')}
+
+
+def test_classes_are_asked_of_the_target():
+    "`dls.vocab` may hold words, or the categories of an input"
+    asked = [f'{name}: {ast.unparse(n)}' for name, tree in modules().items() for n in ast.walk(tree)
+             if isinstance(n, ast.Attribute) and n.attr in ('vocab', 'c') and ast.unparse(n.value).split('.')[-1] == 'dls']
+    assert asked == []

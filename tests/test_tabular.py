@@ -3,7 +3,7 @@ import numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
 from fastai.tabular.all import (Categorify, FillMissing, IndexSplitter, Interpretation, Normalize, TabularDataLoaders, TabularLearner, TabularPandas, load_learner, noop,
                                 tabular_learner)
 
-from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftMultiCategoryBlock, UnknownNameError,
+from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftMultiCategoryBlock,
                                    abstain, class_weights, compare_confidence, kl_divergence, load_soft_learner, preds_to_soft, save_soft_learner, soft_cross_entropy,
                                    temperature_scale, top1_agreement)
 from fastai_softlabels.core import TensorSoftCategory, TensorSoftMultiCategory
