@@ -67,9 +67,10 @@ def compare_ratings(texts: pd.DataFrame, strangers: list, seeds, epochs: int, ve
         is_valid = split(texts, seed)
         for labels in ('shares', 'majority'):
             learn = trained(texts, is_valid, labels == 'majority', seed, epochs)
-            scores = SoftInterpretation.from_learner(learn).scores(METRICS, n=0).value
-            heard = compare_confidence({'it': learn}, strangers, plot=False).loc['it']
-            rows.append(dict(labels=labels, seed=seed, **scores, floor=scores.soft_cross_entropy - scores.kl_divergence,
+            with learn.no_bar():
+                scores = SoftInterpretation.from_learner(learn).scores(METRICS, n=0).value.to_dict()
+                heard = compare_confidence({'it': learn}, strangers, plot=False).loc['it']
+            rows.append(dict(labels=labels, seed=seed, **scores, floor=scores['soft_cross_entropy'] - scores['kl_divergence'],
                              films_median=heard.loc['valid', 'median'], editorials_median=heard.loc['ood', 'median'], auroc=heard.loc['ood', 'auroc'],
                              n_train=int((~is_valid).sum()), n_valid=int(is_valid.sum()), epochs=epochs))
             if verbose: print(rows[-1], flush=True)

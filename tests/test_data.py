@@ -13,7 +13,7 @@ from fastai.vision.all import CategoryBlock, ColReader, DataBlock, EndSplitter, 
 from fastai_softlabels.all import (UnknownNameError, SoftCategorize, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader, SoftMultiCategorize,
                                    SoftMultiCategoryBlock, TensorSoftCategory, TensorSoftMultiCategory, SoftLabelError, class_weights, entropy)
 from fastai_softlabels.data import agrees, label_names
-from conftest import DIGITS
+from conftest import DIGITS, refused
 from refusals import FIVE, PETS, datasets, good, many, one, read, table
 
 ABC = ['a', 'b', 'c']
@@ -361,3 +361,7 @@ def test_classes_are_sorted_unless_one_says_no():
         tfm = SoftCategorize(**kw)
         tfm.setup(L({'owl': 1, 'ant': 2}, {'fox': 1}))
         assert list(tfm.vocab) == expected
+
+
+def test_what_is_no_distribution_is_shown_with_four_digits():
+    refused(lambda: SoftCategorize(['a', 'b', 'c']).decode(torch.tensor([.723456, .5, .4])), '[0.7235, 0.5, 0.4] is no distribution')

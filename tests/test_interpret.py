@@ -51,6 +51,14 @@ def test_confusion(soft):
     assert ax.images[0].get_array().sum() == pytest.approx((soft.targets.sum(0) > 0).sum())
 
 
+def test_mass_is_written_where_there_is_some(soft):
+    "in white on dark cells"
+    ax, cm = soft.plot_confusion_matrix(), soft.confusion_matrix()
+    written = {(int(t.get_position()[1]), int(t.get_position()[0])): (t.get_text(), t.get_color()) for t in ax.texts}
+    assert written == {(i, j): (f'{cm[i, j]:.1f}', 'white' if cm[i, j] > cm.max()/2 else 'black') for i in range(10) for j in range(10) if cm[i, j] > .005*cm.max()}
+    assert 0 < len(written) < 100 and {color for _, color in written.values()} == {'white', 'black'}
+
+
 def test_unlabelled_items_stay_out(digits, votes):
     df = votes.copy()
     df.loc[100:104, DIGITS] = 0

@@ -15,7 +15,7 @@ from fastai.vision.all import (Brightness, Contrast, CropPad, DataBlock, Dihedra
 from fastai_softlabels.all import (OpenSoftMask, PILSoftMask, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss,
                                    SoftLabelError, SoftMaskBlock, SoftMaskCutMix, SumOfLosses, TensorSoftMask, mask_legend, mask_overlay)
 from fastai_softlabels.losses import innermost
-from fastai_softlabels.masks import class_colors
+from fastai_softlabels.masks import class_colors, heat_of
 
 LAND = ['meadow', 'forest', 'unknown']
 GREY = np.array([[0, 51, 255, 128], [0, 0, 3, 200]], np.uint8)
@@ -435,3 +435,8 @@ def test_floats_above_one(top, words):
     mask = np.zeros((2, 2))
     mask[0] = 1, top
     with pytest.raises(SoftLabelError, match=words): OpenSoftMask()(mask)
+
+
+def test_heat_leaves_out_the_darkest_colours():
+    cmap = plt.get_cmap('inferno')
+    for p, at in ((0., .15), (.5, .575), (1., 1.)): assert heat_of(p, 'inferno') == pytest.approx(cmap(at))

@@ -1,5 +1,5 @@
 "Risk and coverage against published values, brute force over all orders, and NumPy loops."
-import math
+import math, re
 from itertools import permutations
 
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
@@ -169,6 +169,15 @@ def test_promises_that_cannot_be_given(n, risk, words):
     before = learn.loss_func
     with pytest.raises(SoftLabelError, match=words): abstain(learn, risk=risk)
     assert learn.loss_func is before
+
+
+def test_the_number_that_a_promise_takes():
+    "is a number with which it can be given, if the errors are like these"
+    z, y = logits_and_labels(101)
+    with pytest.raises(SoftLabelError) as e: abstain(judged(z, y), risk=.1)
+    n = float(re.search(r'it takes about (\d[\d.]*(?:e[+]\d+)?)', str(e.value))[1])
+    times = int(np.ceil(1.1*n/100))
+    assert 100 < n < 2000 and abstain(judged(z.repeat(times, 1), y.repeat(times, 1)), risk=.1).error <= .1
 
 
 def test_risk_or_share():
