@@ -49,6 +49,21 @@ settings.register_profile('nightly', max_examples=1000, print_blob=True, **_UNTI
 settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci'))
 
 
+def check_line(line, block, lines: dict, case, outcomes: dict, request):
+    "Run one line of a matrix, with the fixtures that it asks for beside its case, and note what came of it"
+    outcomes[line, block] = 'FAILED'
+    check = lines[line]
+    asked = check.__code__.co_varnames[1:check.__code__.co_argcount]
+    note = check(case, *map(request.getfixturevalue, asked))
+    outcomes[line, block] = 'ok' + (f' ({note})' if note else '')
+
+def check_matrix(title: str, lines: dict, blocks, outcomes: dict):
+    "Print a matrix at the end; every line must have run and passed"
+    table = pd.DataFrame({b: {l: outcomes.get((l, b), 'not run') for l in lines} for b in blocks})
+    TABLES[title] = table.to_string()
+    assert table.map(lambda s: s.startswith('ok')).all(axis=None)
+
+
 def refused(call, *words, error=SoftLabelError):
     "`call` raises, and its message has all `words`"
     with pytest.raises(error) as e: call()

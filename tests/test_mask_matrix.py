@@ -8,7 +8,7 @@ from fastai.vision.all import (CutMix, DataBlock, EndSplitter, ImageBlock, Image
                                unet_learner)
 
 from fastai_softlabels.all import (DiceAt, SoftCategoryBlock, SoftDice, SoftDiceLoss, SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, ellipses_masks, mask_overlay)
-from conftest import TABLES, predicted_afresh
+from conftest import check_line, check_matrix, predicted_afresh
 from test_matrix import Mixed, assert_finite, finds_lr, fits, fits_one_cycle, loader_workers, mixed_precision, titles
 
 COLUMNS = {'one class': dict(codes=['ellipse']), 'exclusive': dict(codes=['out', 'core', 'rim', 'void'], ignore=['void']), 'independent': dict(codes=['seen', 'sure'], exclusive=False),
@@ -270,14 +270,6 @@ LINES = {'loss inferred': loss_inferred, 'unet_learner without n_out': no_n_out_
 
 @pytest.mark.parametrize('column', COLUMNS)
 @pytest.mark.parametrize('line', LINES)
-def test_line(line, column, cases):
-    OUTCOMES[line, column] = 'FAILED'
-    note = LINES[line](cases[column])
-    OUTCOMES[line, column] = 'ok' + (f' ({note})' if note else '')
+def test_line(line, column, cases, request): check_line(line, column, LINES, cases[column], OUTCOMES, request)
 
-
-def test_table():
-    "Every line must have run and passed"
-    table = pd.DataFrame({c: {l: OUTCOMES.get((l, c), 'not run') for l in LINES} for c in COLUMNS})
-    TABLES['SoftMaskBlock'] = table.to_string()
-    assert table.map(lambda s: s.startswith('ok')).all(axis=None)
+def test_table(): check_matrix('SoftMaskBlock', LINES, COLUMNS, OUTCOMES)

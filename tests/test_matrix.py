@@ -1,14 +1,14 @@
 "Everything that fastai does with `CategoryBlock`, for each of our blocks: one test a line, and the table at the end."
 from pathlib import Path
 
-import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
+import matplotlib.pyplot as plt, numpy as np, pytest, torch, torch.nn.functional as F
 from torch import nn, Tensor
 from fastai.vision.all import (AdaptiveAvgPool, Callback, ColReader, ConvLayer, CutMix, DataBlock, EndSplitter, Flatten, ImageBlock, ImageDataLoaders,
                                Interpretation, Learner, MixUp, Resize, noop, resnet18, vision_learner)
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader,
                                    SoftMultiCategoryBlock, top1_agreement)
-from conftest import DIGITS, TABLES, predicted_afresh
+from conftest import check_line, check_matrix, DIGITS, predicted_afresh
 
 BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': SoftMultiCategoryBlock}
 OUTCOMES = {}
@@ -284,14 +284,6 @@ LINES = {'loss inferred': loss_inferred, 'no n_out needed': no_n_out_needed, 'dl
 
 @pytest.mark.parametrize('block', BLOCKS)
 @pytest.mark.parametrize('line', LINES)
-def test_line(line, block, cases):
-    OUTCOMES[line, block] = 'FAILED'
-    note = LINES[line](cases[block])
-    OUTCOMES[line, block] = 'ok' + (f' ({note})' if note else '')
+def test_line(line, block, cases, request): check_line(line, block, LINES, cases[block], OUTCOMES, request)
 
-
-def test_table():
-    "Every line must have run and passed"
-    table = pd.DataFrame({b: {l: OUTCOMES.get((l, b), 'not run') for l in LINES} for b in BLOCKS})
-    TABLES['Everything that fastai does with `CategoryBlock`'] = table.to_string()
-    assert table.map(lambda s: s.startswith('ok')).all(axis=None)
+def test_table(): check_matrix('Everything that fastai does with `CategoryBlock`', LINES, BLOCKS, OUTCOMES)

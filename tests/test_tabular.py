@@ -7,7 +7,7 @@ from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, Sof
                                    abstain, class_weights, compare_confidence, kl_divergence, load_soft_learner, preds_to_soft, save_soft_learner, soft_cross_entropy,
                                    temperature_scale, top1_agreement)
 from fastai_softlabels.core import TensorSoftCategory, TensorSoftMultiCategory
-from conftest import TABLES, refused
+from conftest import check_line, check_matrix, refused
 
 BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': lambda *args: SoftMultiCategoryBlock(*args, n_votes=6)}
 OUTCOMES = {}
@@ -292,19 +292,9 @@ LINES = {'loss inferred': loss_inferred, 'no n_out needed': no_n_out_needed, 'dl
 
 @pytest.mark.parametrize('block', BLOCKS)
 @pytest.mark.parametrize('line', LINES)
-def test_line(line, block, cases, request):
-    OUTCOMES[line, block] = 'FAILED'
-    check = LINES[line]
-    asked = [n for n in ('shown', 'tmp_path') if n in check.__code__.co_varnames[:check.__code__.co_argcount]]
-    note = check(cases[block], *map(request.getfixturevalue, asked))
-    OUTCOMES[line, block] = 'ok' + (f' ({note})' if note else '')
+def test_line(line, block, cases, request): check_line(line, block, LINES, cases[block], OUTCOMES, request)
 
-
-def test_table():
-    "Every line must have run and passed"
-    found = pd.DataFrame({b: {l: OUTCOMES.get((l, b), 'not run') for l in LINES} for b in BLOCKS})
-    TABLES['Everything that fastai does with `CategoryBlock` on tables'] = found.to_string()
-    assert found.map(lambda s: s.startswith('ok')).all(axis=None)
+def test_table(): check_matrix('Everything that fastai does with `CategoryBlock` on tables', LINES, BLOCKS, OUTCOMES)
 
 
 # what is refused

@@ -8,7 +8,7 @@ from fastai.vision.all import ImageBlock
 from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation,
                                    SoftLabelReader, SoftMultiCategoryBlock, abstain, class_weights, compare_confidence, kl_divergence, load_soft_learner, photo_squares, preds_to_soft,
                                    save_soft_learner, soft_cross_entropy, temperature_scale, top1_agreement, train_two_heads)
-from conftest import TABLES, predicted_afresh, refused
+from conftest import check_line, check_matrix, predicted_afresh, refused
 
 BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': SoftMultiCategoryBlock}
 OUTCOMES = {}
@@ -335,19 +335,9 @@ LINES = {'loss inferred': loss_inferred, 'no n_out needed': no_n_out_needed, 'dl
 
 @pytest.mark.parametrize('block', BLOCKS)
 @pytest.mark.parametrize('line', LINES)
-def test_line(line, block, cases, request):
-    OUTCOMES[line, block] = 'FAILED'
-    check = LINES[line]
-    asked = [n for n in ('shown', 'tmp_path') if n in check.__code__.co_varnames[:check.__code__.co_argcount]]
-    note = check(cases[block], *map(request.getfixturevalue, asked))
-    OUTCOMES[line, block] = 'ok' + (f' ({note})' if note else '')
+def test_line(line, block, cases, request): check_line(line, block, LINES, cases[block], OUTCOMES, request)
 
-
-def test_table():
-    "Every line must have run and passed"
-    found = pd.DataFrame({b: {l: OUTCOMES.get((l, b), 'not run') for l in LINES} for b in BLOCKS})
-    TABLES['Everything that fastai does with `CategoryBlock` on texts'] = found.to_string()
-    assert found.map(lambda s: s.startswith('ok')).all(axis=None)
+def test_table(): check_matrix('Everything that fastai does with `CategoryBlock` on texts', LINES, BLOCKS, OUTCOMES)
 
 
 # what is refused, or warned of
