@@ -6,7 +6,7 @@ from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resiz
 
 from fastai_softlabels.all import (DiceAt, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftECE, SoftLabelError,
                                    SoftLabelReader, bootstrap_interval, calibration_error, draw_bars, preds_to_soft, soft_cross_entropy, votes_to_soft)
-from fastai_softlabels.core import soft_targets
+from fastai_softlabels.core import fill_text, soft_targets
 from fastai_softlabels.data import agrees
 from fastai_softlabels.errors import brief, in_range
 from fastai_softlabels.tables import check_distributions, check_probabilities
@@ -207,3 +207,14 @@ def test_a_class_of_which_little_is_said_is_shown():
 def test_a_number_out_of_range_is_shown_in_brief(value, shown):
     with pytest.raises(SoftLabelError) as e: in_range(value, 'level', 'a share', 0, 1)
     assert str(e.value) == f'level is {shown}; expected a share' and len(str(e.value)) < 300
+
+
+@pytest.mark.parametrize('text, is_cut', [('so long a text that nobody reads it to its end, '*8, True), ('Donaudampfschifffahrtsgesellschaft'*6, True), ('short', False), ('', False)])
+def test_texts_fit_into_their_room(text, is_cut):
+    fig, ax = plt.subplots(figsize=(5, 2))
+    artist = ax.text(0, 1, '')
+    filled = fill_text(text, 150, artist, max_lines=3)
+    assert filled.count('\n') <= 2 and filled.endswith('…') == is_cut
+    assert text.replace(' ', '').startswith(filled.removesuffix('…').replace('\n', '').replace(' ', ''))
+    artist.set_text(filled)
+    assert artist.get_window_extent(fig.canvas.get_renderer()).width < 1.25*150
