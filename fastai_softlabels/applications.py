@@ -107,9 +107,19 @@ def _encode_table(to, tfm):
     "Put labels, where there are some, into a column for each class"
     rows = None
     if tfm.column is not None: rows = _encoded_column(to, tfm)
-    elif _has_classes(to, tfm): rows = tfm.read_columns(to.items, list(tfm.vocab))
+    elif _has_classes(to, tfm): rows = _encoded_numbers(to, tfm)
     if rows is not None: _put_classes(to, tfm, rows)
     return to
+
+def _encoded_numbers(to: Tabular, tfm: SoftCategorize) -> np.ndarray | None: # (N,K); None where all labels are missing
+    "Read the columns of classes; pandas makes floats of the counts in a row of numbers, which stay counts"
+    classes = list(tfm.vocab)
+    labels = to.items[classes]
+    if labels.isna().all(axis=None):
+        to.items = to.items.drop(columns=classes)
+        return None
+    if tfm.reads_counts and (labels.dtypes == float).all() and (labels == labels.round()).all(axis=None): labels = labels.astype('int64')
+    return tfm.read_columns(labels, classes)
 
 def _put_classes(to: Tabular, tfm: SoftCategorize, rows: np.ndarray):
     "Put a column for each class at the end of a table, in the place of what held the labels"

@@ -316,6 +316,14 @@ def _check_groups(groups, n: int):
         if not isinstance(name, Hashable): refuse(f'The group of item {i} is {brief(name)}; expected a name or a number.')
         if is_missing(name) or name == '': refuse(f'The group of item {i} is missing', 'Give it one of its own, if it belongs to none.')
 
+def _check_names(groups, dl):
+    "Refuse a Series whose index names the items of a table in another order"
+    items = getattr(dl, 'items', None)
+    if not isinstance(groups, pd.Series) or not hasattr(items, 'iloc') or groups.index.equals(items.index): return
+    are_names = set(groups.index) == set(items.index) and not groups.index.equals(pd.RangeIndex(len(groups)))
+    if are_names: refuse('groups is a Series with the index of the items, but in another order, and would be taken by position',
+                         'Bring it into theirs: `groups.loc[dl.items.index]`.')
+
 def _as_list(groups) -> list: return groups.tolist() if hasattr(groups, 'tolist') else list(groups)
 
 
@@ -431,6 +439,7 @@ def temperature_scale(
     loss = keep_probs(innermost(learn.loss_func))
     logits, targets, multi, labelled = _labelled_logits(learn, dl)
     if groups is not None: check_in_order(dl, 'which item is of which group cannot be told')
+    _check_names(groups, learn.dls.valid if dl is None else dl)
     group = _group_numbers(groups, labelled)
     fit, judge = _halves(group, seed)
     scaled = TemperatureScaled(loss, best_temperature(logits[fit], targets[fit], multi))

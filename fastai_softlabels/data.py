@@ -118,7 +118,7 @@ class SoftCategorize(DisplayedTransform):
     multi = False
     tensor_type = TensorSoftCategory
     _column_order = None # where our classes stand among the columns of a `ColReader`, if elsewhere
-    _column_type = None  # of the numbers in a table: integers are votes, but a row holds them as floats or texts
+    _column_type = None  # of the training's numbers in a table: integers are votes, but a row holds them as floats or texts
     column = None        # of a table, that holds the labels themselves
 
     def __init__(self,
@@ -752,9 +752,15 @@ def read_columns(self: SoftCategorize,
     rows = read_numbers(df, names, name)
     warn_of_names(names)
     labels = self._check(self._divided(rows, name), name)
-    self._column_type = rows.dtype.type
+    if self._column_type is None: self._column_type = rows.dtype.type
     self._column_order = self._order(names)
     return labels if self._column_order is None else labels[:, self._column_order]
+
+# %% ../nbs/12_data.ipynb #dcfa6ee5
+@patch(as_prop=True)
+def reads_counts(self: SoftCategorize) -> bool:
+    "Were the training's columns whole numbers?"
+    return self._column_type is not None and np.issubdtype(self._column_type, np.integer)
 
 # %% ../nbs/12_data.ipynb #5578f715
 def _column_name(df: pd.DataFrame, c):

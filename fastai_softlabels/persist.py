@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from fastcore.all import first, L
 from fastai.data.core import DataLoaders, Datasets, TfmdLists
-from fastai.data.transforms import IntToFloatTensor, Normalize, ToTensor
+from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, ToTensor
 from fastai.layers import AdaptiveConcatPool2d, SigmoidRange
 from fastai.learner import Learner
 from fastai.tabular.core import TabularProc
@@ -37,7 +37,7 @@ from .errors import brief, refuse, SoftLabelError
 from .files import as_path, whole_file
 from .losses import Abstaining, innermost, Remembering, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, TemperatureScaled
 from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
-from .blocks import check_learner, InferLoss, NameUnreadable, target_of, targets_of
+from .blocks import check_learner, InferLoss, NameUnreadable, preceding, target_of, targets_of
 from .data import SoftCategorize, SoftCategoryBlock, SoftMultiCategorize, SoftMultiCategoryBlock
 from .masks import NameCodes, OpenSoftMask, SameSize, SoftMaskBlock
 from .ood import randomness_kept
@@ -415,11 +415,20 @@ def _needs(description: dict) -> list: # Of 'model' and 'dls'
 
 # %% ../nbs/25_persist.ipynb #58a759fa
 def _what_is_read(dls) -> str | None:
-    "A digest of the vocab of texts, or of what the columns of a table go through; None for other inputs"
+    "A digest of how texts become numbers, or of the columns of a table and what they go through; None for other inputs"
     dset = dls.valid_ds
-    if hasattr(dset, 'procs'): found = [_settings_of(f) for f in dset.procs.fs if isinstance(f, TabularProc) or isinstance(f, Normalize)]
-    else: found = [list(f.vocab) for tl in dset.tls[:dset.n_inp] for f in tl.tfms.fs if isinstance(f, Numericalize)]
+    if hasattr(dset, 'procs'):
+        found = [list(dset.cat_names), list(dset.cont_names)]
+        found += [_settings_of(f) for f in dset.procs.fs if isinstance(f, (TabularProc, Normalize))]
+    else:
+        texts = [tl.tfms.fs for tl in dset.tls[:dset.n_inp] if preceding(tl.tfms.fs, Numericalize)]
+        found = [_reading_of(f) for tfms in texts for f in tfms if not isinstance(f, ColReader)]
     return hashlib.sha256(repr(found).encode()).hexdigest()[:16] if found else None
+
+def _reading_of(f) -> list:
+    "What a transform of texts does: tokenizer and rules, vocab, or the order of words"
+    rules = [getattr(rule, '__name__', type(rule).__name__) for rule in getattr(f, 'rules', None) or ()]
+    return [f.name, type(getattr(f, 'tok', None)).__name__, rules, list(getattr(f, 'vocab', None) or ())]
 
 def _settings_of(f) -> list:
     "What a transform of a table has learned: categories, means, fillings"
@@ -679,8 +688,8 @@ def check_reads(dls: DataLoaders, saved: str | None, path):
     ours = _what_is_read(dls)
     if None in (ours, saved) or ours == saved: return
     of_table = hasattr(dls.valid_ds, 'procs')
-    what = 'columns in another way (means, categories or what is filled in)' if of_table else 'words as other numbers'
-    remedy = 'the training table' if of_table else "the training's vocab, `TextBlock.from_df(…, vocab=…)`"
+    what = 'columns in another way (order, means, categories or what is filled in)' if of_table else 'words as other numbers'
+    remedy = 'the training table, its columns in the same order' if of_table else "the training's tokenizer, rules and vocab, `TextBlock.from_df(…, vocab=…)`"
     refuse(f'These DataLoaders read {what} than those with which the model in {path} was trained', f'Make them with {remedy}.')
 
 # %% ../nbs/25_persist.ipynb #7db2efa1

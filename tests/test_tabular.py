@@ -251,6 +251,8 @@ def saves_and_loads(c, tmp_path):
     loaded = load_soft_learner(path, model=c.learner().model, dls=c.dls())
     assert isinstance(loaded, TabularLearner)
     refused(lambda: load_soft_learner(path, model=c.learner().model, dls=c.dls(df=c.df.assign(age=c.df.age + 5))), 'read columns in another way', 'the training table')
+    swapped = TabularPandas(c.df, PROCS, ['site'], ['size', 'age'], y_names=CLASSES, y_block=c.block, splits=SPLITS).dataloaders(bs=16)
+    refused(lambda: load_soft_learner(path, model=c.learner().model, dls=swapped), 'read columns in another way (order')
     torch.testing.assert_close(loaded.predict(c.valid.iloc[0])[2], c.trained.predict(c.valid.iloc[0])[2])
 
 def from_df(c, tmp_path):
@@ -346,3 +348,29 @@ def test_the_probability_of_one_class():
 
 def test_a_loss_of_the_other_block():
     refused(lambda: to(votes_table(), SoftCategoryBlock(loss_func=SoftBCEWithLogitsLossFlat())), 'which are the labels of `SoftMultiCategoryBlock`')
+
+def test_a_row_of_numbers_alone():
+    "which pandas makes floats of, counts included; and rows whose labels are not known yet"
+    df = votes_table().drop(columns='site').dropna()
+    dls = TabularDataLoaders.from_df(df, procs=[Normalize], cont_names=['age', 'size'], y_names=CLASSES, y_block=SoftCategoryBlock, valid_idx=[0, 1, 2, 3], bs=16)
+    learn = tabular_learner(dls, layers=[8])
+    with learn.no_bar():
+        expected = learn.get_preds()[0][0]
+        row, _, probs = learn.predict(df.iloc[0])
+        torch.testing.assert_close(probs, expected)
+        assert row.items[CLASSES].iloc[0].tolist() == pytest.approx(probs.tolist())
+        unknown = df.head(4).astype({c: float for c in CLASSES}).assign(**dict.fromkeys(CLASSES, np.nan))
+        torch.testing.assert_close(learn.get_preds(dl=dls.test_dl(unknown))[0], learn.get_preds()[0])
+        assert list(preds_to_soft(learn, unknown).columns) == CLASSES
+        refused(lambda: dls.test_dl(df.head(4).assign(bad=.3)), 'r02', 'sum to')
+
+def test_groups_in_another_order():
+    df = votes_table().dropna().assign(patient=lambda d: np.arange(len(d))//2)
+    valid = list(np.random.default_rng(0).permutation(len(df))[:40])
+    dls = TabularDataLoaders.from_df(df, procs=[Normalize], cont_names=['age', 'size'], y_names=CLASSES, y_block=SoftCategoryBlock, valid_idx=valid, bs=16)
+    learn = tabular_learner(dls, layers=[8])
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(6, 3e-2)
+        own = df.patient[dls.valid_ds.items.index]
+        refused(lambda: temperature_scale(learn, groups=df.patient[df.index.isin(own.index)]), 'in another order', '`groups.loc[dl.items.index]`')
+        temperature_scale(learn, groups=own, force=True)

@@ -284,6 +284,11 @@ def saves_and_loads(c, tmp_path):
     assert isinstance(loaded, TextLearner)
     others = c.data_block().dataloaders(c.df.assign(text=c.df.text.str.replace('awful', 'lousy')), bs=8, num_workers=0)
     refused(lambda: load_soft_learner(path, model=c.learner().model, dls=others), 'read words as other numbers', '`TextBlock.from_df(…, vocab=…)`')
+    words = c.trained.dls.vocab[0]
+    for kw in (dict(backwards=True), dict(rules=[])):
+        text = TextBlock.from_df('text', vocab=words, n_workers=1, **kw)
+        others = DataBlock(blocks=(text, c.block()), get_x=ColReader('text'), get_y=c.reader, splitter=EndSplitter(.3)).dataloaders(c.df, bs=8, num_workers=0)
+        refused(lambda: load_soft_learner(path, model=c.learner().model, dls=others), 'read words as other numbers', 'tokenizer, rules')
     torch.testing.assert_close(loaded.predict(c.valid.text[0])[2], c.trained.predict(c.valid.text[0])[2], rtol=1e-3, atol=1e-4)
 
 def from_df(c, tmp_path):
