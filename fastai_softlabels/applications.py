@@ -130,8 +130,10 @@ def _put_classes(to: Tabular, tfm: SoftCategorize, rows: np.ndarray):
 
 # %% ../nbs/23_applications.ipynb #7a2cd675
 def check_columns_there(to: Tabular):
-    "Refuse targets that are no columns"
+    "Refuse targets that are no columns, or inputs as well"
     missing = [c for c in to.y_names if c not in to.items]
+    inputs = [c for c in to.y_names if c in to.x_names]
+    if inputs: refuse(f'The column {repr_of(inputs[0])} is an input (`cat_names=` or `cont_names=`) and a target (`y_names=`)', 'Leave it out of one.')
     if missing: refuse(f'The table has no column {repr_of(missing[0])}, which `y_names=` names; it has {brief(list(to.items.columns))}.')
 
 def _has_classes(to: Tabular, tfm: SoftCategorize) -> bool:

@@ -421,7 +421,7 @@ def remember(self: OODConfidence,
             rows.append(dict(fit=fit, epoch=self.epoch, set=name, score=score, **_summary(reading), **ranking))
         _warn_of_nan(name, by_score[own], self.epoch)
     self.own, self.rows, self.fits, self.new_fit = own, self.rows + rows, fit + 1, False
-    self.surest = {name: _numbered(by_score[own].surest, self.loaders[name]) for name, by_score in readings.items() if name != 'valid'}
+    self.surest = {name: _numbered(by_score[own].surest, (self.loaders or {}).get(name)) for name, by_score in readings.items() if name != 'valid'}
     probabilities = list(filter(has_confidence, readings['valid']))
     self.shares = {name: _histograms({score: by_score[score] for score in probabilities}) for name, by_score in readings.items()}
     return _columns_of([row for row in rows if row['score'] == own])

@@ -374,3 +374,6 @@ def test_groups_in_another_order():
         own = df.patient[dls.valid_ds.items.index]
         refused(lambda: temperature_scale(learn, groups=df.patient[df.index.isin(own.index)]), 'in another order', '`groups.loc[dl.items.index]`')
         temperature_scale(learn, groups=own, force=True)
+
+def test_a_column_that_is_input_and_target():
+    refused(lambda: TabularPandas(votes_table(), PROCS, ['site'], ['age', 'bad'], y_names=CLASSES, y_block=SoftCategoryBlock, splits=SPLITS), "'bad' is an input", 'Leave it out of one')
