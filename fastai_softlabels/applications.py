@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from fastcore.all import delegates, first, L
+from fastcore.all import first, L
 from fastai.data.block import TransformBlock
 from fastai.data.core import show_batch, show_results
 from fastai.imports import dispatch
@@ -89,9 +89,11 @@ def _learn_table(to, tfm):
     "Read the targets of a table: columns of numbers by class, or one column of labels"
     check_columns_there(to)
     names = list(to.y_names)
-    if _are_labels(to.items[names], tfm): _learn_column(to, tfm, names[0])
-    else: tfm.read_columns(to.items, names)
-    encoded(to, tfm)
+    if _are_labels(to.items[names], tfm):
+        _learn_column(to, tfm, names[0])
+        rows = _encoded_column(to, tfm)
+    else: rows = tfm.read_columns(to.items, names)
+    _put_classes(to, tfm, rows)
     to.y_names = L(tfm.vocab)
     to._dl_type = SoftTabDL
 
@@ -125,8 +127,9 @@ def _put_classes(to: Tabular, tfm: SoftCategorize, rows: np.ndarray):
     "Put a column for each class at the end of a table, in the place of what held the labels"
     labels = pd.DataFrame(rows, to.items.index, list(tfm.vocab))
     held = [tfm.column] if tfm.column is not None else list(tfm.vocab)
-    others = [c for c in to.items if c not in {*to.x_names, *held}]
-    to.items = pd.concat([to.items[list(to.x_names)], to.items[others], labels], axis=1) # fastai stumbles over columns in another order
+    inputs = [c for c in to.x_names if c in to.items] # in their order, as fastai stumbles over another
+    others = [c for c in to.items if c not in {*inputs, *held}]
+    to.items = pd.concat([to.items[inputs + others], labels], axis=1)
 
 # %% ../nbs/23_applications.ipynb #7a2cd675
 def check_columns_there(to: Tabular):

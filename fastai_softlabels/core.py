@@ -424,7 +424,7 @@ def fill_text(
     text: str,      # Words
     room: float,    # Width of a line in pixels
     artist,         # A matplotlib text whose font is meant
-    max_lines: int = 5,
+    max_lines: int = 5, # After so many it is cut
 ) -> str:
     "Break `text` between words into lines of about `room` pixels; `…` stands for what is left out"
     letter = _text_width(text, artist)/max(len(text), 1)

@@ -4,6 +4,7 @@
 
 # %% ../nbs/12_data.ipynb #3c86b3bd
 from __future__ import annotations
+import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from copy import deepcopy
@@ -36,7 +37,6 @@ from .core import (cut_text, DONT_KNOW, draw_bars, SoftCategory, TensorSoftCateg
 from .tables import (check_classes, check_distributions, check_inferred, check_probabilities, how_to_read,
                                       is_list, is_missing, item_name, read_numbers, refuse_total, warn_of_names)
 from .losses import innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
-from .votes import is_who
 from .reader import BESIDE, SoftLabelReader
 from .blocks import (check_in_order, check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms,
                                       InferLoss, is_loader, labels_of, like_items, loss_of, make_loss, NameUnreadable, preceding,
@@ -393,13 +393,16 @@ def check_one_level(o: pd.Series, name: str):
            'Take one item of it: `counts.loc[item]` rather than `counts.loc[[item]]`.')
 
 # %% ../nbs/12_data.ipynb #cd0c7043
+# an index of people, rather than of what they said ('expert_label')
+_PEOPLE = r'(.*[\W_])?(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader|user|person)s?([\W_]?(id|name|no))?'
+
 def check_index(o: pd.Series, tfm: SoftCategorize, name: str):
     "Refuse a Series whose index does not name classes"
     check_one_level(o, name)
     check_classes(o.index, f'{name}: the index')
     if isinstance(o.index, pd.RangeIndex) and not set(o.index) <= set(tfm.vocab):
         refuse(f'{name}: the Series has no class names as its index', 'Set them as index, or give a list (`.tolist()`).')
-    if o.index.name is not None and is_who(o.index.name):
+    if re.fullmatch(_PEOPLE, str(o.index.name), re.I):
         refuse(f'{name}: the index of the Series is named {repr_of(o.index.name)}, so its {len(o)} values seem to be the answers of people rather than numbers by class',
                'Count them: `answers.value_counts()`.')
     is_counted = o.name in ('count', 'proportion') or o.index.name is not None # as `value_counts` and `crosstab` have it
@@ -841,8 +844,10 @@ def learn_classes(
         if tfm.multi and tfms[-1] is reader: tfm.check_source(reader)
         if tfm.vocab is None: tfm._set_vocab(reader.classes)
         if tfms[0] is reader: reader.check_items(items.items)
-    elif _reads_columns(cols, tfms) and _as_table(items.items) is not None: tfm.read_columns(_as_table(items.items), list(cols.cols))
-    elif tfm.vocab is None: tfm.scan(items)
+    else:
+        table = _as_table(items.items) if _reads_columns(cols, tfms) else None
+        if table is not None: tfm.read_columns(table, list(cols.cols))
+        elif tfm.vocab is None: tfm.scan(items)
 
 # %% ../nbs/12_data.ipynb #0cc2cada
 def _reads_columns(cols: ColReader | None, tfms: list) -> bool:

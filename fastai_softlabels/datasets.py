@@ -482,8 +482,8 @@ def build_vader(archive: Path, name: str, replace: bool = False) -> Path:
 
 def unzipped_vader(archive: Path) -> Path:
     "Read an archive of the authors' files"
-    remove = vader_fault(archive)
-    if remove: refuse(f"{archive} does not hold VADER's ratings ({remove})", "Expected the authors' files, as in hutto_ICWSM_2014.tar.gz.")
+    fault = vader_fault(archive)
+    if fault: refuse(f"{archive} does not hold VADER's ratings ({fault})", "Expected the authors' files, as in hutto_ICWSM_2014.tar.gz.")
     return build_vader(archive, f'vader_ratings_{file_checksum(archive)[:12]}')
 
 # %% ../nbs/24_datasets.ipynb #c4a2d66f

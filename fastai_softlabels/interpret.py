@@ -312,6 +312,17 @@ def _has_texts(dl) -> bool:
     tls = getattr(dl.dataset, 'tls', None)
     return bool(tls) and isinstance(tls[0][0], TensorText)
 
+# %% ../nbs/22_interpret.ipynb #4edc6cb0
+@patch
+def plot_top_losses(self: SoftInterpretation,
+    k,                    # How many items
+    largest: bool = True, # Those with the largest KL divergence, rather than the smallest?
+    **kwargs,             # For `plot_top_losses` of fastai, like `figsize` and `bars`
+):
+    "Show items with label, prediction and KL divergence; rows of a table, of which fastai shows none, by `show_results`"
+    if not hasattr(self.dl.dataset, 'procs'): return Interpretation.plot_top_losses(self, k, largest, **kwargs)
+    self.show_results(self.top_losses(k, largest)[1].tolist(), **kwargs)
+
 # %% ../nbs/22_interpret.ipynb #6620867f
 def check_shown(learn, n_targets: int):
     "Refuse items that fastai cannot show"

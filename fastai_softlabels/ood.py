@@ -818,7 +818,7 @@ def _names_of_items(dl) -> set | None:
     items = getattr(dl, 'items', None)
     if hasattr(items, 'index') and hasattr(items, 'iloc'): return set(items.index)
     are_named = items is not None and len(items) and all(isinstance(o, (str, int, PurePath)) for o in items)
-    return set(items) if are_named else None
+    return set(map(str, items)) if are_named else None
 
 # %% ../nbs/20_ood.ipynb #9574a25b
 def _check_average(average: Mapping | None, sets: dict):

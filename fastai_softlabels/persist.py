@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib, json
 from contextlib import contextmanager
 from functools import partial, singledispatch
+from itertools import dropwhile
 from operator import attrgetter
 from warnings import warn
 
@@ -19,11 +20,12 @@ from safetensors.torch import save_file
 
 from fastcore.all import first, L
 from fastai.data.core import DataLoaders, Datasets, TfmdLists
-from fastai.data.transforms import ColReader, IntToFloatTensor, Normalize, ToTensor
+from fastai.data.transforms import IntToFloatTensor, Normalize, ToTensor
 from fastai.layers import AdaptiveConcatPool2d, SigmoidRange
 from fastai.learner import Learner
 from fastai.tabular.core import TabularProc
 from fastai.tabular.learner import TabularLearner
+from fastai.text.core import Tokenizer
 from fastai.text.data import Numericalize
 from fastai.text.learner import TextLearner
 from fastai.torch_core import default_device
@@ -422,8 +424,10 @@ def _what_is_read(dls) -> str | None:
         found += [_settings_of(f) for f in dset.procs.fs if isinstance(f, (TabularProc, Normalize))]
     else:
         texts = [tl.tfms.fs for tl in dset.tls[:dset.n_inp] if preceding(tl.tfms.fs, Numericalize)]
-        found = [_reading_of(f) for tfms in texts for f in tfms if not isinstance(f, ColReader)]
+        found = [_reading_of(f) for tfms in texts for f in dropwhile(_is_before_tokens, tfms)]
     return hashlib.sha256(repr(found).encode()).hexdigest()[:16] if found else None
+
+def _is_before_tokens(f) -> bool: return not isinstance(f, (Tokenizer, Numericalize)) # where texts come from may change
 
 def _reading_of(f) -> list:
     "What a transform of texts does: tokenizer and rules, vocab, or the order of words"

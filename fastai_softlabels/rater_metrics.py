@@ -105,7 +105,8 @@ def check_shares(mass: Tensor):
 def warn_without_background(masks: Tensor, multi: bool):
     "Warn where most pixels belong to no class of any rater, so that raters would be compared where they marked something alone"
     if multi or masks.ndim < 5 or masks.shape[2] < 2: return
-    empty = (masks == 0).all(2).all(1).float().mean().item()
+    is_empty = ((masks == 0) | masks.isnan()).all(2).all(1) & ~masks.isnan().all(2).all(1)
+    empty = is_empty.float().mean().item()
     if empty > .5: warn(f"{empty:.0%} of the pixels belong to no class of any rater's masks, which means unlabelled for classes that exclude each other. "
                         'Is the plane of the background missing? If each class stands for itself, say `multi=True`.')
 

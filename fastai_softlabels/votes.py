@@ -236,10 +236,6 @@ def _check_annotators(df, item, label, annotator):
 
 # %% ../nbs/07_votes.ipynb #75e11e6d
 _COUNTS = r'n|0|(n[ _-]?)?(counts?|votes?|size|freq(uency)?|times|people|annotators)|prop(ortion)?|prob(ability)?|shares?|weights?|percent(age)?|%'
-def is_who(column) -> bool:
-    "Is a column, or an index, called as if it named people?"
-    return bool(re.fullmatch(_WHO, str(column), re.I))
-
 _WHO = r'who|by|.*(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader|user|person).*'
 
 def _check_no_counts(df, item, label):
@@ -251,7 +247,7 @@ def _check_no_counts(df, item, label):
         refuse(f'No item has the same answer twice, and the column {repr_of(named[0])} beside them would not be read: '
                'the table seems to have a row for each class rather than for each vote',
                f'If it holds counts or weights, say `weight={repr_of(named[0])}`; otherwise drop it.')
-    if len(others) == 1 and not is_who(others[0]):
+    if len(others) == 1 and not re.fullmatch(_WHO, str(others[0]), re.I):
         warn(f'No item has the same answer twice. If the column {repr_of(others[0])} says how often it was given, '
              f'say `weight={repr_of(others[0])}`; if it says by whom, `annotator={repr_of(others[0])}`.')
 

@@ -64,6 +64,18 @@ def check_matrix(title: str, lines: dict, blocks, outcomes: dict):
     assert table.map(lambda s: s.startswith('ok')).all(axis=None)
 
 
+def by_torch(logits, targets, multi: bool):
+    "The loss by torch's own functions, one value an item"
+    if multi: return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction='none').mean(-1)
+    return torch.nn.functional.cross_entropy(logits, targets, reduction='none')
+
+def displayed(monkeypatch, *modules) -> list:
+    "The tables that these modules display from now on"
+    found = []
+    for module in modules: monkeypatch.setattr(f'{module}.display_df', found.append)
+    return found
+
+
 def refused(call, *words, error=SoftLabelError):
     "`call` raises, and its message has all `words`"
     with pytest.raises(error) as e: call()

@@ -102,6 +102,12 @@ def test_a_row_of_a_pivot_by_rater():
     wide = long.pivot(index='f', columns='rater', values='grade')
     refused(lambda: loaders(pd.DataFrame(dict(x=[1, 2]), index=list('ab')), SoftCategoryBlock(['anna', 'ben']), lambda r: wide.loc[r.name], valid=[1]), "is named 'rater'", '`answers.value_counts()`')
 
+@pytest.mark.parametrize('name, is_people', [('rater', True), ('Reader ID', True), ('expert_label', False), ('diagnosis', False), ('graders', True), (None, False)])
+def test_an_index_of_people_or_of_what_they_said(name, is_people):
+    answers = pd.Series([1, 3], pd.Index(['anna', 'ben'], name=name))
+    if is_people: refused(lambda: SoftCategorize(['anna', 'ben']).encode(answers), 'seem to be the answers of people')
+    else: assert SoftCategorize(['anna', 'ben']).encode(answers).tolist() == [.25, .75]
+
 def test_an_annotator_of_blanks(): refused(lambda: votes_to_soft(pd.DataFrame(dict(i=list('ab'), l=list('xy'), who=['anna', ' '])), 'i', label='l', annotator='who'), 'is missing')
 
 def test_one_label_again_and_again():
@@ -135,6 +141,8 @@ def test_masks_without_a_background():
     m = organs()
     with pytest.warns(UserWarning, match='Is the plane of the background missing'): rater_agreement(m)
     assert rater_agreement(m, multi=True).dice[0] == pytest.approx(.5)
+    alone = torch.cat([m, torch.full_like(m[:, :1], torch.nan)], 1) # a third rater is missing
+    with pytest.warns(UserWarning, match='Is the plane of the background missing'): rater_agreement(alone)
     whole = torch.cat([1 - m.sum(2, keepdim=True), m], 2)
     assert rater_agreement(whole).dice[0] < 1
     m[0, 0, 1, :4, :4] = 1

@@ -8,7 +8,7 @@ from fastai.vision.all import (AdaptiveAvgPool, Callback, ColReader, ConvLayer, 
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader,
                                    SoftMultiCategoryBlock, top1_agreement)
-from conftest import check_line, check_matrix, DIGITS, predicted_afresh
+from conftest import by_torch, check_line, check_matrix, DIGITS, predicted_afresh
 
 BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': SoftMultiCategoryBlock}
 OUTCOMES = {}
@@ -40,8 +40,7 @@ class Case:
 
     def oracle(self, logits, targets):
         "The loss by torch's own functions, one value an item"
-        if self.multi: return F.binary_cross_entropy_with_logits(logits, targets, reduction='none').mean(-1)
-        return F.cross_entropy(logits, targets, reduction='none')
+        return by_torch(logits, targets, self.multi)
 
 
 def small_net(n_out, n_in=3): return nn.Sequential(ConvLayer(n_in, 8, stride=2), ConvLayer(8, 16, stride=2), AdaptiveAvgPool(), Flatten(), nn.Linear(16, n_out))

@@ -1,5 +1,5 @@
 "Everything that fastai does with `CategoryBlock` on tables, for each of our blocks: one test a line, and the table at the end."
-import numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
+import numpy as np, pandas as pd, pytest, torch
 from fastai.tabular.all import (Categorify, FillMissing, IndexSplitter, Interpretation, Normalize, TabularDataLoaders, TabularLearner, TabularPandas, load_learner, noop,
                                 tabular_learner)
 
@@ -7,7 +7,7 @@ from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, Sof
                                    abstain, class_weights, compare_confidence, kl_divergence, load_soft_learner, preds_to_soft, save_soft_learner, soft_cross_entropy,
                                    temperature_scale, top1_agreement)
 from fastai_softlabels.core import TensorSoftCategory, TensorSoftMultiCategory
-from conftest import check_line, check_matrix, refused
+from conftest import by_torch, check_line, check_matrix, displayed, refused
 
 BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': lambda *args: SoftMultiCategoryBlock(*args, n_votes=6)}
 OUTCOMES = {}
@@ -67,9 +67,7 @@ class Case:
     @property
     def strangers(self): return self.df.head(5).drop(columns=CLASSES).assign(age=[120., 130, 140, 150, 160], site='w')
 
-    def oracle(self, logits, targets):
-        if self.multi: return F.binary_cross_entropy_with_logits(logits, targets, reduction='none').mean(-1)
-        return F.cross_entropy(logits, targets, reduction='none')
+    def oracle(self, logits, targets): return by_torch(logits, targets, self.multi)
 
 
 @pytest.fixture(scope='module')
@@ -78,9 +76,7 @@ def cases(): return {name: Case(name) for name in BLOCKS}
 @pytest.fixture
 def shown(monkeypatch) -> list:
     "The tables that are displayed"
-    found = []
-    for room in ('fastai.tabular.core', 'fastai.tabular.learner', 'fastai_softlabels.ood'): monkeypatch.setattr(f'{room}.display_df', found.append)
-    return found
+    return displayed(monkeypatch, 'fastai.tabular.core', 'fastai.tabular.learner', 'fastai_softlabels.ood')
 
 
 def loss_inferred(c):
@@ -120,6 +116,11 @@ def fits(c):
 def fits_one_cycle(c):
     learn = c.learner()
     learn.fit_one_cycle(2, 1e-2)
+    assert np.isfinite(learn.recorder.values[-1]).all()
+
+def fine_tunes(c):
+    learn = c.learner()
+    learn.fine_tune(1)
     assert np.isfinite(learn.recorder.values[-1]).all()
 
 def finds_lr(c): assert 1e-7 <= c.learner().lr_find(num_it=30, show_plot=False).valley < 10
@@ -180,6 +181,8 @@ def soft_interpretation(c, shown):
     worst = interp.losses.topk(2).indices.tolist()
     np.testing.assert_allclose(shown[0][CLASSES], c.shares[60:][worst], rtol=1e-5)
     np.testing.assert_allclose(shown[0][[f'{k}_pred' for k in CLASSES]], interp.probs[worst], rtol=1e-4)
+    interp.plot_top_losses(3)
+    np.testing.assert_allclose(shown[1][CLASSES], c.shares[60:][interp.losses.topk(3).indices.tolist()], rtol=1e-5)
     assert interp.scores([kl_divergence, soft_cross_entropy], n=20).notna().all(axis=None)
     interp.plot_reliability()
     interp.plot_risk_coverage()
@@ -284,7 +287,7 @@ def weighted_sampling(c):
 
 
 LINES = {'loss inferred': loss_inferred, 'no n_out needed': no_n_out_needed, 'dls.vocab, dls.c': vocab_and_c, 'counts are shared out': counts_shared_out, 'a block used twice': blocks_are_reused,
-         'show_batch': shows_batch, 'fit': fits, 'fit_one_cycle': fits_one_cycle, 'lr_find': finds_lr, 'metrics': metrics_in_training, 'validate': validates,
+         'show_batch': shows_batch, 'fit': fits, 'fit_one_cycle': fits_one_cycle, 'fine_tune': fine_tunes, 'lr_find': finds_lr, 'metrics': metrics_in_training, 'validate': validates,
          'get_preds': gets_preds, 'predict': predicts, 'test_dl': dl_from_table, 'show_results': shows_results, 'Interpretation': interprets,
          'SoftInterpretation': soft_interpretation, 'temperature_scale': scales_temperature, 'abstain': abstains, 'class_weights': weighs_classes,
          'preds_to_soft': tables_of_a_teacher, 'OODConfidence': listens_to_strangers, 'compare_confidence': compares_confidence, 'learn.summary()': summarises,

@@ -1,5 +1,5 @@
 "Everything that fastai does with `CategoryBlock` on texts, for each of our blocks: one test a line, and the table at the end."
-import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
+import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch
 from torch import nn
 from fastai.text.all import (AWD_LSTM, ColReader, DataBlock, EndSplitter, Interpretation, Learner, TextBlock, TextDataLoaders, TextLearner,
                              awd_lstm_clas_config, noop, text_classifier_learner)
@@ -8,7 +8,7 @@ from fastai.vision.all import ImageBlock
 from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation,
                                    SoftLabelReader, SoftMultiCategoryBlock, abstain, class_weights, compare_confidence, kl_divergence, load_soft_learner, photo_squares, preds_to_soft,
                                    save_soft_learner, soft_cross_entropy, temperature_scale, top1_agreement, train_two_heads)
-from conftest import check_line, check_matrix, predicted_afresh, refused
+from conftest import by_torch, check_line, check_matrix, displayed, predicted_afresh, refused
 
 BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': SoftMultiCategoryBlock}
 OUTCOMES = {}
@@ -61,9 +61,7 @@ class Case:
 
     def one_by_one(self, learn) -> torch.Tensor: return torch.stack([learn.predict(t)[2] for t in self.valid.text])
 
-    def oracle(self, logits, targets):
-        if self.multi: return F.binary_cross_entropy_with_logits(logits, targets, reduction='none').mean(-1)
-        return F.cross_entropy(logits, targets, reduction='none')
+    def oracle(self, logits, targets): return by_torch(logits, targets, self.multi)
 
 
 @pytest.fixture(scope='module')
@@ -73,9 +71,7 @@ def cases(): return {name: Case(name) for name in BLOCKS}
 @pytest.fixture
 def shown(monkeypatch) -> list:
     "The tables that are displayed"
-    found = []
-    for room in ('applications', 'ood'): monkeypatch.setattr(f'fastai_softlabels.{room}.display_df', found.append)
-    return found
+    return displayed(monkeypatch, 'fastai_softlabels.applications', 'fastai_softlabels.ood')
 
 
 def loss_inferred(c):
@@ -143,7 +139,7 @@ def gets_preds(c):
     logits = c.trained.get_preds(act=noop)[0]
     torch.testing.assert_close(probs, logits.sigmoid() if c.multi else logits.softmax(-1))
     torch.testing.assert_close(losses, c.oracle(logits, targets).to(losses))
-    torch.testing.assert_close(targets, torch.tensor(c.valid[CLASSES].to_numpy()/6).float()), 'in the order of the table, though batches are sorted by length'
+    torch.testing.assert_close(targets, torch.tensor(c.valid[CLASSES].to_numpy()/6).float()) # in the order of the table, though batches are sorted by length
     torch.testing.assert_close(probs, c.one_by_one(c.trained), rtol=1e-3, atol=1e-4)
 
 def predicts(c):
@@ -191,7 +187,7 @@ def soft_interpretation(c, shown):
     values, idx = interp.top_losses(5)
     _, preds, targets, decoded, losses = interp[idx]
     own = torch.stack([kl_divergence(p[None], t[None], c.multi) for p, t in zip(preds, targets)])
-    torch.testing.assert_close(own, values.to(own), rtol=1e-3, atol=1e-4), 'each with its own loss, though fastai sorts them by length'
+    torch.testing.assert_close(own, values.to(own), rtol=1e-3, atol=1e-4) # each with its own loss, though fastai sorts them by length
     torch.testing.assert_close(losses, values)
     assert len(decoded) == 5 and [str(d.tolist()) for d in decoded] == [str((p > .5).tolist() if c.multi else p.argmax().item()) for p in preds]
     assert interp.scores([kl_divergence, soft_cross_entropy], n=20).notna().all(axis=None)
@@ -285,6 +281,8 @@ def saves_and_loads(c, tmp_path):
     others = c.data_block().dataloaders(c.df.assign(text=c.df.text.str.replace('awful', 'lousy')), bs=8, num_workers=0)
     refused(lambda: load_soft_learner(path, model=c.learner().model, dls=others), 'read words as other numbers', '`TextBlock.from_df(…, vocab=…)`')
     words = c.trained.dls.vocab[0]
+    again = DataBlock(blocks=(TextBlock.from_df('text', vocab=words, n_workers=1), c.block()), get_x=lambda row: row['text'], get_y=c.reader, splitter=EndSplitter(.3))
+    load_soft_learner(path, model=c.learner().model, dls=again.dataloaders(c.df, bs=8, num_workers=0)) # read by another function, and as before
     for kw in (dict(backwards=True), dict(rules=[])):
         text = TextBlock.from_df('text', vocab=words, n_workers=1, **kw)
         others = DataBlock(blocks=(text, c.block()), get_x=ColReader('text'), get_y=c.reader, splitter=EndSplitter(.3)).dataloaders(c.df, bs=8, num_workers=0)
