@@ -12,6 +12,7 @@ from fastai.vision.all import (CategoryBlock, ColReader, DataBlock, DataLoader, 
 from torch import nn
 
 from fastai_softlabels.all import *
+from fastai_softlabels.vote_files import read_label_studio
 from fastai_softlabels.files import build_folder, safe_unzip
 from fastai_softlabels.tables import check_distributions, check_probabilities
 from fastai_softlabels.losses import Abstaining, TemperatureScaled, reads_of
