@@ -23,7 +23,7 @@ from fastai.torch_core import num_distrib, to_detach
 from fastai.vision.core import PILBase
 from .errors import brief, check_count, refuse, repr_of, SoftLabelError
 from .tables import check_classes
-from .losses import innermost, reads_of, SumOfLosses
+from .losses import innermost, reads_of, SumOfLosses, thresh_by_class
 
 # %% auto #0
 __all__ = ['target_of', 'UnreadableImageError']
@@ -387,6 +387,8 @@ def check_loss_weights(loss, vocab):
     "Refuse weights in a loss that are not one for each class of `vocab`"
     loss = innermost(loss)
     loss = getattr(loss, 'func', loss) # what a `BaseLoss` wraps
+    thresh = getattr(loss, 'thresh', None)
+    if isinstance(thresh, list): thresh_by_class(thresh, len(vocab))
     if not hasattr(loss, 'named_buffers'): return
     for name, w in loss.named_buffers():
         if name.split('.')[-1] not in ('weight', 'pos_weight', 'pos', 'neg'): continue

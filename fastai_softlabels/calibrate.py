@@ -5,6 +5,7 @@
 # %% ../nbs/21_calibrate.ipynb #c0fdee35
 from __future__ import annotations
 from collections.abc import Collection, Hashable, Mapping, Sequence, Set
+from copy import deepcopy
 from warnings import warn
 
 import numpy as np, pandas as pd, torch
@@ -19,15 +20,15 @@ from .errors import brief, check_count, in_range, refuse
 from .core import DONT_KNOW, soft_targets, TOLERANCE
 from .tables import is_missing
 from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAround, reads_of, SoftBCEWithLogitsLossFlat,
-                                      SoftCrossEntropyLossFlat, temperature_of, TemperatureScaled)
+                                      SoftCrossEntropyLossFlat, temperature_of, TemperatureScaled, thresh_by_class)
 from .blocks import (check_in_order, check_learner, check_same_classes, is_loader, items_target, labels_of,
                                       only_target, refuse_distributed, ungathered, valid_dl)
 from .data import SoftCategorize
-from .metrics import brier_score, check_targets, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
+from .metrics import brier_score, check_targets, class_scores, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
 from .scores import check_reachable, risk_coverage
 
 # %% auto #0
-__all__ = ['abstain', 'best_temperature', 'temperature_scale', 'undo_temperature']
+__all__ = ['abstain', 'best_temperature', 'temperature_scale', 'undo_temperature', 'best_thresholds']
 
 # %% ../nbs/21_calibrate.ipynb #6924b198
 def _threshold(confidence: Tensor, n_kept: int) -> float:
@@ -435,8 +436,10 @@ def temperature_scale(
     `gain_low`, `gain_high`: the cross-entropy that is saved, in nats an item (of independent classes, a label). Halves and
     intervals keep a group together. Intervals are of 95 %, from 500 bootstrap resamples of the items or groups, and approximate
     where these are few; that of the temperature ends at 4.5 times the best one, and at a 4.5th."""
-    _check_can_scale(learn, dl, seed)
+    _check_can_split(learn, dl, seed, '`temperature_scale`')
+    LossAround(learn.loss_func) # has it an activation?
     loss = keep_probs(innermost(learn.loss_func))
+    reads_of(loss)
     logits, targets, multi, labelled = _labelled_logits(learn, dl)
     if groups is not None: check_in_order(dl, 'which item is of which group cannot be told')
     _check_names(groups, learn.dls.valid if dl is None else dl)
@@ -468,6 +471,8 @@ def _put_loss(learn: Learner, loss):
     if temperature_of(learn.loss_func) == temperature_of(loss): return
     if isinstance(learn.loss_func, Abstaining):
         warn('The threshold of `abstain` was one of the old percentages and is gone. Call `abstain` again.')
+    if isinstance(getattr(innermost(loss), 'thresh', None), list):
+        warn('The thresholds of the classes were those for the old percentages. Call `best_thresholds` again.')
     learn.loss_func = loss
 
 # %% ../nbs/21_calibrate.ipynb #ef06b241
@@ -479,12 +484,78 @@ def undo_temperature(
     _put_loss(learn, keep_probs(innermost(learn.loss_func)))
 
 # %% ../nbs/21_calibrate.ipynb #3b4094a1
-def _check_can_scale(learn: Learner, dl, seed: int):
-    "Raise `SoftLabelError` unless a temperature can be fitted for `learn`, and applied"
+def _check_can_split(learn: Learner, dl, seed: int, what: str):
+    "Raise `SoftLabelError` unless something can be fitted for `learn` to one half of the labels, and judged by the other"
     check_learner(learn)
     check_count(seed, 'seed', 0)
-    refuse_distributed(learn, '`temperature_scale`')
-    items_target(learn, '`temperature_scale`')
-    LossAround(learn.loss_func) # has it an activation?
-    reads_of(keep_probs(innermost(learn.loss_func)))
+    refuse_distributed(learn, what)
+    items_target(learn, what)
     _check_loader(learn, dl)
+
+# %% ../nbs/21_calibrate.ipynb #51c4d4ce
+def _best_thresh(p: Tensor, y: Tensor, otherwise: float) -> float:
+    "The threshold above which the expected F1 of a class is largest; `otherwise` where nobody named it"
+    labelled = ~y.isnan()
+    p, order = p[labelled].sort(descending=True)
+    hits = y[labelled][order].double().cumsum(0)
+    if not len(p) or hits[-1] == 0: return otherwise
+    n_found = torch.arange(1, len(p) + 1)
+    f1 = 2*hits/(n_found + hits[-1])
+    below = torch.cat([p[1:], p.new_zeros(1)])
+    best = int(f1.where(p > below, -1.).argmax()) # a threshold cannot part what is equal
+    middle = (p[best] + below[best])/2
+    return float(middle if middle < p[best] else below[best])
+
+# %% ../nbs/21_calibrate.ipynb #ec0814c8
+def best_thresholds(
+    learn: Learner, # A trained learner of independent classes; from now on it decides by the thresholds, if they help
+    dl=None,        # Labelled items that were not trained on; the validation set by default
+    seed: int = 0,  # Seed of the split into halves
+    groups: Sequence | None = None, # What each item of `dl`, in its order, belongs to, like its patient
+) -> pd.DataFrame:  # By class: `thresh`, and on the half that did not choose it `f1` with it, `f1_before` with the learner's own, `support`
+    """Choose each class's threshold by the expected F1 on one half of the labels, let `learn` decide by them if they help on the other
+
+    They are kept in `thresh` of the loss, by an exported learner and by `save_soft_learner`, too. If the mean F1 on the other half
+    is not larger than before, `learn` decides as before, with a warning. Thresholds are of the probabilities as they are: a
+    temperature comes before them, `abstain` after them, and after more training call it again. Raises `SoftLabelError` for classes that exclude each other."""
+    _check_can_split(learn, dl, seed, '`best_thresholds`')
+    loss = innermost(learn.loss_func)
+    _check_has_thresh(loss)
+    logits, targets, _, labelled = _labelled_logits(learn, dl)
+    probs = learn.loss_func.activation(logits)
+    if groups is not None: check_in_order(dl, 'which item is of which group cannot be told')
+    _check_names(groups, learn.dls.valid if dl is None else dl)
+    fit, judge = _halves(_group_numbers(groups, labelled), seed)
+    n_classes = probs.shape[1]
+    before = thresh_by_class(loss.thresh, n_classes)
+    thresh = [_best_thresh(probs[fit, k], targets[fit, k], before[k]) for k in range(n_classes)]
+    report = _f1_report(probs[judge], targets[judge], thresh, before)
+    report.index = labels_of(learn, n_classes).vocab
+    judged = report.dropna() # there is something to find in both
+    if judged.f1.mean() > judged.f1_before.mean(): _decide_by(learn, thresh)
+    else: warn(f'The thresholds do not help: the mean F1 on the other half is {judged.f1.mean():.3f} with them, and '
+               f'{judged.f1_before.mean():.3f} before. `learn` decides as before.')
+    return report
+
+# %% ../nbs/21_calibrate.ipynb #0bb075a6
+def _check_has_thresh(loss):
+    "Refuse a loss that has no threshold for each class"
+    if isinstance(loss, SoftBCEWithLogitsLossFlat): return
+    refuse(f'The loss is {type(loss).__name__}; thresholds are for independent classes, whose loss is `SoftBCEWithLogitsLossFlat`',
+           'Of classes that exclude each other the most probable one is the answer.')
+
+def _decide_by(learn: Learner, thresh: list):
+    "Let `learn`, and no other learner, decide by thresholds of its own; without the threshold of `abstain`, whose answers were others"
+    if isinstance(learn.loss_func, Abstaining):
+        warn('The threshold of `abstain` was one for other decisions and is gone. Call `abstain` again.')
+    learn.loss_func = deepcopy(_without_threshold(learn.loss_func))
+    innermost(learn.loss_func).thresh = thresh
+
+def _f1_report(probs: Tensor, targets: Tensor, thresh: list, before: list) -> pd.DataFrame:
+    "F1 of each class with two lists of thresholds, and the mass of its labels"
+    rows = []
+    for k, (new, old) in enumerate(zip(thresh, before)):
+        labelled = ~targets[:, k].isnan()
+        p, y = probs[labelled, k], targets[labelled, k]
+        rows.append(dict(thresh=new, f1=class_scores(p, y, new)['f1'], f1_before=class_scores(p, y, old)['f1'], support=float(y.sum())))
+    return pd.DataFrame(rows)

@@ -36,7 +36,7 @@ from .core import (cut_text, DONT_KNOW, draw_bars, SoftCategory, TensorSoftCateg
                                     TensorSoftMultiCategory, TOLERANCE, width_of, wrap_text, write_title)
 from .tables import (check_classes, check_distributions, check_inferred, check_probabilities, how_to_read,
                                       is_list, is_missing, item_name, read_numbers, refuse_total, warn_of_names)
-from .losses import innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
+from .losses import exceeds, innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
 from .reader import BESIDE, SoftLabelReader
 from .blocks import (check_in_order, check_learner, check_loss_weights, check_positions, check_reads_items, FreshTransforms,
                                       InferLoss, is_loader, labels_of, like_items, loss_of, make_loss, NameUnreadable, preceding,
@@ -70,7 +70,7 @@ def SoftMultiCategoryBlock(
     sort: bool = True,                 # Sort inferred class names? (A given vocab keeps its order.)
     ignore: bool = False,              # Are None and NaN unlabelled rather than a fault?
     loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftBCEWithLogitsLossFlat(thresh=thresh)` by default
-    thresh: float = 0.5,               # Probability above which a prediction says that a class is present
+    thresh: float | Sequence = 0.5,    # Probability above which a prediction says that a class is present; one for all classes, or for each
     n_votes: int | None = None,        # If labels are counts: of how many annotators
 ) -> TransformBlock:
     "`TransformBlock` for targets with a probability of its own for each class"
@@ -505,10 +505,10 @@ class SoftMultiCategorize(SoftCategorize):
         sort: bool = True,         # Sort inferred class names? (A given vocab keeps its order.)
         ignore: bool = False,      # Are None and NaN unlabelled rather than a fault?
         loss_func: Callable | None = None, # What `DataLoaders` infer; BCE with logits by default
-        thresh: float = 0.5,       # Probability above which the default loss says that a class is present
+        thresh: float | Sequence = 0.5, # Probability above which the default loss says that a class is present; one for all, or for each
         n_votes: int | None = None, # If labels are counts: of how many annotators
     ):
-        if loss_func is not None and thresh != .5:
+        if loss_func is not None and (np.ndim(thresh) or thresh != .5):
             refuse(f'thresh={thresh} and a loss of its own: give the threshold to the loss.')
         if n_votes is not None: in_range(n_votes, 'n_votes', 'a number of annotators above 0', above=0)
         self.thresh, self.n_votes = thresh, n_votes
@@ -908,7 +908,7 @@ def _present(self: SoftCategorize, o) -> L | None:
     "The independent classes above the loss's threshold; None where it is that of the display type"
     thresh = getattr(innermost(self._loss), 'thresh', .5)
     if thresh == .5 or not self.multi or o.isnan().all(): return None
-    return L(c for c, p in zip(self.vocab, o) if p > thresh)
+    return L(c for c, present in zip(self.vocab, exceeds(o.as_subclass(Tensor), thresh)) if present)
 
 # %% ../nbs/12_data.ipynb #8ab550d5
 @patch

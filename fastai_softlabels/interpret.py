@@ -18,12 +18,12 @@ from fastai.text.core import Tokenizer
 from fastai.text.data import SortedDL, TensorText
 from .errors import brief, check_count, check_number, in_range, refuse
 from .core import entropy, soft_targets, SoftCategory
-from .losses import confidence_of, innermost
+from .losses import confidence_of, exceeds, innermost, thresh_by_class
 from .reader import SoftLabelReader
 from .blocks import check_learner, check_same_classes, check_reads_items, labels_of, preceding, prediction_of
 from .blocks import refuse_distributed, target_of, ungathered
 from .data import check_no_nan
-from .metrics import as_distributions, bootstrap_interval, calibration_bins, check_preds
+from .metrics import as_distributions, bootstrap_interval, calibration_bins, check_preds, class_scores
 from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
 from .metrics import soft_cross_entropy, SoftECE, SoftMetric, top1_agreement, total_variation
 from .scores import augrc, aurc, risk_coverage
@@ -269,7 +269,7 @@ def plot_risk_coverage(self: SoftInterpretation,
 def _answers(self: SoftInterpretation) -> tuple: # Confidences (N,) and errors (N,) of the labelled items
     "How sure the model is of each answer, and how wrong that is"
     decided = self.probs.argmax(-1)
-    if self.multi: decided = self.probs > getattr(innermost(self.learn.loss_func), 'thresh', .5)
+    if self.multi: decided = exceeds(self.probs, self._thresh())
     error = answer_errors(decided, self.targets, self.multi)
     return confidence_of(self.probs)[self.labelled], error[self.labelled]
 
@@ -381,8 +381,11 @@ def suspicious_labels(self: SoftInterpretation,
 # %% ../nbs/22_interpret.ipynb #d7bac7c6
 @patch
 def classification_report(self: SoftInterpretation) -> pd.DataFrame: # By class: precision, recall, f1, support
-    "Compute expected precision, recall and F1 of each class, from the expected confusion matrix; 0 where nothing was predicted or labelled"
-    check_exclusive(self.multi, 'A report of precision and recall needs one class for each item')
+    """Compute expected precision, recall and F1 of each class, from the expected confusion matrix; 0 where nothing was predicted or labelled
+
+    Of independent classes also the average precision and AUROC; the decisions are the loss's (`thresh`), and a score is NaN
+    where nothing was predicted or labelled."""
+    if self.multi: return self._report_by_class()
     cm = self.confusion_matrix()
     hit = cm.diagonal()
     support = cm.sum(1)
@@ -393,6 +396,24 @@ def classification_report(self: SoftInterpretation) -> pd.DataFrame: # By class:
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray: # 0 where `b` is
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
+
+# %% ../nbs/22_interpret.ipynb #71b6b2e1
+@patch
+def _thresh(self: SoftInterpretation) -> float | list:
+    "Above which the model says that a class is present"
+    return getattr(innermost(self.learn.loss_func), 'thresh', .5)
+
+@patch
+def _report_by_class(self: SoftInterpretation) -> pd.DataFrame:
+    "Compute expected scores of each independent class, over the items where it is labelled"
+    thresh = thresh_by_class(self._thresh(), len(self.vocab))
+    rows = {}
+    for k, name in enumerate(self.vocab):
+        p, y = self.probs[:, k].as_subclass(Tensor), self.targets[:, k].as_subclass(Tensor)
+        labelled = ~y.isnan()
+        scores = class_scores(p[labelled], y[labelled], thresh[k])
+        rows[name] = {**scores, 'support': float(y[labelled].sum())}
+    return pd.DataFrame(rows).T
 
 # %% ../nbs/22_interpret.ipynb #f12c2aa5
 _METRICS = (top1_agreement, soft_accuracy, soft_cross_entropy, kl_divergence, js_divergence,

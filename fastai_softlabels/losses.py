@@ -7,7 +7,7 @@ from __future__ import annotations
 import operator
 from typing import Sequence
 
-import torch, torch.nn.functional as F
+import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
 
 from fastcore.all import getcallable, L, patch
@@ -219,6 +219,33 @@ def decodes(self: SoftCrossEntropyLossFlat, x: Tensor) -> Tensor:
     "Take the most probable class: a `TensorSoftCategory` for items (N,C), a `TensorSoftMask` for masks"
     return with_probs(x.argmax(self.axis), x, TensorSoftCategory)
 
+# %% ../nbs/05_losses.ipynb #eb652f9b
+def checked_thresh(thresh) -> float | list:
+    "One probability, or a list of them"
+    if np.ndim(thresh) == 0: return in_range(thresh, 'thresh', 'a probability in [0,1]', 0, 1)
+    several = thresh.tolist() if hasattr(thresh, 'tolist') else list(thresh)
+    return [in_range(t, f'thresh of class {i}', 'a probability in [0,1]', 0, 1) for i, t in enumerate(several)]
+
+def thresh_by_class(
+    thresh: float | list, # One for all classes, or one for each
+    n: int,               # Number of classes
+) -> list:                # (n,)
+    "List the threshold of each class"
+    if not isinstance(thresh, list): return [thresh]*n
+    if len(thresh) == n: return thresh
+    refuse(f'thresh has {len(thresh)} numbers for {n} classes',
+           'Give one for each class, in the order of the vocab, or one for all.')
+
+def exceeds(
+    probs: Tensor,          # Probabilities
+    thresh: float | list,   # One for all classes, or one for each
+    axis: int = -1,         # The class axis
+) -> Tensor:                # bool, `probs`' shape
+    "Find the probabilities above the threshold of their class"
+    if not isinstance(thresh, list): return probs > thresh
+    by_class = torch.tensor(thresh_by_class(thresh, probs.shape[axis]), device=probs.device)
+    return (probs.movedim(axis, -1) > by_class).movedim(-1, axis)
+
 # %% ../nbs/05_losses.ipynb #cc557290
 class SoftBCEWithLogitsLossFlat(SoftLoss):
     "Binary cross-entropy with logits to soft labels; without NaN targets equal to `nn.BCEWithLogitsLoss`"
@@ -228,7 +255,7 @@ class SoftBCEWithLogitsLossFlat(SoftLoss):
         axis: int = -1,                              # The class axis: −1 for logits (N,C), 1 for (N,C,H,W)
         weight: Tensor | Sequence | None = None,     # A weight for each class (C,); does not move the minimum
         pos_weight: Tensor | Sequence | None = None, # A weight for its positive side (C,); minimum at v·y/(v·y + 1 − y)
-        thresh: float = 0.5,                         # Probability in [0,1] above which a class counts as present
+        thresh: float | Sequence = 0.5,              # Probability in [0,1] above which a class counts as present; one for all, or for each (C,)
         reduction: str = 'mean',                     # 'mean' (over labelled elements), 'sum' or 'none' (no reduction)
         kl: bool = False,                            # Subtract the minimal value, so that the floor is 0?
         compile: bool = False,                       # Compile the plain formula? The first call takes 12 to 20 seconds
@@ -238,12 +265,11 @@ class SoftBCEWithLogitsLossFlat(SoftLoss):
         self.kl = kl
 
     @property
-    def thresh(self) -> float:
-        "Probability in [0,1] above which a class counts as present"
+    def thresh(self) -> float | list:
+        "Probability in [0,1] above which a class counts as present; one for all, or a list with one for each"
         return self._thresh
     @thresh.setter
-    def thresh(self, v: float):
-        self._thresh = in_range(v, 'thresh', 'a probability in [0,1]', 0, 1)
+    def thresh(self, v: float | Sequence): self._thresh = checked_thresh(v)
 
 # %% ../nbs/05_losses.ipynb #a1aae412
 @patch
@@ -266,7 +292,7 @@ def activation(self: SoftBCEWithLogitsLossFlat, x: Tensor) -> Tensor:
 @patch
 def decodes(self: SoftBCEWithLogitsLossFlat, x: Tensor) -> Tensor:
     "Take the classes above `thresh`: a `TensorSoftMultiCategory` for items (N,C), a `TensorSoftMask` for masks"
-    return with_probs(x > self.thresh, x, TensorSoftMultiCategory)
+    return with_probs(exceeds(x, self.thresh, self.axis), x, TensorSoftMultiCategory)
 
 # %% ../nbs/05_losses.ipynb #204137a3
 class SumOfLosses(nn.Module):

@@ -5,7 +5,7 @@
 # %% ../nbs/13_metrics.ipynb #357b6462
 from __future__ import annotations
 from functools import partial
-from typing import Callable
+from typing import Callable, Sequence
 from warnings import warn
 
 import numpy as np, torch
@@ -14,16 +14,17 @@ from torch import Tensor
 from fastcore.all import GetAttr, patch
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Metric, mk_metric
-from .errors import brief, check_count, in_range, refuse
+from sklearn.metrics import average_precision_score, roc_auc_score
+from .errors import brief, check_count, in_range, one_of, refuse
 from .core import soft_targets, TOLERANCE, writable
 from .formulas import dice_values
-from .losses import innermost
+from .losses import checked_thresh, innermost, thresh_by_class
 from .blocks import check_same_classes, gathered, labels_of
 
 # %% auto #0
 __all__ = ['SoftMetric', 'ItemMetric', 'top1_agreement', 'soft_accuracy', 'soft_cross_entropy', 'kl_divergence', 'js_divergence',
            'total_variation', 'brier_score', 'CollectedMetric', 'EntropyCorrelation', 'entropy_correlation',
-           'calibration_error', 'SoftECE', 'bootstrap_interval', 'on_target', 'SoftDice', 'DiceAt']
+           'calibration_error', 'SoftECE', 'SoftClassScore', 'bootstrap_interval', 'on_target', 'SoftDice', 'DiceAt']
 
 # %% ../nbs/13_metrics.ipynb #29b455b1
 def plain_tensor(
@@ -505,6 +506,57 @@ def func(self: SoftECE, conf: Tensor, correct: Tensor, number: Tensor | None = N
     if number is not None and len(number): return torch.stack([error(conf[number == i], correct[number == i]) for i in number.unique()]).mean()
     if conf.ndim == 1: return error(conf, correct)
     return torch.stack([error(c, y) for c, y in zip(conf.T, correct.T)]).mean()
+
+# %% ../nbs/13_metrics.ipynb #f262fba0
+def class_scores(
+    p: Tensor,           # Probabilities of one class (N,)
+    y: Tensor,           # Shares of the annotators who named it (N,), all labelled
+    thresh: float = .5,  # Above which the class is said to be present
+) -> dict:               # precision, recall, f1, average_precision, auroc; NaN where there is nothing to find or to avoid
+    "Compute the expected scores of one class"
+    found = (p > thresh).double() # as the loss decides
+    p, y = p.double(), y.double()
+    hits, n_found, mass = (found*y).sum(), found.sum(), y.sum()
+    res = dict(precision=hits/n_found, recall=hits/mass, f1=2*hits/(n_found + mass))
+    return {**{k: float(v) for k, v in res.items()}, **_ranking(p.cpu().numpy(), y.cpu().numpy())}
+
+def _ranking(p: np.ndarray, y: np.ndarray) -> dict:
+    "Average precision and AUROC, each item once as present and once as absent, with its weights"
+    if not 0 < y.sum() < len(y): return dict(average_precision=np.nan, auroc=np.nan)
+    present = np.repeat([1, 0], len(y))
+    twice, weights = np.tile(p, 2), np.concatenate([y, 1 - y])
+    scores = dict(average_precision=average_precision_score, auroc=roc_auc_score)
+    return {name: float(f(present, twice, sample_weight=weights)) for name, f in scores.items()}
+
+# %% ../nbs/13_metrics.ipynb #6bd8a5dd
+class SoftClassScore(CollectedMetric):
+    "Mean over independent classes of an expected score, in `metrics=[SoftClassScore('f1')]` or called with probabilities and labels (`multi=True`)"
+    def __init__(self,
+        score: str = 'f1',              # 'precision', 'recall', 'f1', 'average_precision' or 'auroc'
+        thresh: float | Sequence = .5,  # Probability above which a class is said to be present; one for all, or for each
+    ):
+        self.score = one_of(score, 'score', 'precision', 'recall', 'f1', 'average_precision', 'auroc')
+        self.thresh = checked_thresh(thresh)
+        self.reset()
+
+    __reduce__ = object.__reduce__
+    @property
+    def name(self): return f'soft_{self.score}'
+
+    def collect(self, p: Tensor, y: Tensor) -> tuple: # Presence as predicted and as labelled, and the numbers of the classes, (N,K)
+        "Take the presence of each class"
+        if p.ndim < 3:
+            refuse(f'{self.name} is for independent classes; here each item has one',
+                   'See `SoftInterpretation.classification_report`, or say `multi=True`.')
+        thresh_by_class(self.thresh, p.shape[1])
+        return p[..., 1], y[..., 1], torch.arange(p.shape[1], device=p.device).expand(p.shape[:2])
+
+    def func(self, p: Tensor, y: Tensor, number: Tensor) -> Tensor:
+        "Compute the mean over the classes that have the score"
+        classes = number.unique().tolist()
+        thresh = self.thresh if isinstance(self.thresh, list) else [self.thresh]*(1 + max(classes, default=0))
+        by_class = [class_scores(p[number == k], y[number == k], thresh[k])[self.score] for k in classes]
+        return torch.tensor(by_class, dtype=torch.float64).nanmean().float()
 
 # %% ../nbs/13_metrics.ipynb #94d32690
 def bootstrap_interval(

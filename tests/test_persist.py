@@ -409,3 +409,10 @@ def test_dataloaders_with_other_transforms_are_warned_of(files, tmp_path):
         load_soft_learner(path, model=net(), dls=dls(*aug_transforms(), norm(.5))) # of training images alone
     for other in (dls(), dls(norm(.4)), dls(norm(.5), size=16)):
         with pytest.warns(UserWarning, match='transform images in another way than when the learner was saved'): load_soft_learner(path, model=net(), dls=other)
+
+
+def test_a_threshold_for_each_class(files, tmp_path):
+    block = SoftMultiCategoryBlock(DIGITS, thresh=[i/20 for i in range(10)])
+    learn = vision_learner(loaders(files, block, LABELS['multi']), resnet18, pretrained=False)
+    loaded, _ = there_and_back(learn, tmp_path/'m.safetensors')
+    assert loaded.loss_func.thresh == learn.loss_func.thresh == [i/20 for i in range(10)]
