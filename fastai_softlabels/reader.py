@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from itertools import chain, islice
 from multiprocessing.context import get_spawning_popen
 from pathlib import PurePath
-from typing import Callable, Sequence
+from numbers import Number
+from typing import Callable, Iterable, Sequence
 from warnings import warn
 from zlib import crc32
 
@@ -17,14 +18,15 @@ import numpy as np, pandas as pd, torch
 
 from fastcore.all import patch
 from fasttransform import DisplayedTransform
-from .errors import brief, refuse, repr_of, UnknownNameError
+from sklearn.model_selection import GroupShuffleSplit
+from .errors import brief, check_count, in_range, refuse, refuse_first, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE
 from .tables import (as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name,
                                       read_numbers, refuse_total_row, warn_of_names)
-from .votes import STATISTICS
+from .votes import is_blank, STATISTICS, warn_of_twins
 
 # %% auto #0
-__all__ = ['SoftLabelReader']
+__all__ = ['SoftLabelReader', 'GroupSplitter']
 
 # %% ../nbs/10_reader.ipynb #afa812e1
 def _key_of(o) -> str:
@@ -144,6 +146,14 @@ def are(self: _RowsByKey, items) -> bool:
         begin = end
     return True
 
+# %% ../nbs/10_reader.ipynb #5cef7235
+def _look_up(rows: _RowsByKey, depths: list, key: str) -> int | None:
+    "The row of a key, or of as many of its trailing parts as the keys of rows have"
+    parts = key.split('/')
+    for depth in depths:
+        row = rows.get('/'.join(parts[-depth:])) if depth <= len(parts) else None
+        if row is not None: return row
+
 # %% ../nbs/10_reader.ipynb #a492bf1a
 BESIDE = frozenset(STATISTICS) # the columns of `votes_to_soft` that are no classes
 
@@ -212,7 +222,7 @@ class SoftLabelReader(DisplayedTransform):
         else: self.probs = check_distributions(numbers, name, normalize, ignore)
         refuse_total_row(numbers, items)
         warn_of_names(self.classes)
-        if multi and of_votes: _warn_of_shares()
+        if multi and of_votes and not df.attrs.get('multi'): _warn_of_shares()
         self._check_repeat(name)
 
 # %% ../nbs/10_reader.ipynb #c88a8144
@@ -267,6 +277,11 @@ def _check_options(self: SoftLabelReader, df, n_votes, normalize):
                'Leave them out: `df.attrs["classes"]` has the classes, until the table is joined with another.')
     if self.key is not None and not callable(self.key):
         refuse(f'`key` is {brief(self.key)}; expected a function from an item to what stands in the table.')
+    if df.attrs.get('multi') and n_votes is not None:
+        refuse('`n_votes` would divide shares of annotators again', 'Leave it out: `votes_to_soft(…, multi=True)` has divided.')
+    if df.attrs.get('multi') and not self.multi:
+        refuse('The table has the shares of annotators who named each class, of which several may be right at once',
+               'Say `multi=True`.')
     if n_votes is not None and not self.multi:
         refuse('`n_votes` is for `multi=True`: the votes of one distribution are divided by their sum.')
     if normalize and self.multi:
@@ -313,15 +328,12 @@ def find(self: SoftLabelReader,
     if self.rows is None: self._refuse_without_rows(o)
     if isinstance(o, float) and abs(o) >= 2**53: _refuse_rounded(o, self.item)
     key = _key_of(o if self.key is None else self.key(o))
-    parts = key.split('/')
-    for depth in self.depths:
-        if depth > len(parts): continue
-        row = self.rows.get('/'.join(parts[-depth:]))
-        if row is None: continue
-        if self.beside and isinstance(given, pd.Series): self._check_text(given, row)
-        return row
-    refuse(f'No row for the item {key!r} among {len(self.rows)} rows like {list(islice(self.rows, 3))}',
-           'Add it to the table, leave it out of the items, or say with `key=` what to look up.', UnknownNameError)
+    row = _look_up(self.rows, self.depths, key)
+    if row is None:
+        refuse(f'No row for the item {key!r} among {len(self.rows)} rows like {list(islice(self.rows, 3))}',
+               'Add it to the table, leave it out of the items, or say with `key=` what to look up.', UnknownNameError)
+    if self.beside and isinstance(given, pd.Series): self._check_text(given, row)
+    return row
 
 # %% ../nbs/10_reader.ipynb #537dd013
 def _refuse_rounded(o: float, item):
@@ -493,3 +505,64 @@ def _warn_of_numbers(self: SoftLabelReader, df):
     warn(f'The labels are named by numbers, and no column of the items says that they are theirs: '
          f'row {first} of the items gets the label of row {first}. If one of the tables was sorted, cut or numbered anew, '
          'these are labels of others. Name them by a column: `SoftLabelReader(labels, item=…)`.')
+
+# %% ../nbs/10_reader.ipynb #b66a1f83
+def GroupSplitter(
+    groups: str | pd.Series | Callable, # Column of a table of items; or each item's group, by its name; or a function from an item to it
+    valid_pct: float = 0.2,             # Share of the groups (not of the items) in the validation set; rounded, at least one
+    seed: int | None = None,            # Seed of the choice
+) -> Callable:                          # A splitter, for `DataBlock(splitter=…)`
+    "Split items at random, so that a group (a patient, a site) is on one side; raises `SoftLabelError` where a group is missing"
+    in_range(valid_pct, 'valid_pct', 'a share above 0 and below 1', above=0, below=1)
+    if seed is not None: check_count(seed, 'seed', 0)
+    group_of = _grouping(groups)
+    def split(items) -> tuple:
+        "Numbers of the training items, and of the validation items"
+        names = pd.Series(group_of(items), dtype=object)
+        _check_groups(names, len(items))
+        numbers, found = pd.factorize(names)
+        n_valid = min(max(round(valid_pct*len(found)), 1), len(found) - 1)
+        shuffle = GroupShuffleSplit(n_splits=1, test_size=n_valid, random_state=seed)
+        train, valid = next(shuffle.split(names, groups=numbers))
+        return train.tolist(), valid.tolist()
+    return split
+
+# %% ../nbs/10_reader.ipynb #112e86a2
+def _grouping(groups) -> Callable:
+    "A function from all items to their groups"
+    if isinstance(groups, Mapping): groups = pd.Series(groups)
+    if isinstance(groups, pd.Series):
+        rows = _RowsByKey(groups.index)
+        if rows.repeat: refuse(f'`groups` has two rows for the item {rows.key(rows.repeat[1])!r}', 'Give one group for each item.')
+        return lambda items: [_group_in(groups, rows, rows.depths(), o) for o in _each(items)]
+    if callable(groups): return lambda items: [groups(o) for o in _each(items)]
+    return lambda items: _group_column(items, groups)
+
+def _each(items) -> Iterable:
+    "The items of a list, or the rows of a table"
+    return (row for _, row in items.iterrows()) if isinstance(items, pd.DataFrame) else items
+
+def _group_in(groups: pd.Series, rows: _RowsByKey, depths: list, item):
+    "The group of one item; of a row of a table by its own name"
+    if isinstance(item, pd.Series): item = item.name
+    row = _look_up(rows, depths, _key_of(item))
+    if row is not None: return groups.iloc[row]
+    refuse(f'No group for the item {str(item)!r} among {len(rows)} like {list(islice(rows, 3))}',
+           'Add it, or leave it out of the items.', UnknownNameError)
+
+def _group_column(items, column) -> list:
+    "The groups in a column of a table of items"
+    if not isinstance(items, pd.DataFrame):
+        refuse(f'The items are no table that could have a column {brief(column)}',
+               'Give the group of each item: a Series with the item as its index, or a function.')
+    check_columns(items, column, what='`groups`')
+    return items[column].tolist()
+
+def _check_groups(names: pd.Series, n: int):
+    "Refuse an item without a group, groups that are no names, and one group for all; warn of groups that may be one"
+    def odd(i): return f'the group is {brief(names[i])}'
+    is_name = names.map(lambda o: isinstance(o, (str, Number, np.generic)) or pd.isna(o) is True)
+    refuse_first(~is_name.astype(bool), odd, 'Expected a text or a number.', lambda i: f'Item {i}')
+    refuse_first(is_blank(names), 'the group is missing', 'Fill it in, or leave the item out.', lambda i: f'Item {i}')
+    if names.nunique() < 2: refuse(f'All {n} items have the group {brief(next(iter(names), None))}: there is nothing to split.')
+    warn_of_twins(names.unique().tolist(), 'groups')

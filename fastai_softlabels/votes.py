@@ -13,10 +13,11 @@ from numbers import Integral, Number
 from typing import Callable, Sequence
 from warnings import warn
 
-import krippendorff, numpy as np, pandas as pd
+import krippendorff, narwhals as nw, numpy as np, pandas as pd
 from torch import Tensor
 
-from .errors import brief, check_count, check_number, fold_name, in_range, nearest, one_of, refuse, refuse_first, repr_of, UnknownNameError
+from .errors import (brief, check_count, check_number, fold_name, in_range, nearest, one_of, refuse, refuse_first, repr_of,
+                                      UnknownNameError)
 from .core import entropy
 from .tables import (as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers, refuse_index,
                                       refuse_total_row, warn_of_names)
@@ -131,14 +132,8 @@ def _check_not_item(columns, item, name):
         refuse(f'`{name}` names {repr_of(item)}, which is the column of the item: leave it out.')
 
 # %% ../nbs/07_votes.ipynb #985a5c02
-def say_several(item, annotator, label) -> str:
-    "What to do with annotators who name several classes"
-    item, annotator, label = map(repr_of, (item, annotator, label))
-    lists = f'df.groupby([{item}, {annotator}])[{label}].agg(list).groupby({item}).agg(list)'
-    return ('Where an annotator may name several classes, they do not exclude each other, '
-            'and `votes_to_soft` would make one distribution of them. '
-            "Make a list of each item's lists instead, one for each annotator "
-            f'(`{lists}`), which `SoftMultiCategoryBlock` reads as shares of the annotators.')
+_SAY_SEVERAL = ('Where an annotator may name several classes, they do not exclude each other: '
+                'say `multi=True`, for shares of the annotators, which `SoftMultiCategoryBlock` reads.')
 
 # %% ../nbs/07_votes.ipynb #baeabc54
 def _folded(name: str) -> str:
@@ -147,7 +142,7 @@ def _folded(name: str) -> str:
     number = re.fullmatch(r'0*(\d+)(\.0)?', name)
     return number[1] if number else name
 
-def _warn_of_twins(names, what: str):
+def warn_of_twins(names, what: str):
     "Warn of names that differ in blanks, or in how an accent, a path or a number is written"
     folded = [_folded(str(n)) for n in names]
     twice = next((f for f, n in Counter(folded).items() if n > 1), None)
@@ -170,7 +165,7 @@ def _warn_of_tails(items: list):
                         'If so, give both the same name.')
 
 # %% ../nbs/07_votes.ipynb #02fdd6f0
-def _read_long(df, item, label, annotator, weight) -> tuple:
+def _read_long(df, item, label, annotator, weight, keep: Sequence = ()) -> tuple:
     "Read the long form: a row for each vote"
     _check_one_column(label, 'label')
     check_columns(df, item, label, annotator, weight)
@@ -179,7 +174,7 @@ def _read_long(df, item, label, annotator, weight) -> tuple:
     weights = None if weight is None else _read_weights(df, weight)
     rows, items = pd.factorize(df[item])
     codes, names = _codes_and_names(df, label)
-    if annotator is None and weight is None: _check_no_counts(df, item, label)
+    if annotator is None and weight is None: _check_no_counts(df, item, label, keep)
     tally = _tally(rows, codes, len(items), len(names), weights)
     return _plain_index(items), names, tally
 
@@ -204,19 +199,21 @@ def _has_weights(df, weight) -> bool:
 # %% ../nbs/07_votes.ipynb #7df2d926
 def _check_long(df, item, label, annotator, weight):
     "Refuse a column that is named twice, and missing items and labels"
-    named = [n for n in (item, label, annotator, weight) if n is not None]
-    twice = [n for n in named if named.count(n) > 1]
-    if twice:
-        refuse(f'The columns of item, label, annotator and weight name {twice[0]!r} twice',
-               'Each needs a column of its own.')
+    _check_named_once([n for n in (item, label, annotator, weight) if n is not None])
     for column in (item, annotator):
         if column is not None: _check_hashable(df, column)
     refuse_first(is_blank(df[item]), f'the item in column {item!r} is missing',
                  'Fill it in, or drop the row.', _row_of(df))
     _check_single(df, label)
     refuse_first(df[label].isna(), f'the label in column {label!r} is missing',
-                 'Drop the row: who did not vote has no row. '
+                 'Drop the row: who did not vote has no row. Where somebody may name several classes, or none, say `multi=True`. '
                  'If "None" or "NA" is a class, read the file by `pd.read_csv(…, keep_default_na=False)`.', _row_of(df))
+
+def _check_named_once(named: list):
+    "Refuse a column that is named for two purposes"
+    twice = [n for n in named if named.count(n) > 1]
+    if not twice: return
+    refuse(f'The columns of item, label, annotator and weight name {twice[0]!r} twice', 'Each needs a column of its own.')
 
 # %% ../nbs/07_votes.ipynb #72ecba11
 def _check_annotators(df, item, label, annotator):
@@ -231,17 +228,17 @@ def _check_annotators(df, item, label, annotator):
                  'Keep one vote of each annotator for each item (`df.drop_duplicates`).', row)
     refuse_first(df.duplicated([item, annotator]), other,
                  'If that is a second opinion, keep one of them. '
-                 + say_several(item, annotator, label), row)
-    _warn_of_twins(pd.unique(df[annotator]).tolist(), 'annotators')
+                 + _SAY_SEVERAL, row)
+    warn_of_twins(pd.unique(df[annotator]).tolist(), 'annotators')
 
 # %% ../nbs/07_votes.ipynb #75e11e6d
 _COUNTS = r'n|0|(n[ _-]?)?(counts?|votes?|size|freq(uency)?|times|people|annotators)|prop(ortion)?|prob(ability)?|shares?|weights?|percent(age)?|%'
 _WHO = r'who|by|.*(rater|annotator|reader|coder|judge|expert|worker|observer|reviewer|grader|user|person).*'
 
-def _check_no_counts(df, item, label):
+def _check_no_counts(df, item, label, known: Sequence = ()):
     "Refuse a row for each class with a column of counts or shares beside it, or warn of it, since these would be lost"
     if not df[item].duplicated().any() or df.duplicated([item, label]).any(): return
-    others = [c for c in df.columns if c not in (item, label) and pd.api.types.is_numeric_dtype(df[c]) and df[c].nunique() > 1]
+    others = [c for c in df.columns if c not in (item, label, *known) and pd.api.types.is_numeric_dtype(df[c]) and df[c].nunique() > 1]
     named = [c for c in others if re.fullmatch(_COUNTS, str(c), re.I)]
     if named:
         refuse(f'No item has the same answer twice, and the column {repr_of(named[0])} beside them would not be read: '
@@ -383,10 +380,10 @@ def _check_counts(df, n, counts):
                  'Expected whole numbers, 0 or more (0 where nobody chose the class).', _row_of(df))
 
 # %% ../nbs/07_votes.ipynb #b29f1d2f
-def _read_form(df, item, label, counts, annotators, lists, annotator, weight) -> tuple:
+def _read_form(df, item, label, counts, annotators, lists, annotator, weight, keep: Sequence = ()) -> tuple:
     "Items, names, and the votes of each item for each name, from the form that is given"
     _check_table(df, item, label, annotator, weight)
-    if label is not None: return _read_long(df, item, label, annotator, weight)
+    if label is not None: return _read_long(df, item, label, annotator, weight, keep)
     if lists is not None: return _read_lists(df, item, lists)
     if annotators is None:
         _check_column_list(counts, item, 'counts')
@@ -538,34 +535,257 @@ def _check_few(items, few, min_votes):
                f'with `min_votes={min_votes}` none is left.')
     warn(f'{n} of {len(items)} items have fewer than {min_votes} votes and are left out, the first is {first}.')
 
+# %% ../nbs/07_votes.ipynb #49442c3e
+def _read_named(df, item, label, annotator) -> tuple:
+    "Items, names, how many annotators named each of them (N,K), and how many were asked (N,)"
+    _check_named_long(df, item, label, annotator)
+    rows, items = pd.factorize(df[item])
+    codes, names = _codes_and_names(df, label)
+    asked = ~df.duplicated([item, annotator]).to_numpy()
+    named = codes >= 0
+    tally = _tally(rows[named], codes[named], len(items), len(names))
+    return _plain_index(items), names, tally, np.bincount(rows[asked], minlength=len(items))
+
+def _read_flags(df, item, counts, annotator) -> tuple:
+    "The same, from rows with a 0 or 1 for each class"
+    flags = read_numbers(df, counts, _row_of(df)).astype(float)
+    _check_flags(df, flags, item, counts, annotator)
+    rows, items = pd.factorize(df[item])
+    tally = np.zeros((len(items), len(counts)))
+    np.add.at(tally, rows, flags)
+    return _plain_index(items), list(counts), tally, np.bincount(rows)
+
+# %% ../nbs/07_votes.ipynb #d842f2bb
+def _check_named_long(df, item, label, annotator):
+    "Refuse missing items and annotators, an answer that is given twice, and one that names a class and none"
+    for column in (item, annotator): _check_hashable(df, column)
+    _check_single(df, label)
+    _check_answerers(df, item, annotator)
+    def cell(i, column): return repr_of(df[column].iloc[i])
+    def again(i): return f'annotator {cell(i, annotator)} named {cell(i, label)} for item {cell(i, item)} before'
+    def both(i):
+        return f'annotator {cell(i, annotator)} named none of the classes for item {cell(i, item)}, and in another row one'
+    refuse_first(df.duplicated([item, annotator, label]), again, 'Keep one of them (`df.drop_duplicates`).', _row_of(df))
+    several = df.duplicated([item, annotator], keep=False)
+    refuse_first(several & df[label].isna(), both, 'Drop the row without a label, or the other.', _row_of(df))
+
+def _check_answerers(df, item, annotator):
+    "Refuse a missing item or annotator; warn of names that are nearly one"
+    for column, what in ((item, 'item'), (annotator, 'annotator')):
+        fault = f'the {what} in column {column!r} is missing'
+        refuse_first(is_blank(df[column]), fault, 'Fill it in, or drop the row.', _row_of(df))
+    warn_of_twins(pd.unique(df[annotator]).tolist(), 'annotators')
+
+def _check_flags(df, flags, item, counts, annotator):
+    "Refuse what is neither 0 nor 1, and a second row of an annotator for an item"
+    _check_answerers(df, item, annotator)
+    def odd(i): return f'the answers are {df[list(counts)].iloc[i].tolist()}'
+    def again(i): return f'annotator {repr_of(df[annotator].iloc[i])} has a row for item {repr_of(df[item].iloc[i])} before'
+    is_flag = np.isin(flags, (0, 1)).all(1)
+    refuse_first(~is_flag, odd, 'Expected 1 for each class that the annotator named, and 0 for the others.', _row_of(df))
+    refuse_first(df.duplicated([item, annotator]), again, 'Keep one row of each annotator for each item.', _row_of(df))
+
+# %% ../nbs/07_votes.ipynb #e5461758
+def _multi_table(items, classes, named, asked) -> pd.DataFrame:
+    "Shares of the annotators who named each class, then the statistics"
+    shares = named/asked[:, None]
+    pairs = np.where(asked > 1, asked*(asked - 1), np.nan)
+    others = asked[:, None] - named
+    alike = named*(named - 1) + others*(others - 1)
+    res = pd.DataFrame(shares, items, classes, copy=False)
+    agreement = alike.mean(1)/pairs
+    res = res.assign(n_votes=asked.astype(float), entropy=entropy(shares, multi=True).sum(-1).numpy(), agreement=agreement)
+    res.attrs.update(classes=classes, multi=True)
+    return res
+
+# %% ../nbs/07_votes.ipynb #f33a9d27
+_N, _GAPS = 'number of these votes', 'of them without a label' # columns of our own
+
+def _lazy(df, forms: dict) -> nw.LazyFrame | None:
+    "A table that its engine reads only when asked; `None` for another, and where it can be collected for another form"
+    if isinstance(df, pd.DataFrame) or forms['label'] is None and hasattr(df, 'to_pandas'): return None
+    frame = nw.from_native(df, pass_through=True)
+    return frame if isinstance(frame, nw.LazyFrame) else None
+
+def _collected(frame: nw.LazyFrame) -> pd.DataFrame:
+    "What an engine computes, as a table of pandas"
+    backend = 'polars' if frame.implementation.is_polars() else 'pyarrow'
+    return pd.DataFrame(frame.collect(backend).to_dict(as_series=False))
+
+def _without_nan(frame: nw.LazyFrame, columns: Sequence) -> nw.LazyFrame:
+    "NaN in columns of floats as what it stands for: nothing"
+    floats = [c for c, dtype in frame.collect_schema().items() if c in columns and dtype.is_float()]
+    return frame.with_columns(nw.when(~nw.col(c).is_nan()).then(nw.col(c)).alias(c) for c in floats) if floats else frame
+
+def _counted_lazily(frame, item, label, annotator, weight) -> pd.DataFrame:
+    "How often each label was given for each item, in the order of their names"
+    if annotator is not None: _check_people_lazily(frame, item, annotator)
+    n = nw.len() if weight is None else nw.col(weight).cast(nw.Float64).sum()
+    counted = _collected(frame.group_by(item, label).agg(n.alias(_N)))
+    _check_counted(counted, item, label)
+    if weight is None and annotator is None: _check_no_counts_lazily(frame, counted, item, label)
+    return counted.sort_values([item, label], ignore_index=True)
+
+def _named_lazily(frame, item, label, annotator) -> tuple:
+    "Items, names, how many annotators named each of them (N,K), and how many were asked (N,)"
+    _check_answers_lazily(frame, item, label, annotator)
+    asked = _collected(frame.group_by(item, annotator).agg(nw.len().alias(_N)).group_by(item).agg(nw.len().alias(_N)))
+    if not len(asked): refuse('The table has no rows, so there are no votes.')
+    asked = asked.sort_values(item, ignore_index=True)
+    refuse_first(is_blank(asked[item]), f'the item in column {item!r} is missing', 'Drop such rows: `.filter(…)`.', lambda i: f'{asked[_N][i]} votes')
+    named = _collected(frame.filter(~nw.col(label).is_null()).group_by(item, label).agg(nw.len().alias(_N)))
+    named = named.sort_values([item, label], ignore_index=True)
+    items = _plain_index(asked[item])
+    codes, names = _codes_and_names(named, label)
+    tally = _tally(items.get_indexer(named[item]), codes, len(items), len(names), named[_N])
+    return items, names, tally, asked[_N].to_numpy()
+
+def _keep_lazily(res: pd.DataFrame, frame, item, keep) -> pd.DataFrame:
+    "The table with columns of a lazy one that belong to the item"
+    for column in _columns_to_keep(keep):
+        _check_lazy_columns(frame, column)
+        _check_new(res, item, column)
+        values = _collected(frame.select(item, column).unique())
+        varies = values[item].duplicated()
+        if varies.any():
+            refuse(f'Item {repr_of(values[item][varies.argmax()])} has several values in column {column!r}',
+                   '`keep=` is for what belongs to an item.')
+        res = _with_column(res, column, values.set_index(item)[column])
+    return res
+
+def _check_new(res: pd.DataFrame, item, column):
+    "Refuse to keep a column that the result has already"
+    if column not in res and column != item: return
+    refuse(f'`keep` names {repr_of(column)}, which is a column of the result already: rename it.')
+
+# %% ../nbs/07_votes.ipynb #e7ae9c8f
+def _first_row(frame: nw.LazyFrame) -> dict | None:
+    "The first row that an engine finds"
+    found = _collected(frame.head(1))
+    return {c: found[c][0] for c in found} if len(found) else None
+
+def _check_lazy(frame, forms: dict, item, annotator, weight):
+    "Refuse a form that a lazy table is not read in, columns that it has not, and weights that are no numbers of votes"
+    if forms['label'] is None: refuse('A lazy table is read in the long form, `label=`', 'Collect it for the other forms.')
+    if annotator is not None and weight is not None:
+        refuse('A lazy table is read with `annotator=` or with `weight=`, not with both', 'Collect it first.')
+    named = [c for c in (item, forms['label'], annotator, weight) if c is not None]
+    _check_named_once(named)
+    _check_lazy_columns(frame, *named)
+    if weight is None: return
+    if not frame.collect_schema()[weight].is_numeric(): refuse(f'The weights in column {weight!r} are no numbers', 'Cast them first.')
+    odd = _first_row(frame.filter(nw.col(weight).is_null() | (nw.col(weight) < 0) | (nw.col(weight) % 1 != 0)))
+    if odd:
+        refuse(f'Item {repr_of(odd[item])} has the weight {repr_of(odd[weight])}',
+               'In a lazy table weights are numbers of votes, whole and 0 or more; collect it for others.')
+
+def _check_lazy_columns(frame, *columns):
+    "Refuse a column that a lazy table has not"
+    known = frame.collect_schema().names()
+    for column in columns:
+        if column in known: continue
+        fault = f'The table has no column {repr_of(column)}; its columns are {brief(known)}.{nearest(column, known)}'
+        refuse(fault, error=UnknownNameError)
+
+def _check_no_counts_lazily(frame, counted: pd.DataFrame, item, label):
+    "Refuse a lazy table with a row for each class and a column of counts beside it"
+    others = [c for c, dtype in frame.collect_schema().items() if c not in (item, label) and dtype.is_numeric()]
+    named = [c for c in others if re.fullmatch(_COUNTS, str(c), re.I)]
+    if not named or (counted[_N] > 1).any() or not counted[item].duplicated().any(): return
+    refuse(f'No item has the same answer twice, and the column {repr_of(named[0])} beside them would not be read: '
+           'the table seems to have a row for each class rather than for each vote',
+           f'If it holds counts, say `weight={repr_of(named[0])}`; otherwise select the other columns.')
+
+def _check_counted(counted: pd.DataFrame, item, label):
+    "Refuse votes without an item, and without a label"
+    if not len(counted): refuse('The table has no rows, so there are no votes.')
+    nameless = is_blank(counted[item])
+    if nameless.any():
+        refuse(f'{counted[_N][nameless].sum():.0f} votes have no item in column {item!r}', 'Drop them: `.filter(…)`.')
+    empty = counted[label].isna()
+    if not empty.any(): return
+    refuse(f'Item {repr_of(counted[item][empty].min())}: a vote has no label in column {label!r} '
+           f'({counted[_N][empty].sum():.0f} votes have this fault)',
+           'Drop them: who did not vote has no row. Where somebody may name several classes, or none, say `multi=True`.')
+
+# %% ../nbs/07_votes.ipynb #ceb115b6
+def _check_people_lazily(frame, item, annotator):
+    "Refuse a missing annotator, and one who voted twice on an item"
+    row = _first_row(frame.filter(_is_blank_cell(frame, annotator)))
+    if row:
+        refuse(f'Item {repr_of(row[item])}: the annotator in column {annotator!r} is missing',
+               'Fill it in, or leave `annotator=` out.')
+    row = _first_row(frame.group_by(item, annotator).agg(nw.len().alias(_N)).filter(nw.col(_N) > 1))
+    if row:
+        refuse(f'Annotator {repr_of(row[annotator])} voted {row[_N]} times on item {repr_of(row[item])}',
+               f'Keep one vote of each. {_SAY_SEVERAL}')
+
+def _check_answers_lazily(frame, item, label, annotator):
+    "Refuse a missing item or annotator, a class that somebody named twice, and one beside none"
+    for column in (item, annotator):
+        row = _first_row(frame.filter(_is_blank_cell(frame, column)))
+        if not row: continue
+        shown = {c: row[c] for c in (item, annotator, label)}
+        refuse(f'Nothing stands in column {column!r} of the row {brief(shown)}', 'Fill it in, or drop such rows.')
+    row = _first_row(frame.group_by(item, annotator, label).agg(nw.len().alias(_N)).filter(nw.col(_N) > 1))
+    if row:
+        refuse(f'Annotator {repr_of(row[annotator])} named {repr_of(row[label])} for item {repr_of(row[item])} {row[_N]} times',
+               'Keep one of these rows.')
+    gaps = nw.col(label).is_null().cast(nw.Int64).sum().alias(_GAPS)
+    answers = frame.group_by(item, annotator).agg(nw.len().alias(_N), gaps)
+    row = _first_row(answers.filter((nw.col(_N) > 1) & (nw.col(_GAPS) > 0)))
+    if row:
+        refuse(f'Annotator {repr_of(row[annotator])} named none of the classes for item {repr_of(row[item])}, and in another row one',
+               'Drop one of them.')
+
+def _is_blank_cell(frame, column):
+    "Is there nothing in a cell, or blanks alone?"
+    cell = nw.col(column)
+    is_text = frame.collect_schema()[column] == nw.String
+    return cell.is_null() | (cell.str.strip_chars() == '') if is_text else cell.is_null()
+
 # %% ../nbs/07_votes.ipynb #c0292f37
 def votes_to_soft(
-    df: pd.DataFrame,                   # The table of votes
+    df: pd.DataFrame,                   # The table of votes; in the long form also a lazy one (Polars, DuckDB …), which its engine counts
     item: str | None,                   # Column that names the item; `None` for the index (not for the long form)
     label: str | None = None,           # Long form: column of the class that was chosen (one by each annotator), a row for each vote
     counts: Sequence | None = None,     # Count form: a column for each class
     annotators: Sequence | None = None, # Wide form: a column for each annotator, with gaps
     lists: str | None = None,           # List form: a column that holds lists of votes
-    annotator: str | None = None,       # Long form: column of the annotator, to refuse double votes
+    annotator: str | None = None,       # Long form, and `multi`: column of the annotator, to refuse double votes
     weight: str | None = None,          # Long form: column of weights; a whole number counts as so many votes
     vocab: Sequence | None = None,      # Classes in the order wanted; by default sorted, for counts as given
     unsure: Sequence = (),              # Votes that name no class, like `['unsure', 'unknown']`
     unsure_as: str = 'drop',            # 'drop' them, 'spread' them over all classes, or make them a 'class' of that name
     prior: float = 0.,                  # Add-α smoothing: this much is added to each class's votes
     min_votes: int | None = None,       # Leave out (and warn about) items with fewer; by default an item without votes is an error
+    multi: bool = False,                # May an annotator name several classes? (`label=` or `counts=`, with `annotator=`)
+    keep: Sequence = (),                # Columns that belong to the item, such as a patient: kept behind the statistics
 ) -> pd.DataFrame:                      # A row for each item: a probability for each class, then three statistics
     """Make soft labels from votes: exactly their shares, unless `prior` or `unsure_as` say otherwise
 
     The statistics are `n_votes`, `entropy` (nats) and `agreement`, the share of pairs of annotators who agree (Fleiss 1971)
     among the votes that name a class; NaN where these are fewer than two, or where votes have fractional weights, or
-    annotators (`annotator=`) any weights. The classes are in
-    `attrs['classes']`. Raises `SoftLabelError` for the first row at fault."""
+    annotators (`annotator=`) any weights. With `multi` the shares are of the annotators who were asked, `n_votes` counts these,
+    `entropy` is the sum over the classes, `agreement` their mean. The classes are in `attrs['classes']`; keep them before the table
+    is joined with another. Raises `SoftLabelError` for the first row at fault."""
     forms = dict(label=label, counts=counts, annotators=annotators, lists=lists)
     _check_forms(forms, item)
+    if multi: _check_multi(forms, item, annotator, weight, unsure, prior)
+    frame = _lazy(df, forms)
+    if frame is not None:
+        _check_lazy(frame, forms, item, annotator, weight)
+        frame = _without_nan(frame, [item, label, annotator])
+        options = dict(vocab=vocab, unsure=unsure, unsure_as=unsure_as, prior=prior, min_votes=min_votes)
+        return _keep_lazily(_soft_lazily(frame, item, label, annotator, weight, multi, options), frame, item, keep)
+    if multi:
+        read, order = _read_answers(as_table(df), item, label, counts, annotator)
+        res = _shares_of_annotators(read, item, order if vocab is None else vocab, min_votes)
+        return _keep(res, as_table(df), item, keep)
     unsure = _check_options(unsure, unsure_as, prior, min_votes)
     df = as_table(df)
     if vocab is not None: vocab = check_classes(vocab, '`vocab`')
-    items, names, tally = _read_form(df, item, **forms, annotator=annotator, weight=weight)
+    items, names, tally = _read_form(df, item, **forms, annotator=annotator, weight=weight, keep=_columns_to_keep(keep))
     is_weighted = annotator is not None and _has_weights(df, weight)
     if is_weighted: _check_no_minimum(min_votes, item)
     _check_names(df, items, names, tally, vocab, counts is not None, unsure)
@@ -582,7 +802,84 @@ def votes_to_soft(
     if is_weighted: res['agreement'] = np.nan
     elif weight is not None: res.loc[_has_fractions(df, item, weight, res.index), 'agreement'] = np.nan
     res.attrs['ordered'] = vocab is not None and (unsure_as != 'class' or not unsure) # somebody said so
+    return _keep(res, df, item, keep)
+
+# %% ../nbs/07_votes.ipynb #4d38f335
+def _soft_lazily(frame, item, label, annotator, weight, multi, options: dict) -> pd.DataFrame:
+    "Soft labels of a table that its engine counts"
+    if not multi: return votes_to_soft(_counted_lazily(frame, item, label, annotator, weight), item, label, weight=_N, **options)
+    return _shares_of_annotators(_named_lazily(frame, item, label, annotator), item, options['vocab'], options['min_votes'])
+
+def _read_answers(df, item, label, counts, annotator) -> tuple:
+    "What `_shares_of_annotators` takes, and the order of the classes where the table has one"
+    if counts is not None: _check_column_list(counts, item, 'counts')
+    _check_named_once([item, annotator, *([label] if counts is None else counts)])
+    check_columns(df, item, annotator, *([label] if counts is None else counts))
+    if not len(df): refuse('The table has no rows, so there are no votes.')
+    if counts is not None: return _read_flags(df, item, list(counts), annotator), list(counts)
+    read = _read_named(df, item, label, annotator)
+    return read, _ordered_names(df[label], read[1])
+
+def _shares_of_annotators(read: tuple, item, vocab, min_votes) -> pd.DataFrame:
+    "Soft labels of classes that do not exclude each other, from items, names, votes by name, and annotators asked"
+    if min_votes is not None: check_number(min_votes, 'min_votes', 'a number above 0', lambda n: n > 0)
+    if vocab is not None: vocab = check_classes(vocab, '`vocab`')
+    items, names, named, asked = read
+    if not names: refuse(f'None of the {int(asked.sum())} answers names a class', 'Is `label=` the right column?')
+    _check_names(None, items, names, named, vocab, False, [])
+    classes = _classes_of(names, vocab, True, [], 'drop')
+    _check_known(items, names, named, classes, [])
+    named = _votes_by_class(named, names, classes)
+    enough = _have_enough(items, asked[:, None], min_votes)
+    res = _multi_table(items[enough], classes, named[enough], asked[enough])
+    res.index.name = item
     return res
+
+# %% ../nbs/07_votes.ipynb #f5fdc3e9
+def _check_multi(forms: dict, item, annotator, weight, unsure, prior):
+    "Refuse what has no meaning where an annotator may name several classes"
+    if forms['label'] is None and forms['counts'] is None:
+        given = next(form for form, columns in forms.items() if columns is not None)
+        refuse('`multi=True` reads a row for each class that an annotator named (`label=`), '
+               f'or a row of 0 and 1 for each annotator (`counts=`), not `{given}=`',
+               'Of a column of lists: `df.explode(column)`, then `label=`.')
+    if item is None or annotator is None:
+        refuse('`multi=True` counts the annotators of each item, also those who named no class',
+               'Name the columns: `item=` and `annotator=`.')
+    options = dict(weight=weight, unsure=unsure, prior=prior)
+    given = [name for name, value in options.items() if value is not None and np.any(value)]
+    if given: refuse(f'`{given[0]}=` has no meaning with `multi=True`, where the shares are of annotators', 'Leave it out.')
+
+def _keep(res: pd.DataFrame, df, item, keep) -> pd.DataFrame:
+    "The table with columns of `df` that belong to the item"
+    for column in _columns_to_keep(keep):
+        check_columns(df, column, what='`keep`')
+        _check_new(res, item, column)
+        if item is not None: _check_one_value(df, item, column)
+        values = df[column] if item is None else df.drop_duplicates(item).set_index(item)[column]
+        res = _with_column(res, column, values)
+    return res
+
+def _columns_to_keep(keep) -> list:
+    "The columns that are named in `keep=`"
+    if keep is None: return []
+    return [keep] if isinstance(keep, (str, Number)) else check_classes(keep, '`keep`', 'columns') if len(keep) else []
+
+def _with_column(res: pd.DataFrame, column, values: pd.Series) -> pd.DataFrame:
+    "A copy with one more column, by item"
+    res, attrs = res.copy(), res.attrs
+    res[column] = values.reindex(res.index)
+    res.attrs.update(attrs)
+    return res
+
+def _check_one_value(df, item, column):
+    "Refuse a column that varies within an item"
+    codes = pd.Series(pd.factorize(df[column])[0], df.index) # −1 for a gap
+    first = codes.groupby(df[item], sort=False).transform('first')
+    def fault(i):
+        before = df[column][(df[item] == df[item].iloc[i]).to_numpy()].iloc[0]
+        return f'item {repr_of(df[item].iloc[i])} has {repr_of(df[column].iloc[i])} in column {column!r}, and {repr_of(before)} before'
+    refuse_first(codes != first, fault, f'`keep=` is for what belongs to an item. Correct it, or leave {column!r} out.', _row_of(df))
 
 # %% ../nbs/07_votes.ipynb #1becbf59
 def _check_forms(forms: dict, item):
@@ -614,7 +911,7 @@ def _check_no_minimum(min_votes, item):
 # %% ../nbs/07_votes.ipynb #a2c8d1fb
 def _check_names(df, items, names, tally, vocab, are_columns, unsure):
     "Warn of items that are nearly one; refuse names that are none, and those of `unsure=` that nobody chose"
-    _warn_of_twins(items.tolist(), 'items')
+    warn_of_twins(items.tolist(), 'items')
     _warn_of_tails(items.tolist())
     _check_unsure(df, names, are_columns, unsure)
     is_given = vocab is not None or are_columns
@@ -673,19 +970,24 @@ def _declared_order(soft: pd.DataFrame) -> list | None:
     "The order that was given for the classes of a table, however its columns stand; None where nobody gave one of these classes"
     if not soft.attrs.get('ordered'): return None
     declared = soft.attrs.get('classes', ())
-    return list(declared) if set(declared) == set(soft) - set(STATISTICS) else None
+    return list(declared) if set(declared) <= set(soft) - set(STATISTICS) else None
 
 # %% ../nbs/07_votes.ipynb #1ccc308f
 def krippendorff_alpha(
     soft: pd.DataFrame,     # What `votes_to_soft` made of whole votes, without `prior=`, fractional weights or spread votes
     level: str = 'nominal', # 'nominal', or 'ordinal' if the classes are in their order
-) -> float:                 # At most 1; 0 for agreement by chance
+) -> float | pd.Series:     # At most 1; 0 for agreement by chance. Of a table made with `multi=True` by class, NaN where all say the same
     "Compute Krippendorff's α (Krippendorff 2004) of the votes behind a table of soft labels"
     one_of(level, 'level', 'nominal', 'ordinal')
     soft = as_table(soft)
     _check_statistics(soft)
     _warn_of_rounds(soft)
-    classes = soft.drop(columns=STATISTICS)
+    if soft.attrs.get('multi'):
+        if level != 'nominal': refuse(f'level is {level!r}, but each class is a yes or no, which has no order')
+        return _alpha_by_class(soft)
+    known = soft.attrs.get('classes', ())
+    kept = [c for c in soft if c not in known] if set(known) <= set(soft) and len(known) else STATISTICS
+    classes = soft.drop(columns=kept)
     order = _declared_order(soft)
     if order is not None: classes = classes.reindex(columns=_as_index(order))
     elif level == 'ordinal': _warn_of_alphabet(list(classes))
@@ -693,6 +995,23 @@ def krippendorff_alpha(
     counts = _whole_votes(soft, shares)
     _check_pairs(counts)
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))
+
+# %% ../nbs/07_votes.ipynb #a20c93e6
+def _alpha_by_class(soft: pd.DataFrame) -> pd.Series:
+    "Krippendorff's α of the yes or no about each class"
+    classes = soft.attrs['classes']
+    check_columns(soft, *classes)
+    asked = soft.n_votes.to_numpy()[:, None]
+    votes = soft[classes].to_numpy()*asked
+    named = np.round(votes)
+    if not np.allclose(named, votes, atol=1e-6):
+        refuse('These shares are no shares of whole numbers of annotators', 'Give the table as `votes_to_soft(…, multi=True)` made it.')
+    def alpha(k):
+        counts = np.stack([named[:, k], asked[:, 0] - named[:, k]], axis=1)
+        counts = counts[counts.sum(1) > 1]
+        says_both = len(counts) and (counts.sum(0) > 0).all()
+        return float(krippendorff.alpha(value_counts=counts, level_of_measurement='nominal')) if says_both else math.nan
+    return pd.Series({c: alpha(k) for k, c in enumerate(classes)}, name='alpha')
 
 # %% ../nbs/07_votes.ipynb #c0699cb3
 def _warn_of_rounds(soft):

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from fastai_softlabels.all import *
+from fastai_softlabels.vote_files import read_label_studio
 
 # ---- votes that are texts, and what they hold ----
 
@@ -106,8 +107,9 @@ def test_several_choices_of_one_person_become_shares_of_the_annotators(names, wh
     df = pd.DataFrame({**SURVEY, 'who': whos}).set_axis(list(names), axis=1)
     item, who, label = names
     with pytest.raises(SoftLabelError) as e: votes_to_soft(df, item, label=label, annotator=who)
-    recipe = f'df.groupby([{item!r}, {who!r}])[{label!r}].agg(list).groupby({item!r}).agg(list)'
-    assert 'Row 1: annotator' in str(e.value) and recipe in str(e.value) and 'SoftMultiCategoryBlock' in str(e.value) and 'drop_duplicates' not in str(e.value)
+    assert 'Row 1: annotator' in str(e.value) and 'say `multi=True`' in str(e.value) and 'SoftMultiCategoryBlock' in str(e.value) and 'drop_duplicates' not in str(e.value)
+    soft = votes_to_soft(df, item, label=label, annotator=who, multi=True)
+    assert {i: row.tolist() for i, row in soft[['cat', 'dog']].iterrows()} == {'a': [1., pytest.approx(1/3)], 'b': [0., 1.]}
     labels = df.groupby([item, who])[label].agg(list).groupby(item).agg(list)
     shares = {i: SoftMultiCategorize(vocab=['cat', 'dog'])(y).tolist() for i, y in labels.items()}
     assert shares == {'a': [1., pytest.approx(1/3)], 'b': [0., 1.]} # of three people all named the cat, one the dog
@@ -132,7 +134,7 @@ TWO = [task(annotation(choice('cat'), choice('good', question='quality')), annot
 
 def test_two_questions_are_not_one(tmp_path):
     f = exported(tmp_path, TWO)
-    with pytest.raises(SoftLabelError, match=r"several questions, \['animal', 'quality'\].*`question='animal'`"): read_label_studio(f)
+    with pytest.raises(SoftLabelError, match=r"several questions, .*: 'animal' \(cat, dog\); 'quality' \(good\)\. .*`question='animal'`"): read_label_studio(f)
     assert {q: read_label_studio(f, question=q).label.tolist() for q in ('animal', 'quality')} == {'animal': ['cat', 'dog'], 'quality': ['good', 'good']}
     with pytest.raises(UnknownNameError, match=r"no question 'Animal'; it has \['animal', 'quality'\]. Did you mean 'animal'\?"): read_label_studio(f, question='Animal')
     with pytest.raises(UnknownNameError, match=r"no question \['animal'\]"): read_label_studio(f, question=['animal'])
@@ -143,13 +145,14 @@ def test_two_questions_in_different_tasks_are_not_one_either(tmp_path):
     with pytest.raises(SoftLabelError, match="several questions"): read_label_studio(f)
 
 
-def test_who_left_the_question_out_is_counted(tmp_path):
+def test_who_left_the_question_out_has_a_row(tmp_path):
     f = exported(tmp_path, [task(annotation(choice('cat'), choice('good', question='quality')), annotation(choice('cat'), who=2))])
-    with pytest.warns(UserWarning, match='1 annotations in .* chose nothing'): votes = read_label_studio(f, question='quality')
-    assert votes.values.tolist() == [['/data/upload/1/abcdef12-name.png', 'good', 1]]
+    votes = read_label_studio(f, question='quality')
+    assert votes.fillna('none').values.tolist() == [['/data/upload/1/abcdef12-name.png', 'good', '1', 'quality'], ['/data/upload/1/abcdef12-name.png', 'none', '2', 'quality']]
+    with pytest.raises(SoftLabelError, match="Row 1: the label in column 'label' is missing"): votes_to_soft(votes, 'item', label='label', annotator='annotator')
 
 
-@pytest.mark.parametrize('who, name', [({'id': 1, 'email': 'a@b.c'}, 'a@b.c'), ({'id': 2, 'email': ''}, 2), ({'id': 0}, 0), ({'username': 'Jörg'}, 'Jörg'), (3, 3), (None, None), ({}, None),
+@pytest.mark.parametrize('who, name', [({'id': 1, 'email': 'a@b.c'}, 'a@b.c'), ({'id': 2, 'email': ''}, '2'), ({'id': 0}, '0'), ({'username': 'Jörg'}, 'Jörg'), (3, '3'), (None, None), ({}, None),
                                        ({'first_name': 'Jörg'}, '{"first_name": "Jörg"}'), ([1, 2], '[1, 2]')], ids=str)
 def test_annotators_of_label_studio_have_a_name(tmp_path, who, name):
     votes = read_label_studio(exported(tmp_path, [task(annotation(choice('cat'), who=who), annotation(choice('dog'), who=99))]))
@@ -170,34 +173,33 @@ def test_a_task_without_one_item(tmp_path, item):
     with pytest.raises(SoftLabelError, match=r"Task 7 in .* as its 'image'; expected the name of one item"): read_label_studio(exported(tmp_path, [task(annotation(choice('cat')), image=item)]))
 
 
-RECORD = dict(image='a.png', animal='cat', id=1, annotator=1, annotation_id=1)
-
 @pytest.mark.parametrize('text, words', [
-    (json.dumps([RECORD]), ['one record for each annotation', '"JSON-MIN"']), (json.dumps([dict(RECORD, data='a.png')]), ['one record for each annotation', '"JSON-MIN"']),
-    (json.dumps([dict(RECORD, annotator=None)]), ['one record for each annotation', '"JSON-MIN"']),
-    ('image,id,animal,annotator\na.png,1,cat,1\n', ['no JSON export', 'not "JSON-MIN" or "CSV"']), ('{"id":1}\n{"id":2}\n', ['no JSON export', 'Extra data']), ('', ['no JSON export']), ('{"images": []}', ['a dict', 'list of tasks'])])
-def test_other_formats_of_label_studio_are_named(tmp_path, text, words):
+    ('image,id,animal\na.png,1,cat\n', ['not an export of Label Studio', "no column 'annotator'", 'another tool']), ('{"id":1}\n{"id":2}\n', ['is no JSON', 'Extra data']), ('', ['is empty']),
+    ('{"images": []}', ['a dict', 'list of tasks']), ('[{"image": "a.png", "animal": "cat"}]', ['no `data`', "['image', 'animal']"])])
+def test_files_that_label_studio_does_not_write(tmp_path, text, words):
     with pytest.raises(SoftLabelError) as e: read_label_studio(exported(tmp_path, text))
-    assert all(w in str(e.value) for w in [*words, 'Export the project as "JSON"'])
+    assert all(w in str(e.value) for w in [*words, 'export.json'])
 
 
-@pytest.mark.parametrize('kind, value', [('rating', 3), ('taxonomy', [['a', 'b']]), ('textarea', ['cat']), ('rectanglelabels', ['cat'])])
+@pytest.mark.parametrize('kind, value', [('textarea', ['cat']), ('rectanglelabels', ['cat'])])
 def test_answers_of_another_kind_are_named(tmp_path, kind, value):
     result = dict(type=kind, from_name='other', value={kind: value})
-    with pytest.raises(SoftLabelError, match=rf"1 tasks, but no choices in any annotation; what it has is \['{kind}'\], which this function does not read"): read_label_studio(exported(tmp_path, [task(annotation(result))]))
+    with pytest.raises(SoftLabelError, match=rf"1 annotations, but no choices in any of them; what it has is of the type '{kind}'"): read_label_studio(exported(tmp_path, [task(annotation(result))]))
     both = exported(tmp_path, [task(annotation(choice('cat'), result))])
     assert read_label_studio(both).label.tolist() == ['cat']
     with pytest.raises(SoftLabelError, match=rf"The answers to 'other' in .* are of the type '{kind}'.*it reads choices, as of \['animal'\]"): read_label_studio(both, question='other')
 
 
-def test_empty_submissions_are_counted(tmp_path):
+def test_empty_submissions_have_a_row(tmp_path):
     f = exported(tmp_path, [task(annotation(), annotation(choice(), who=2), annotation(choice('cat'), who=3), dict(annotation(choice('dog'), who=4), was_cancelled=True))])
-    with pytest.warns(UserWarning, match='2 annotations in .* chose nothing and are left out'): assert read_label_studio(f).annotator.tolist() == [3]
+    with pytest.warns(UserWarning, match='Left out of .*: 1 cancelled annotations'): votes = read_label_studio(f)
+    assert votes.annotator.tolist() == ['1', '2', '3'] and votes.label.isna().tolist() == [True, True, False]
 
 
 def test_several_choices_are_not_one_distribution(tmp_path):
     f = exported(tmp_path, [task(annotation(choice('cat', 'dog')), annotation(choice('cat'), who=2))])
-    with pytest.warns(UserWarning, match=r'1 annotations in .* chose several classes\. .*SoftMultiCategoryBlock'): df = read_label_studio(f)
+    df = read_label_studio(f)
+    with pytest.raises(SoftLabelError, match='for another class.*SoftMultiCategoryBlock'): votes_to_soft(df, 'item', label='label', annotator='annotator')
     labels = df.groupby(['item', 'annotator'])['label'].agg(list).groupby('item').agg(list)
     assert SoftMultiCategorize(vocab=['cat', 'dog'])(labels.iloc[0]).tolist() == [1., .5]
 
