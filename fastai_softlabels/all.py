@@ -4,11 +4,12 @@ from .core import *
 from .losses import *
 from .dice import *
 from .votes import *
-from .vote_files import *
+from .vote_files import file_names, read_votes
 from .reader import *
 from .blocks import *
 from .data import *
-from .metrics import *
+from .metrics import (bootstrap_interval, brier_score, calibration_error, DiceAt, entropy_correlation, js_divergence, kl_divergence, on_target,
+                      soft_accuracy, soft_cross_entropy, SoftClassScore, SoftDice, SoftECE, top1_agreement, total_variation)
 from .mask_files import *
 from .masks import *
 from .rater_metrics import *

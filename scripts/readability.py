@@ -75,14 +75,19 @@ def of_notebooks(folder: Path) -> dict:
 
 
 def names_in_all(package: Path) -> str:
-    "How many names the modules that `all` takes offer"
-    taken = re.findall(r'from \.(\w+) import \*', (package/'all.py').read_text())
+    "How many names `all` offers: those that it names, or all of a module"
     names = set()
-    for module in taken:
-        tree = ast.parse((package/f'{module}.py').read_text())
-        found = next((n.value for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], 'id', '') == '__all__'), None)
-        names.update(ast.literal_eval(found) if found else ())
+    for node in ast.parse((package/'all.py').read_text()).body:
+        if not isinstance(node, ast.ImportFrom): continue
+        taken = {a.name for a in node.names}
+        names |= offered_by(package/f'{node.module}.py') if '*' in taken else taken
     return str(len(names))
+
+def offered_by(module: Path) -> set:
+    "The names in a module's `__all__`"
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '__all__': return set(ast.literal_eval(node.value))
+    return set()
 
 
 def main():
