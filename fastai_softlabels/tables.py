@@ -214,7 +214,8 @@ def as_table(df) -> pd.DataFrame:
     if isinstance(df, pd.DataFrame): return _dense(df)
     if hasattr(df, 'to_pandas') and hasattr(df, 'columns'): df = _to_pandas(df)
     if isinstance(df, pd.DataFrame): return df
-    hint = ' Collect it first: `.collect()`.' if hasattr(df, 'collect') else ''
+    ways = [way for way in ('collect', 'df') if hasattr(df, way)] # of Polars, of DuckDB
+    hint = f' Collect it first: `.{ways[0]}()`.' if ways else ''
     refuse(f'The table is a {type(df).__name__}; expected a pandas DataFrame, '
            f'or another that has `.to_pandas()`.{hint}')
 

@@ -602,8 +602,8 @@ def _multi_table(items, classes, named, asked) -> pd.DataFrame:
 _N, _GAPS = 'number of these votes', 'of them without a label' # columns of our own
 
 def _lazy(df, forms: dict) -> nw.LazyFrame | None:
-    "A table that its engine reads only when asked; `None` for another, and where it can be collected for another form"
-    if isinstance(df, pd.DataFrame) or forms['label'] is None and hasattr(df, 'to_pandas'): return None
+    "A table in the long form that its engine reads only when asked; `None` for another"
+    if isinstance(df, pd.DataFrame) or forms['label'] is None: return None
     frame = nw.from_native(df, pass_through=True)
     return frame if isinstance(frame, nw.LazyFrame) else None
 
@@ -666,7 +666,6 @@ def _first_row(frame: nw.LazyFrame) -> dict | None:
 
 def _check_lazy(frame, forms: dict, item, annotator, weight):
     "Refuse a form that a lazy table is not read in, columns that it has not, and weights that are no numbers of votes"
-    if forms['label'] is None: refuse('A lazy table is read in the long form, `label=`', 'Collect it for the other forms.')
     if annotator is not None and weight is not None:
         refuse('A lazy table is read with `annotator=` or with `weight=`, not with both', 'Collect it first.')
     named = [c for c in (item, forms['label'], annotator, weight) if c is not None]
@@ -807,8 +806,14 @@ def votes_to_soft(
 # %% ../nbs/07_votes.ipynb #4d38f335
 def _soft_lazily(frame, item, label, annotator, weight, multi, options: dict) -> pd.DataFrame:
     "Soft labels of a table that its engine counts"
-    if not multi: return votes_to_soft(_counted_lazily(frame, item, label, annotator, weight), item, label, weight=_N, **options)
-    return _shares_of_annotators(_named_lazily(frame, item, label, annotator), item, options['vocab'], options['min_votes'])
+    order = getattr(frame.collect_schema()[label], 'categories', None) # of an `Enum`
+    if not multi:
+        counted = _counted_lazily(frame, item, label, annotator, weight)
+        if order: counted[label] = pd.Categorical(counted[label], order, ordered=True)
+        return votes_to_soft(counted, item, label, weight=_N, **options)
+    read = _named_lazily(frame, item, label, annotator)
+    vocab = options['vocab'] or [c for c in order or () if c in read[1]] or None
+    return _shares_of_annotators(read, item, vocab, options['min_votes'])
 
 def _read_answers(df, item, label, counts, annotator) -> tuple:
     "What `_shares_of_annotators` takes, and the order of the classes where the table has one"

@@ -412,10 +412,12 @@ def test_a_larger_agreement_is_the_better_one(metric, tmp_path):
         learn.fit(1, cbs=SaveModelCallback(monitor=metric.name))
 
 
-def test_a_report_names_itself():
+def test_a_report_of_independent_classes():
     dls = galaxies(lambda f: (VOTES.loc[f]/10).to_dict(), SoftMultiCategoryBlock)
     interp = SoftInterpretation.from_learner(Learner(dls, nn.Linear(1, 3)))
-    refused(interp.classification_report, 'A report of precision and recall', '`scores')
+    refused(interp.confusion_matrix, 'A confusion matrix needs one class', '`scores')
+    report = interp.classification_report()
+    assert report.index.tolist() == list(dls.vocab) and report.support.tolist() == pytest.approx(interp.targets.sum(0).tolist())
 
 
 # --- what the README says of losses

@@ -215,7 +215,7 @@ def test_a_byte_order_mark(tmp_path):
 
 @pytest.mark.parametrize('odd', [dict(id=7, data=dict(image='a'), annotations=['x']), dict(id=7, data=dict(image='a'), annotations=[annotation('x')]), dict(id=7, data=dict(image='a'), annotations=5)], ids=str)
 def test_annotations_that_are_none(tmp_path, odd):
-    with pytest.raises(SoftLabelError, match='Task 7 in .* in a form that is not known.*Export it anew as "JSON"'): read_label_studio(exported(tmp_path, [odd]))
+    with pytest.raises(SoftLabelError, match='Task 7 in .* has a form that is not known.*Export it anew'): read_label_studio(exported(tmp_path, [odd]))
 
 
 # ---- votes that name no class ----

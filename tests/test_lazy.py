@@ -70,7 +70,7 @@ def test_votes_that_are_refused(engine, change, words): refused(lambda: votes_to
 
 def test_forms_that_are_refused(engine):
     lazy = ENGINES[engine](votes())
-    refused(lambda: votes_to_soft(lazy, 'item', counts=['who']), 'long form', 'Collect it')
+    refused(lambda: votes_to_soft(lazy, 'item', counts=['who']), 'expected a pandas DataFrame', dict(polars='`.collect()`', duckdb='`.df()`')[engine])
     refused(lambda: votes_to_soft(lazy, 'item', label='labels'), "no column 'labels'", "Did you mean 'label'", error=UnknownNameError)
     refused(lambda: votes_to_soft(lazy, 'item', label='label', annotator='who', weight='who'), 'not with both')
     refused(lambda: votes_to_soft(lazy, 'item', label='label', vocab=['cat']), 'not in the vocab', error=(SoftLabelError, UnknownNameError))
@@ -100,10 +100,22 @@ def test_large_numbers(engine):
     assert votes_to_soft(ENGINES[engine](narrow), 'item', label='label', weight='n').n_votes.tolist() == [30000009]
 
 
+def test_an_order_that_a_column_has(engine):
+    "An `Enum` keeps its order, as an ordered categorical does"
+    table = pl.DataFrame(dict(item=['i', 'i', 'j', 'j'], who=['x', 'y', 'x', 'y'], label=['low', 'high', 'mid', 'low'])).with_columns(pl.col('label').cast(pl.Enum(['low', 'mid', 'high', 'top'])))
+    plain = table.with_columns(pl.col('label').cast(pl.String))
+    as_enum = "item, who, label::ENUM('low', 'mid', 'high', 'top') AS label"
+    lazy = table.lazy() if engine == 'polars' else duckdb.from_arrow(plain.to_arrow()).project(as_enum)
+    for kw in (dict(annotator='who'), dict(annotator='who', multi=True)):
+        soft = votes_to_soft(lazy, 'item', label='label', **kw)
+        assert soft.attrs['classes'] == ['low', 'mid', 'high']
+    assert votes_to_soft(lazy, 'item', label='label').attrs['ordered']
+
+
 def test_columns_named_twice(engine):
     lazy = ENGINES[engine](votes())
     for kw in (dict(label='item'), dict(label='label', annotator='label'), dict(label='label', weight='item')): refused(lambda: votes_to_soft(lazy, 'item', **kw), 'twice')
-    refused(lambda: votes_to_soft(lazy, 'item', label='label', weight='label') if False else votes_to_soft(ENGINES[engine](votes().assign(w='9')), 'item', label='label', weight='w'), 'are no numbers')
+    refused(lambda: votes_to_soft(ENGINES[engine](votes().assign(w='9')), 'item', label='label', weight='w'), 'are no numbers')
     refused(lambda: votes_to_soft(lazy, 'item', label='label', keep='site'), "no column 'site'", error=UnknownNameError)
     refused(lambda: votes_to_soft(ENGINES[engine](votes().iloc[:0]), 'item', label='label', annotator='who', multi=True), 'has no rows')
 

@@ -13,7 +13,7 @@ REFUSED = {
         case('another task without the key', lambda t: read_label_studio(exported(t, [task(), dict(id=8, data=dict(text='x'), annotations=[dict(result=[])])])), "Task 8", "no 'image' in its data", 'key=', error=UnknownNameError),
         case('no choices', lambda t: read_label_studio(exported(t, [dict(task(), annotations=[dict(completed_by=1, result=[])])])), 'no choices in any of them'),
         case('choices without a value', lambda t: read_label_studio(exported(t, [dict(task(), annotations=[dict(result=[dict(type='choices', value={})])])])), 'no choices in any of them'),
-        case('a result that is none', lambda t: read_label_studio(exported(t, [dict(task(), annotations=[dict(result=['x'])])])), 'in a form that is not known', 'Export'),
+        case('a result that is none', lambda t: read_label_studio(exported(t, [dict(task(), annotations=[dict(result=['x'])])])), 'has a form that is not known', 'Export'),
     ],
 }
 

@@ -67,7 +67,7 @@ REFUSED = {
         case('no table', lambda: krippendorff_alpha(soft().n_votes), 'a Series', 'pandas DataFrame'),
         case('no such column', lambda: krippendorff_alpha(pairs), "no column 'n_votes'", error=UnknownNameError),
         case('column twice', lambda: krippendorff_alpha(pd.concat([soft(), soft()[['entropy']]], axis=1)), "more than one column 'entropy'"),
-        case('a column beside', lambda: krippendorff_alpha(soft().assign(split=1.)), "['cat', 'dog', 'split'] are no shares that sum to 1", 'without columns beside it'),
+        case('a column beside', lambda: krippendorff_alpha(pd.DataFrame(dict(soft().assign(split=1.)))), "['cat', 'dog', 'split'] are no shares that sum to 1", 'without columns beside it'),
         case('rounded shares', lambda: krippendorff_alpha(soft(pd.DataFrame(dict(f=list('aaa'), v=['cat', 'dog', 'dog']))).round(2).assign(cat=.34)), 'no shares that sum to 1', 'unrounded'),
         case('smoothed votes', lambda: krippendorff_alpha(soft(long, prior=1.)), 'no shares of whole votes', '`prior=`'),
         case('smoothing that looks like whole votes', lambda: krippendorff_alpha(counted(pd.DataFrame(dict(f=list('abc'), cat=[4, 0, 4], dog=[0, 4, 0])), prior=2.)), 'no shares of whole votes'),
