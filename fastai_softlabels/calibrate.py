@@ -297,7 +297,7 @@ def _group_numbers(groups, labelled: Tensor) -> Tensor:
     "The number of each labelled item's group (N,), each item by itself if there are no groups; raise `SoftLabelError` for what does not split"
     n = int(labelled.sum())
     if groups is None:
-        if n < 4: refuse(f'{n} labelled items are too few to fit a temperature to one half and judge it by the other.')
+        if n < 4: refuse(f'{n} labelled items are too few to fit to one half of them and judge by the other.')
         return torch.arange(n)
     _check_groups(groups, len(labelled))
     column = pd.Series(_as_list(groups), dtype=object)

@@ -137,7 +137,8 @@ _SAY_PARTS = ('Where parts of an item are judged, make a table of your own, in w
 
 def _some(chosen: list) -> str:
     "The first of some labels"
-    return ', '.join([*map(str, chosen[:4]), *['…'][:len(chosen) - 4 > 0]])
+    shown = ', '.join(map(str, chosen[:4]))
+    return f'{shown}, …' if len(chosen) > 4 else shown
 
 # %% ../nbs/08_vote_files.ipynb #7317f965
 def _times(answers: list) -> pd.Series:
@@ -168,9 +169,8 @@ def _either(answers: list, times: pd.Series, i: int, j: int, repeated: str) -> i
     first, second = answers[i], answers[j]
     said = (f'{second.where}: annotator {repr_of(second.annotator)} answered {brief(second.chosen)} for item {repr_of(second.item)}, '
             f'and {brief(first.chosen)} too ({first.where})')
+    if pd.isna(times[i]) or pd.isna(times[j]): refuse(f'{said}; which was first the file does not say', 'Drop one of them.')
     if repeated == 'error': refuse(said, "Say which answer counts: `repeated='first'` or `repeated='last'`.")
-    if pd.isna(times[i]) or pd.isna(times[j]):
-        refuse(f'{said}; which was first the file does not say', 'Drop one of them.')
     return i if (times[i] <= times[j]) == (repeated == 'first') else j
 
 # %% ../nbs/08_vote_files.ipynb #475f29d5
@@ -261,12 +261,12 @@ def _choices_of(value) -> list | None:
     chosen = [v['choice'] if isinstance(v, dict) and 'choice' in v else v for v in values]
     return chosen if all(isinstance(v, (str, int, float)) for v in chosen) else None
 
-def _annotations_in(cell, where: str) -> Iterable:
+def _annotations_in(cell: list) -> Iterable:
     "(task, value) for each answer, also for those inside a combined task; a value about a mark is no choice"
     for a in cell:
         value = a.get('value')
         is_combined = isinstance(value, list) and any(isinstance(v, dict) and 'task' in v for v in value)
-        if is_combined: yield from _annotations_in(value, where)
+        if is_combined: yield from _annotations_in(value)
         else: yield a['task'], {'about a mark': value} if 'markIndex' in a else value
 
 # %% ../nbs/08_vote_files.ipynb #803fce3e
@@ -289,7 +289,7 @@ def _classified(df: pd.DataFrame, path, key, left_out: Counter) -> list:
             continue
         with _in_known_form(where):
             item = _subject_of(row, key, where)
-            for task, value in _annotations_in(_parse_json(row.annotations, f'The annotations in {where}'), where):
+            for task, value in _annotations_in(_parse_json(row.annotations, f'The annotations in {where}')):
                 answers.append(_Answer(where, item, _choices_of(value), row.user_name or None, task, row.created_at, brief(value), row.subject_ids))
     return answers
 
@@ -336,7 +336,7 @@ def read_zooniverse(
     _check_names_of(df, path, needed, 'a classification export or a reduction of Zooniverse')
     df = _of_workflow(df, workflow, path)
     if 'annotations' not in df:
-        _check_reduced(path, key=key, version=version)
+        _check_reduced(path, key=key, version=version, repeated=None if repeated == 'error' else repeated)
         return _to_table(_reduced(df, path), path, task, argument='task')
     left_out = Counter()
     answers = _classified(_of_version(df, version, path, left_out), path, key, left_out)
@@ -351,7 +351,7 @@ def _check_reduced(path, **options):
     "Refuse options that a reduction cannot follow"
     given = [name for name, value in options.items() if value is not None]
     if not given: return
-    refuse(f'{path} is a reduction, which has no subject data and no versions, so `{given[0]}=` cannot be followed',
+    refuse(f'{path} is a reduction, which has no data of subjects, no versions and no people, so `{given[0]}=` cannot be followed',
            'Give the classification export.')
 
 def _check_names_of(df, path, needed: Sequence, what: str):
@@ -671,7 +671,6 @@ def read_argilla(
     path: str | Path | pd.DataFrame, # What `to_datasets()` wrote as JSON or JSON lines, or its `to_pandas()`
     key: str | None = None,          # Which field names the item; by default the record's `id`
     question: str | None = None,     # Which question, where there are several
-    repeated: str = 'error',         # If a user answered for an item twice: 'first' or 'last' counts
 ) -> pd.DataFrame:                   # item, label, annotator, question: a row for each vote
     "Read the submitted responses in an export of Argilla as a long table for `votes_to_soft`; drafts and discarded ones are no votes"
     records, left_out = _records_in(path), Counter()
@@ -682,7 +681,7 @@ def read_argilla(
     _check_responses(first, name)
     answers = list(_responses(records, _key_among(key, list(first), name, ['id']), left_out))
     _warn_of_left_out(left_out, 'the table' if is_table else path)
-    return _to_table(answers, name, question, repeated)
+    return _to_table(answers, name, question)
 
 # %% ../nbs/08_vote_files.ipynb #e48df032
 def _check_responses(first: dict, name):
@@ -730,7 +729,6 @@ def _check_members(who: list, path):
 def read_doccano(
     path: str | Path,        # The zip that the project exports as JSONL, the folder of its files, or one of them
     key: str | None = None,  # Which field names the item; by default `filename` or `text`
-    repeated: str = 'error', # If a member labelled an item twice; doccano does not say when, so two are an error
 ) -> pd.DataFrame:           # item, label, annotator: a row for each vote
     "Read the classes in an export of doccano as a long table for `votes_to_soft`; the annotator is the name of the file"
     answers, left_out = [], Counter()
@@ -740,7 +738,7 @@ def read_doccano(
             if answer.chosen == []: left_out['examples without a class, which a member skipped, or named none'] += 1
             else: answers.append(answer)
     _warn_of_left_out(left_out, path)
-    return _to_table(answers, path, repeated=repeated)
+    return _to_table(answers, path)
 
 # %% ../nbs/08_vote_files.ipynb #a0f0701a
 def _labelled(record: dict, who, key, where: str) -> _Answer:
@@ -859,7 +857,7 @@ def _first_record(path):
     text = _read_text(path).lstrip()
     line = text.partition('\n')[0]
     if text[:1] not in ('[', '{'):
-        return dict.fromkeys(_rows_in(text, path)[0][1]) if line else {}
+        return dict.fromkeys(_rows_in(line, path)[0][1]) if line else {}
     try: found = json.loads(text)
     except ValueError: found = _parse_json(line, f'Line 1 of {path}')
     if isinstance(found, list): return found[0] if found else {}

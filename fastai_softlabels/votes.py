@@ -558,7 +558,6 @@ def _read_flags(df, item, counts, annotator) -> tuple:
 # %% ../nbs/07_votes.ipynb #d842f2bb
 def _check_named_long(df, item, label, annotator):
     "Refuse missing items and annotators, an answer that is given twice, and one that names a class and none"
-    for column in (item, annotator): _check_hashable(df, column)
     _check_single(df, label)
     _check_answerers(df, item, annotator)
     def cell(i, column): return repr_of(df[column].iloc[i])
@@ -572,6 +571,7 @@ def _check_named_long(df, item, label, annotator):
 def _check_answerers(df, item, annotator):
     "Refuse a missing item or annotator; warn of names that are nearly one"
     for column, what in ((item, 'item'), (annotator, 'annotator')):
+        _check_hashable(df, column)
         fault = f'the {what} in column {column!r} is missing'
         refuse_first(is_blank(df[column]), fault, 'Fill it in, or drop the row.', _row_of(df))
     warn_of_twins(pd.unique(df[annotator]).tolist(), 'annotators')
@@ -609,8 +609,10 @@ def _lazy(df, forms: dict) -> nw.LazyFrame | None:
 
 def _collected(frame: nw.LazyFrame) -> pd.DataFrame:
     "What an engine computes, as a table of pandas"
-    backend = 'polars' if frame.implementation.is_polars() else 'pyarrow'
-    return pd.DataFrame(frame.collect(backend).to_dict(as_series=False))
+    if frame.implementation.is_polars(): return pd.DataFrame(frame.collect('polars').to_dict(as_series=False))
+    try: import pyarrow
+    except ImportError as e: raise ImportError('What this engine counts comes back through Arrow: pip install pyarrow') from e
+    return frame.collect('pyarrow').to_pandas() # pandas alone would make floats of decimals
 
 def _without_nan(frame: nw.LazyFrame, columns: Sequence) -> nw.LazyFrame:
     "NaN in columns of floats as what it stands for: nothing"
@@ -632,7 +634,6 @@ def _named_lazily(frame, item, label, annotator) -> tuple:
     asked = _collected(frame.group_by(item, annotator).agg(nw.len().alias(_N)).group_by(item).agg(nw.len().alias(_N)))
     if not len(asked): refuse('The table has no rows, so there are no votes.')
     asked = asked.sort_values(item, ignore_index=True)
-    refuse_first(is_blank(asked[item]), f'the item in column {item!r} is missing', 'Drop such rows: `.filter(…)`.', lambda i: f'{asked[_N][i]} votes')
     named = _collected(frame.filter(~nw.col(label).is_null()).group_by(item, label).agg(nw.len().alias(_N)))
     named = named.sort_values([item, label], ignore_index=True)
     items = _plain_index(asked[item])
@@ -872,9 +873,8 @@ def _columns_to_keep(keep) -> list:
 
 def _with_column(res: pd.DataFrame, column, values: pd.Series) -> pd.DataFrame:
     "A copy with one more column, by item"
-    res, attrs = res.copy(), res.attrs
+    res = res.copy() # with its `attrs`
     res[column] = values.reindex(res.index)
-    res.attrs.update(attrs)
     return res
 
 def _check_one_value(df, item, column):

@@ -1,4 +1,6 @@
 "Tables that an engine counts: Polars' LazyFrames and DuckDB's relations give what pandas gives."
+import sys
+
 import duckdb, numpy as np, pandas as pd, polars as pl, pytest
 from conftest import refused
 from fastai_softlabels.errors import SoftLabelError, UnknownNameError
@@ -114,6 +116,14 @@ def test_an_order_that_a_column_has(engine):
         soft = votes_to_soft(lazy, 'item', label='label', **kw)
         assert soft.attrs['classes'] == ['low', 'mid', 'high']
     assert votes_to_soft(lazy, 'item', label='label').attrs['ordered']
+
+
+def test_what_comes_back_through_arrow(engine, monkeypatch):
+    made = dict(polars=lambda: pl.LazyFrame(dict(item=[0, 1, 0], label=[5, 6, 7])), duckdb=lambda: duckdb.sql('SELECT i % 2 AS item, 5 + i AS label FROM range(3) t(i)'))
+    lazy = made[engine]() # without Arrow
+    monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    if engine == 'polars': assert votes_to_soft(lazy, 'item', label='label').n_votes.tolist() == [2, 1]
+    else: refused(lambda: votes_to_soft(lazy, 'item', label='label'), 'pip install pyarrow', error=ImportError)
 
 
 def test_columns_named_twice(engine):

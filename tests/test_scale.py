@@ -149,7 +149,7 @@ def test_one_item_in_the_validation_set():
     scores = ours.scores([kl_divergence, brier_score], n=20)
     assert (scores.value == scores.low).all() and (scores.value == scores.high).all()
     ours.plot_ambiguity(), ours.show_disagreements(), ours.plot_top_losses(1)
-    with pytest.raises(SoftLabelError, match='1 labelled items are too few to fit a temperature'): temperature_scale(learn)
+    with pytest.raises(SoftLabelError, match='1 labelled items are too few to fit to one half of them'): temperature_scale(learn)
     assert abstain(learn).n == 1 and compare_confidence({'it': learn}, list(range(50, 60)), plot=False).loc[('it', 'valid'), 'n'] == 1
 
 

@@ -172,6 +172,10 @@ def test_nobody_named_anything():
     refused(lambda: votes_to_soft(ONE, 'item', counts=['who', 'a'], annotator='who', multi=True), "name 'who' twice")
 
 
+def test_lists_that_name_nothing():
+    for kw in (dict(label='label'), dict(counts=['a', 'b'])): refused(lambda: votes_to_soft(ONE.assign(who=[['x']]*3), 'item', annotator='who', multi=True, **kw), "['x'] in column 'who' names nothing")
+
+
 def test_alpha_of_other_tables():
     soft = votes_to_soft(long(survey()), 'item', label='label', annotator='who', multi=True)
     refused(lambda: krippendorff_alpha(soft, 'ordinal'), 'a yes or no, which has no order')
