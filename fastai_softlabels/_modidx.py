@@ -2557,6 +2557,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._warn_of_tails': ( 'votes.html#_warn_of_tails',
                                                                                      'fastai_softlabels/votes.py'),
+                                         'fastai_softlabels.votes._warn_of_twins_lazily': ( 'votes.html#_warn_of_twins_lazily',
+                                                                                            'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._whole_votes': ('votes.html#_whole_votes', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._with_column': ('votes.html#_with_column', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._without_nan': ('votes.html#_without_nan', 'fastai_softlabels/votes.py'),

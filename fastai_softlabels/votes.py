@@ -622,8 +622,11 @@ def _without_nan(frame: nw.LazyFrame, columns: Sequence) -> nw.LazyFrame:
 def _counted_lazily(frame, item, label, annotator, weight) -> pd.DataFrame:
     "How often each label was given for each item, in the order of their names"
     if annotator is not None: _check_people_lazily(frame, item, annotator)
-    n = nw.len() if weight is None else nw.col(weight).cast(nw.Float64).sum()
-    counted = _collected(frame.group_by(item, label).agg(n.alias(_N)))
+    if weight is None: n = nw.len().alias(_N)
+    else:
+        frame = frame.with_columns(nw.col(weight).cast(nw.Float64).alias(_N))
+        n = nw.col(_N).sum()
+    counted = _collected(frame.group_by(item, label).agg(n))
     _check_counted(counted, item, label)
     if weight is None and annotator is None: _check_no_counts_lazily(frame, counted, item, label)
     return counted.sort_values([item, label], ignore_index=True)
@@ -663,7 +666,7 @@ def _check_new(res: pd.DataFrame, item, column):
 def _first_row(frame: nw.LazyFrame) -> dict | None:
     "The first row that an engine finds"
     found = _collected(frame.head(1))
-    return {c: found[c][0] for c in found} if len(found) else None
+    return {c: found[c].iloc[0] for c in found} if len(found) else None
 
 def _check_lazy(frame, forms: dict, item, annotator, weight):
     "Refuse a form that a lazy table is not read in, columns that it has not, and weights that are no numbers of votes"
@@ -719,6 +722,11 @@ def _check_people_lazily(frame, item, annotator):
     if row:
         refuse(f'Annotator {repr_of(row[annotator])} voted {row[_N]} times on item {repr_of(row[item])}',
                f'Keep one vote of each. {_SAY_SEVERAL}')
+    _warn_of_twins_lazily(frame, annotator)
+
+def _warn_of_twins_lazily(frame, annotator):
+    "Warn of annotators whose names are nearly one"
+    warn_of_twins(_collected(frame.select(annotator).unique())[annotator].tolist(), 'annotators')
 
 def _check_answers_lazily(frame, item, label, annotator):
     "Refuse a missing item or annotator, a class that somebody named twice, and one beside none"
@@ -731,12 +739,13 @@ def _check_answers_lazily(frame, item, label, annotator):
     if row:
         refuse(f'Annotator {repr_of(row[annotator])} named {repr_of(row[label])} for item {repr_of(row[item])} {row[_N]} times',
                'Keep one of these rows.')
-    gaps = nw.col(label).is_null().cast(nw.Int64).sum().alias(_GAPS)
-    answers = frame.group_by(item, annotator).agg(nw.len().alias(_N), gaps)
+    answers = frame.with_columns(nw.col(label).is_null().cast(nw.Int64).alias(_GAPS))
+    answers = answers.group_by(item, annotator).agg(nw.len().alias(_N), nw.col(_GAPS).sum())
     row = _first_row(answers.filter((nw.col(_N) > 1) & (nw.col(_GAPS) > 0)))
     if row:
         refuse(f'Annotator {repr_of(row[annotator])} named none of the classes for item {repr_of(row[item])}, and in another row one',
                'Drop one of them.')
+    _warn_of_twins_lazily(frame, annotator)
 
 def _is_blank_cell(frame, column):
     "Is there nothing in a cell, or blanks alone?"

@@ -139,3 +139,10 @@ def test_files(engine, tmp_path):
     pl.from_pandas(df).write_parquet(tmp_path/'votes.parquet')
     lazy = dict(polars=pl.scan_parquet, duckdb=duckdb.read_parquet)[engine](str(tmp_path/'votes.parquet'))
     same(votes_to_soft(lazy, 'item', label='label', annotator='who'), votes_to_soft(df, 'item', label='label', annotator='who'))
+
+
+@pytest.mark.parametrize('multi', (False, True))
+def test_annotators_nearly_alike(engine, multi):
+    df = votes(n=40).assign(who=lambda d: 'p' + d.who.astype(str))
+    df.loc[1, "who"] = df.who[0] + " "
+    with pytest.warns(UserWarning, match="annotators"): votes_to_soft(ENGINES[engine](df), 'item', label='label', annotator='who', multi=multi)

@@ -6,6 +6,7 @@ import krippendorff, numpy as np, pandas as pd, pytest, torch
 from conftest import refused
 from fastai.vision.all import ColReader, DataBlock, RegressionBlock, TransformBlock
 from fastai_softlabels.data import SoftMultiCategoryBlock, SoftMultiCategorize
+from fastai_softlabels.datasets import cell_votes, digits_votes
 from fastai_softlabels.errors import SoftLabelError, UnknownNameError
 from fastai_softlabels.reader import GroupSplitter, SoftLabelReader
 from fastai_softlabels.votes import krippendorff_alpha, votes_to_soft
@@ -198,3 +199,20 @@ def test_kept_columns_with_odd_names():
     df = pd.DataFrame({'item': ['i', 'j', 'i'], 'label': ['a', 'b', 'b'], 7: [1, 2, 1], 'size': [3, 4, 3]})
     assert votes_to_soft(df.drop(columns='size'), 'item', label='label', keep=7)[7].tolist() == votes_to_soft(df, 'item', label='label', keep=[7, 'size'])[7].tolist() == [1, 2]
     assert votes_to_soft(df.drop(columns=7), 'item', label='label', keep='size')['size'].tolist() == [3, 4] # no column of counts
+
+
+def test_the_cells_of_a_photograph_stay_together():
+    soft = votes_to_soft(pd.read_csv(cell_votes()/'votes.csv'), 'fname', counts=['yes', 'no'], keep=['image'])
+    assert len(soft) == 1088 and (soft.n_votes == 5).all() and list(soft.columns[-1:]) == ['image']
+    train, valid = (set(soft.image.iloc[list(split)]) for split in GroupSplitter('image', seed=0)(soft))
+    assert len(train | valid) == 68 and not train & valid
+
+
+def test_the_committee_names_one_class_each():
+    votes = pd.read_csv(digits_votes()/'votes.csv')[::10]
+    voters = [c for c in votes.columns if c.isdigit()]
+    rows = [(f, f'voter {who}', digit) for f, *counts in votes[['fname', *voters]].itertuples(index=False) for who, digit in enumerate(np.repeat(voters, counts))]
+    long = pd.DataFrame(rows, columns=['item', 'who', 'label'])
+    several, single = (votes_to_soft(long, 'item', label='label', annotator='who', multi=multi) for multi in (True, False))
+    pd.testing.assert_frame_equal(several[voters + ['n_votes']], single[voters + ['n_votes']])
+    assert (single.n_votes == 30).all() and (several.entropy >= single.entropy - 1e-9).all()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd, pytest
 from conftest import refused
+from fastai_softlabels.datasets import word_ratings
 from fastai_softlabels.errors import SoftLabelError, UnknownNameError
 from fastai_softlabels.vote_files import (file_names, read_argilla, read_doccano, read_label_studio, read_lewidi, read_mturk, read_prodigy, read_toloka, read_votes,
                                           read_zooniverse)
@@ -430,3 +431,19 @@ def test_names_that_are_none():
     for item in ('s3://bucket/', None, float('nan')): refused(lambda: file_names([item]), 'holds no name of a file')
     refused(lambda: file_names(['s3://ann/a.png', 's3://bob/a.png']), "both have files named 'a.png'", 'Keep more of their paths')
     assert file_names(pd.Series(['x/b.png', 'y/a.png', 'x/b.png'])) == ['b.png', 'a.png', 'b.png']
+
+
+def test_ten_peoples_ratings_come_back(tmp_path):
+    words = pd.read_csv(word_ratings()/'votes.csv', keep_default_na=False)[::15]
+    grades = list(words.columns[1:])
+    def example(row):
+        given = np.repeat(grades, row[grades].tolist())
+        return dict(text=row.word, annotators=','.join(f'p{i}' for i in range(len(given))), annotations={f'p{i}': g for i, g in enumerate(given)},
+                    soft_label={g: round(n/len(given), 2) for g, n in row[grades].items()})
+    file = tmp_path/'words.json'
+    file.write_text(json.dumps({str(i): example(row) for i, row in words.iterrows()}))
+    table = read_lewidi(file)
+    assert len(table) == words[grades].sum().sum() and set(table.annotator) == {f'p{i}' for i in range(table.annotator.nunique())}
+    soft = votes_to_soft(table, 'item', label='label', annotator='annotator', vocab=grades)
+    by_counts = votes_to_soft(words.assign(item=words.index.astype(str)), 'item', counts=grades)
+    pd.testing.assert_frame_equal(soft, by_counts.loc[soft.index])
