@@ -4,7 +4,7 @@
 
 # %% ../nbs/21_calibrate.ipynb #c0fdee35
 from __future__ import annotations
-from collections.abc import Collection, Hashable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
 from copy import deepcopy
 from warnings import warn
 
@@ -24,7 +24,8 @@ from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAroun
 from .blocks import (check_in_order, check_learner, check_same_classes, is_loader, items_target, labels_of,
                                       only_target, refuse_distributed, ungathered, valid_dl)
 from .data import SoftCategorize
-from .metrics import brier_score, check_targets, class_scores, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
+from .counts import ConcentrationScaled, covered, factor_of
+from .metrics import as_shares, brier_score, check_targets, class_scores, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
 from .scores import check_reachable, risk_coverage
 
 # %% auto #0
@@ -191,7 +192,8 @@ def abstain(
     probs, targets = _predictions(learn, dl)
     probs = probs.as_subclass(Tensor)
     n_classes = probs.shape[-1]
-    multi = not labels_of(learn, n_classes).exclusive
+    meaning = labels_of(learn, n_classes)
+    multi = not meaning.exclusive
     confidence = confidence_of(probs)
     _check_no_nan(confidence)
     promise = {}
@@ -199,6 +201,7 @@ def abstain(
         keep = .95 if keep is None else keep
         thresh = _threshold(confidence, int(np.ceil(keep*len(confidence) - 1e-9)))
     else:
+        if meaning.kind == 'count' and targets is not None: targets = as_shares(targets)
         thresh, error = _threshold_at_risk(loss, probs, targets, multi, risk)
         promise = dict(risk=risk, error=error)
     abstaining = Abstaining(loss, thresh, risk)
@@ -370,10 +373,9 @@ def _bounds(values: Tensor, n: int) -> list:
     return values.quantile(torch.tensor([tail, 1 - tail], dtype=values.dtype)).tolist()
 _STEPS = .05*torch.arange(-30, 31, dtype=torch.float64) # of log T around the best one
 
-def _temperature_interval(logits: Tensor, targets: Tensor, multi: bool, best: float, group: Tensor, seed: int) -> list:
-    "Bounds of the best temperature, at most 4.5 times as large or as small"
-    logits = logits.double()
-    losses = torch.stack([_loss_terms(logits/(best*step.exp()), targets, multi)[0] for step in _STEPS], 1)
+def _fit_interval(terms_at: Callable, best: float, group: Tensor, seed: int) -> list:
+    "Bounds of the best temperature (or factor, of which `terms_at` gives the loss of each item), at most 4.5 times as large or as small"
+    losses = torch.stack([terms_at(best*float(step.exp()))[0] for step in _STEPS], 1)
     losses = _by_group(losses, group)
     steps = torch.stack([_lowest(counts @ losses) for counts in _resamples(len(losses), seed)])
     steps -= _lowest(losses.sum(0)) # what the parabola lacks
@@ -387,10 +389,9 @@ def _lowest(losses: Tensor) -> Tensor:
     return _STEPS[i] + _STEPS.diff()[0]*(before - after)/(2*(before - 2*least + after))
 
 # %% ../nbs/21_calibrate.ipynb #16791879
-def _gain_interval(logits: Tensor, targets: Tensor, multi: bool, temperature: float, group: Tensor, seed: int) -> tuple:
-    "By how much a temperature lowers the cross-entropy of these items, and bounds of that"
-    before, n_labels = _loss_terms(logits.double(), targets, multi)
-    after, _ = _loss_terms(logits.double()/temperature, targets, multi)
+def _gain_interval(terms_at: Callable, best: float, group: Tensor, seed: int) -> tuple:
+    "By how much a temperature, or a factor, lowers the loss of these items, and bounds of that"
+    (before, n_labels), (after, _) = terms_at(1.), terms_at(best)
     saved, n_labels = _by_group(before - after, group), _by_group(n_labels, group)
     gains = torch.stack([(counts @ saved)/(counts @ n_labels) for counts in _resamples(len(saved), seed)])
     return float(saved.sum()/n_labels.sum()), *_bounds(gains, len(saved))
@@ -432,6 +433,9 @@ def temperature_scale(
     `undo_temperature`. If the interval of its gain reaches 0, or fewer than 20 items or groups judge it, `learn` predicts without
     one, with a warning. Raises `SoftLabelError` where no temperature is best; the learner is then as it was.
 
+    Of a learner of counts the factor of the concentration is fitted to the votes instead: shares stay as they are, their intervals change.
+    The report then has `factor`, `n`, the negative log-likelihood of an item's votes, and the `coverage` of 80 % intervals (see `vote_intervals`).
+
     The report has `temperature`, `n`, cross-entropy, KL, Brier and ECE; `temperature_low` and `temperature_high`; and `gain`,
     `gain_low`, `gain_high`: the cross-entropy that is saved, in nats an item (of independent classes, a label). Halves and
     intervals keep a group together. Intervals are of 95 %, from 500 bootstrap resamples of the items or groups, and approximate
@@ -445,10 +449,12 @@ def temperature_scale(
     _check_names(groups, learn.dls.valid if dl is None else dl)
     group = _group_numbers(groups, labelled)
     fit, judge = _halves(group, seed)
+    if hasattr(loss, 'concentrations'): return _scale_concentration(learn, loss, logits, targets, group, fit, judge, seed, force)
     scaled = TemperatureScaled(loss, best_temperature(logits[fit], targets[fit], multi))
     report = _report(logits[judge], targets[judge], multi, dict(before=loss, after=scaled))
-    low, high = _temperature_interval(logits[fit], targets[fit], multi, scaled.temperature, group[fit], seed)
-    gain = _gain_interval(logits[judge], targets[judge], multi, scaled.temperature, group[judge], seed)
+    def terms_of(part): return lambda t: _loss_terms(logits[part].double()/t, targets[part], multi)
+    low, high = _fit_interval(terms_of(fit), scaled.temperature, group[fit], seed)
+    gain = _gain_interval(terms_of(judge), scaled.temperature, group[judge], seed)
     report.loc['after', ['temperature_low', 'temperature_high', 'gain', 'gain_low', 'gain_high']] = [low, high, *gain]
     n_judges = len(group[judge].unique())
     helps = gain[1] > 0 and n_judges >= _FEW
@@ -462,7 +468,9 @@ def _warn_of_noise(after: pd.Series, n_judges: int):
     reason, remedy = 'is within the noise', 'Give more labels.'
     if n_judges < _FEW: reason = f'{n_judges} items or groups are too few to show'
     if after.gain_high < 0: reason, remedy = 'makes it worse', 'Are the two halves alike?'
-    warn(f'The temperature {after.temperature:.3g} ({after.temperature_low:.3g} to {after.temperature_high:.3g}) gains {after.gain:.2g} '
+    what = 'factor' if 'factor' in after else 'temperature'
+    fitted, low, high = after[[what, f'{what}_low', f'{what}_high']]
+    warn(f'The {what} {fitted:.3g} ({low:.3g} to {high:.3g}) gains {after.gain:.2g} '
          f'({after.gain_low:.2g} to {after.gain_high:.2g}) nats of cross-entropy on the other {after.n:.0f} items, which {reason}, '
          f'so the learner predicts without one. {remedy} `force=True` keeps it.')
 
@@ -475,13 +483,59 @@ def _put_loss(learn: Learner, loss):
         warn('The thresholds of the classes were those for the old percentages. Call `best_thresholds` again.')
     learn.loss_func = loss
 
+# %% ../nbs/21_calibrate.ipynb #36f93269
+def _scale_concentration(learn, loss, logits: Tensor, counts: Tensor, group: Tensor, fit: Tensor, judge: Tensor, seed: int, force: bool) -> pd.DataFrame:
+    "What `temperature_scale` does for a learner of counts"
+    def terms_of(part): return lambda factor: _votes_terms(loss, logits[part], counts[part], factor)
+    best = _best_factor(terms_of(fit), len(fit))
+    scaled = ConcentrationScaled(loss, best)
+    report = _votes_report(logits[judge], counts[judge], dict(before=loss, after=scaled))
+    interval = _fit_interval(terms_of(fit), best, group[fit], seed)
+    gain = _gain_interval(terms_of(judge), best, group[judge], seed)
+    report.loc['after', ['factor_low', 'factor_high', 'gain', 'gain_low', 'gain_high']] = [*interval, *gain]
+    n_judges = len(group[judge].unique())
+    helps = gain[1] > 0 and n_judges >= _FEW
+    if not helps and not force: _warn_of_noise(report.loc['after'], n_judges)
+    _put_factor(learn, scaled if helps or force else loss)
+    return report
+
+def _votes_terms(loss, logits: Tensor, counts: Tensor, factor: float) -> tuple:
+    "The negative log-likelihood of each item's votes (N,), and how many labels it has, one"
+    values = loss(logits.double(), counts.double(), factor=factor, reduction='none')
+    return values, torch.ones_like(values)
+
+def _best_factor(terms_at: Callable, n: int) -> float:
+    "The factor of the concentration with the least negative log-likelihood, between 0.01 and 100"
+    def loss_at(log_factor): return float(terms_at(np.exp(log_factor))[0].mean())
+    bounds = np.log(.01), np.log(100)
+    best = minimize_scalar(loss_at, bounds=bounds, method='bounded', options=dict(xatol=1e-5))
+    if min(map(loss_at, bounds)) > best.fun: return float(np.exp(best.x))
+    refuse(f'No factor of the concentration between 0.01 and 100 is best for the votes of these {n} items', 'Give more votes, or train the model first.')
+
+def _votes_report(logits: Tensor, counts: Tensor, losses: dict) -> pd.DataFrame:
+    "Negative log-likelihood, and coverage of intervals, by loss"
+    rows = {}
+    for name, loss in losses.items():
+        factor = factor_of(loss)
+        values, _ = _votes_terms(innermost(loss), logits, counts, factor)
+        inside = covered(factor*innermost(loss).concentrations(logits), counts)
+        rows[name] = dict(factor=factor, n=len(logits), neg_log_likelihood=float(values.mean()), coverage=float(inside.mean()))
+    return pd.DataFrame(rows).T.astype({'n': int})
+
+def _put_factor(learn: Learner, loss):
+    "Give `learn` a loss with another factor of the concentration, inside of the threshold of `abstain`, which is one of shares"
+    own = learn.loss_func
+    learn.loss_func = Abstaining(loss, own.thresh, own.risk) if isinstance(own, Abstaining) else loss
+
 # %% ../nbs/21_calibrate.ipynb #ef06b241
 def undo_temperature(
     learn: Learner, # From now on it predicts without a temperature; a threshold of `abstain` goes with the percentages that it was made for
 ):
     "Take back what `temperature_scale` did"
     check_learner(learn)
-    _put_loss(learn, keep_probs(innermost(learn.loss_func)))
+    loss = keep_probs(innermost(learn.loss_func))
+    if factor_of(learn.loss_func) != 1: _put_factor(learn, loss)
+    else: _put_loss(learn, loss)
 
 # %% ../nbs/21_calibrate.ipynb #3b4094a1
 def _check_can_split(learn: Learner, dl, seed: int, what: str):

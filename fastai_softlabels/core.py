@@ -6,6 +6,7 @@
 from __future__ import annotations
 import re, textwrap
 from bisect import bisect
+from copy import copy
 from typing import Sequence
 
 import matplotlib.pyplot as plt, numpy as np, torch, torch.nn.functional as F
@@ -16,8 +17,8 @@ from fastai.torch_core import show_title, ShowTitle, TensorBase, TensorCategory,
 from .errors import brief, refuse, SoftLabelError
 
 # %% auto #0
-__all__ = ['DONT_KNOW', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory', 'TensorSoftMask', 'mean_of_raters',
-           'SoftCategory', 'draw_bars']
+__all__ = ['DONT_KNOW', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory', 'TensorSoftCount', 'TensorSoftMask',
+           'mean_of_raters', 'SoftCategory', 'draw_bars']
 
 # %% ../nbs/02_core.ipynb #34104649
 TOLERANCE = 1e-3 # what rounding may do to a probability, or to a sum of them
@@ -89,10 +90,10 @@ def _check_class_axis(probs: Tensor, axis: int | None):
 
 # %% ../nbs/02_core.ipynb #3470163b
 class RemembersProbs(TensorBase):
-    "Decoded predictions that keep, item by item, the `probs` they came from, and whether the model was `unsure`"
+    "Decoded predictions that keep, item by item, the `probs` they came from, their `concentration`, and whether the model was `unsure`"
     def __getitem__(self, i):
         res = super().__getitem__(i)
-        for name in ('probs', 'unsure'):
+        for name in ('probs', 'unsure', 'concentration'):
             kept = getattr(self, name, None)
             if kept is None: continue
             setattr(res, name, kept[i] if kept.ndim else kept) # an item's classes share one
@@ -114,6 +115,9 @@ class TensorSoftCategory(RemembersProbs, TensorCategory):
 
 class TensorSoftMultiCategory(TensorSoftCategory):
     "A probability of its own for each of K classes, (K,) or (N,K); or, decoded, which are present, with their `probs`"
+
+class TensorSoftCount(TensorSoftCategory):
+    "Numbers of votes for K classes, (K,) or (N,K)"
 
 class TensorSoftMask(RemembersProbs, TensorMask):
     """A probability for each of K classes at each pixel, (K,H,W) or (N,K,H,W); or, decoded, class indices or presence, with their `probs`
@@ -245,6 +249,12 @@ class SoftCategory(ShowTitle):
         _check_probs(given, self.vocab)
         self.probs = given.clamp(0, 1)
 
+    def with_probs(self, probs: Tensor) -> SoftCategory: # (K,)
+        "The same decision with other probabilities"
+        res = copy(self)
+        res.probs = _float_copy(probs).clamp(0, 1)
+        return res
+
 # %% ../nbs/02_core.ipynb #169ac0ad
 def _check_probs(probs: Tensor, vocab: list):
     "Refuse numbers outside [0,1], and another number of them than there are classes"
@@ -343,7 +353,7 @@ def _without_numbers(self: SoftCategory) -> str:
 def __format__(self: SoftCategory, spec): return format(str(self), spec)
 
 @patch
-def __repr__(self: SoftCategory): return f'SoftCategory({str(self)})'
+def __repr__(self: SoftCategory): return f'{type(self).__name__}({str(self)})'
 
 # %% ../nbs/02_core.ipynb #4ac5a542
 @patch

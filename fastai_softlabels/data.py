@@ -33,7 +33,7 @@ from fastai.vision.data import get_grid
 import fastai.vision.learner # its show methods come before ours: of two that fit, the one registered last is taken
 from .errors import brief, in_range, nearest, refuse, repr_of, SoftLabelError, UnknownNameError
 from .core import (cut_text, DONT_KNOW, draw_bars, SoftCategory, TensorSoftCategory,
-                                    TensorSoftMultiCategory, TOLERANCE, width_of, wrap_text, write_title)
+                                    TensorSoftCount, TensorSoftMultiCategory, TOLERANCE, width_of, wrap_text, write_title)
 from .tables import (check_classes, check_distributions, check_inferred, check_probabilities, how_to_read,
                                       is_list, is_missing, item_name, read_numbers, refuse_total, warn_of_names)
 from .losses import exceeds, innermost, keep_probs, reads_of, SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SoftLoss, SumOfLosses
@@ -55,10 +55,10 @@ def SoftCategoryBlock(
     loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftCrossEntropyLossFlat()` by default
 ) -> TransformBlock:
     "`TransformBlock` for targets that are one distribution over classes: votes, probabilities, or hard labels"
-    return _soft_block(SoftCategorize(vocab, sort=sort, normalize=normalize, ignore=ignore, loss_func=loss_func))
+    return soft_block(SoftCategorize(vocab, sort=sort, normalize=normalize, ignore=ignore, loss_func=loss_func))
 
 # %% ../nbs/12_data.ipynb #9abd9c31
-def _soft_block(tfm: SoftCategorize) -> TransformBlock:
+def soft_block(tfm: SoftCategorize) -> TransformBlock:
     "A block of one transform, whose copy each set of data gets"
     block = TransformBlock(batch_tfms=[InferLoss, NameUnreadable])
     block.type_tfms = FreshTransforms([tfm])
@@ -74,7 +74,7 @@ def SoftMultiCategoryBlock(
     n_votes: int | None = None,        # If labels are counts: of how many annotators
 ) -> TransformBlock:
     "`TransformBlock` for targets with a probability of its own for each class"
-    return _soft_block(SoftMultiCategorize(vocab, sort=sort, ignore=ignore, loss_func=loss_func, thresh=thresh, n_votes=n_votes))
+    return soft_block(SoftMultiCategorize(vocab, sort=sort, ignore=ignore, loss_func=loss_func, thresh=thresh, n_votes=n_votes))
 
 # %% ../nbs/12_data.ipynb #c4bada75
 _OF_INDICES = (LabelSmoothingCrossEntropy, nn.NLLLoss, nn.MultiMarginLoss, nn.MultiLabelMarginLoss)
@@ -160,6 +160,11 @@ def _set_vocab(self: SoftCategorize, vocab):
     self.c = len(self.vocab)
     self._check_vocab()
 
+@patch
+def _learn_vocab(self: SoftCategorize, names: list):
+    "Take the names that stand in the labels"
+    self._set_vocab(names)
+
 # %% ../nbs/12_data.ipynb #34723022
 def _categories_of(column) -> list:
     "The categories of a column, or of a list of classes that was made categorical; raise `SoftLabelError` where the two differ"
@@ -184,7 +189,7 @@ def _check_vocab(self: SoftCategorize):
 @patch
 def _from_numbers(self: SoftCategorize, values: list, name: str) -> np.ndarray:
     "K numbers in vocab order: integers stay integers, gaps become NaN"
-    values = list(map(_as_python, values))
+    values = list(map(as_python, values))
     self._check_numbers(values, name)
     if not self.multi: check_one_flag(values, name)
     are_flags = self.multi and all(isinstance(v, bool) for v in values) # True is presence, not a count
@@ -199,7 +204,7 @@ def check_one_flag(values: list, name: str):
            'Are they a yes or no for each class? Then use `SoftMultiCategoryBlock`; counts are numbers.')
 
 # %% ../nbs/12_data.ipynb #fdd0b2c2
-def _as_python(v):
+def as_python(v):
     "A number of NumPy, torch or a database as Python's"
     if isinstance(v, (Decimal, Fraction)): return float(v)
     return v.item() if isinstance(v, (Tensor, np.generic)) and np.ndim(v) == 0 else v
@@ -222,7 +227,7 @@ def _check_numbers(self: SoftCategorize, values: list, name: str):
 @patch
 def _from_names(self: SoftCategorize, counts: Mapping, name: str) -> np.ndarray:
     "Numbers by class name; classes that are not mentioned get 0"
-    if not self.multi: check_one_flag([_as_python(v) for v in counts.values()], name)
+    if not self.multi: check_one_flag([as_python(v) for v in counts.values()], name)
     row = [0]*self.c
     for c, v in counts.items():
         self._check_known(c, name)
@@ -472,7 +477,7 @@ def _from_reader(self: SoftCategorize, o: TensorSoftCategory):
         o = torch.full_like(o, torch.nan) # nobody voted: unlabelled, not "none of them"
     if self._source[0] is not classes: self._source = classes, self._order(classes)
     order = self._source[1]
-    if order is not None: o = torch.as_subclass(o, Tensor)[order]
+    if order is not None: o = in_order(torch.as_subclass(o, Tensor), order)
     return torch.as_subclass(o, self.tensor_type) # fastai's `as_subclass` would hand on `classes`, and take three times as long
 
 # %% ../nbs/12_data.ipynb #c9649922
@@ -486,10 +491,21 @@ def _order(self: SoftCategorize, classes):
     if classes == list(self.vocab): return None
     return torch.tensor([classes.index(c) for c in self.vocab])
 
+def in_order(
+    rows,          # Numbers (…,K), a tensor or an array
+    order: Tensor, # Where each class of the vocab stands among them; −1: nowhere
+):                 # A copy in the order of the vocab, 0 where a class stands nowhere
+    "Bring numbers into the order of a vocab"
+    res = rows[..., order]
+    if (order < 0).any(): res[..., order < 0] = 0
+    return res
+
 # %% ../nbs/12_data.ipynb #165a0a6d
 @patch
 def _check_reader(self: SoftCategorize, o: TensorSoftCategory, is_multi: bool):
     "Refuse rows of a reader that was built for the other block"
+    if isinstance(o, TensorSoftCount):
+        refuse('The reader keeps numbers of votes (`counts=True`), for `SoftCountBlock`; this block needs shares', 'Leave `counts=` out.')
     if is_multi and not self.multi:
         refuse('The reader was built with `multi=True`, for `SoftMultiCategoryBlock`; '
                'this block needs one distribution over classes.')
@@ -523,7 +539,7 @@ class SoftMultiCategorize(SoftCategorize):
     def _from_numbers(self, values, name):
         "K numbers in vocab order; counts are divided, what is True is present"
         row = super()._from_numbers(values, name)
-        has_flags = any(isinstance(_as_python(v), bool) for v in values)
+        has_flags = any(isinstance(as_python(v), bool) for v in values)
         return row if has_flags else self._divided(row[None], lambda _: name)[0]
 
     def _divided(self, rows, name):
@@ -716,7 +732,7 @@ def scan(self: SoftCategorize,
     if hasattr(items, 'subset'): subsets = [items.subset(i) for i in range(items.n_subsets)]
     labels = [[s[i] for i in range(len(s))] for s in subsets]
     names = self._infer_names(labels[0], subsets[0])
-    self._set_vocab(_sorted_names(names) if self.sort else names)
+    self._learn_vocab(_sorted_names(names) if self.sort else names)
     for s, labels_of_subset in zip(subsets, labels):
         for i, o in enumerate(labels_of_subset): self.encode(o, item_name(getattr(s, 'items', s), i))
     named = [self._row(o, 'label') for o in labels[0] if isinstance(o, (pd.Series, Mapping))]
@@ -724,9 +740,14 @@ def scan(self: SoftCategorize,
 
 # %% ../nbs/12_data.ipynb #6d0efe0b
 @patch
+def _names_in(self: SoftCategorize, o) -> list:
+    "The classes that a label mentions"
+    return label_names(o)
+
+@patch
 def _infer_names(self: SoftCategorize, labels: list, items) -> list:
     "The class names in the training labels, each once; refuse those that cannot be"
-    names = list(dict.fromkeys(chain.from_iterable(map(label_names, labels))))
+    names = list(dict.fromkeys(chain.from_iterable(map(self._names_in, labels))))
     check_some_names(names, labels)
     check_no_gap(names, labels, items)
     check_no_answers(labels, items)
@@ -734,7 +755,7 @@ def _infer_names(self: SoftCategorize, labels: list, items) -> list:
     if self.multi: check_flags(names)
     check_beside(names, 'The labels name {}',
                  'Leave them out of the label: `row[soft.attrs["classes"]]`, or use `SoftLabelReader`.')
-    def first_with(n): return next(i for i, o in enumerate(labels) if n in label_names(o))
+    def first_with(n): return next(i for i, o in enumerate(labels) if n in self._names_in(o))
     check_inferred(names, lambda n: item_name(getattr(items, 'items', items), first_with(n)))
     keys = [label_names(o) for o in labels if isinstance(o, (pd.Series, Mapping))]
     warn_of_names(list(dict.fromkeys(chain.from_iterable(keys))))
@@ -749,7 +770,7 @@ def read_columns(self: SoftCategorize,
     "Check all rows of `df` at once; raise `SoftLabelError` naming the first that is no label"
     names = [_column_name(df, c) for c in cols]
     check_beside(names, '`ColReader` takes the columns {}', 'Leave them out, or use `SoftLabelReader`.')
-    if self.vocab is None: self._set_vocab(names)
+    if self.vocab is None: self._learn_vocab(names)
     self._check_columns(names)
     def name(i): return item_name(df, i)
     rows = read_numbers(df, names, name)
@@ -757,7 +778,7 @@ def read_columns(self: SoftCategorize,
     labels = self._check(self._divided(rows, name), name)
     if self._column_type is None: self._column_type = rows.dtype.type
     self._column_order = self._order(names)
-    return labels if self._column_order is None else labels[:, self._column_order]
+    return labels if self._column_order is None else in_order(labels, self._column_order)
 
 # %% ../nbs/12_data.ipynb #dcfa6ee5
 @patch(as_prop=True)
@@ -805,7 +826,7 @@ def _encoded_list(o, tfm): return tfm.encode(o if tfm._column_type is None else 
 def _from_columns(self: SoftCategorize, o: L) -> dict:
     "Numbers of the columns' own type, by class"
     values = list(o)
-    if self._column_order is not None: values = [o[i] for i in self._column_order.tolist()]
+    if self._column_order is not None: values = [o[i] if i >= 0 else 0 for i in self._column_order.tolist()]
     values = [np.nan if is_missing(v) else _number_in(v) for v in values]
     return dict(zip(self.vocab, _typed(values, self._column_type)))
 
@@ -842,7 +863,7 @@ def learn_classes(
     cols = preceding(tfms, ColReader)
     if reader is not None:
         if tfm.multi and tfms[-1] is reader: tfm.check_source(reader)
-        if tfm.vocab is None: tfm._set_vocab(reader.classes)
+        if tfm.vocab is None: tfm._learn_vocab(reader.classes)
         if tfms[0] is reader: reader.check_items(items.items)
     else:
         table = _as_table(items.items) if _reads_columns(cols, tfms) else None
@@ -870,7 +891,15 @@ def decode(self: SoftCategorize, o, split_idx=None, **kwargs) -> SoftCategory:
         self._check_decision(o)
         return self._decode_prediction(o)
     self._check_target(o)
-    return SoftCategory(o, vocab=self.vocab, multi=self.multi, label=self._present(o))
+    return self.shown(o, self._present(o))
+
+@patch
+def shown(self: SoftCategorize,
+    probs,      # (K,) in vocab order
+    label=None, # What was decided, if anything was
+) -> SoftCategory:
+    "The display type of a label or a prediction"
+    return SoftCategory(probs, vocab=self.vocab, multi=self.multi, label=label)
 
 # %% ../nbs/12_data.ipynb #d6c2de80
 @patch
@@ -890,8 +919,8 @@ def _decode_prediction(self: SoftCategorize, o) -> SoftCategory:
     "A decision with the probabilities that it came from; where these were not kept, they are NaN"
     probs = getattr(o, 'probs', None)
     if probs is None: probs = torch.full((self.c,), torch.nan)
-    elif probs.isnan().any(): return SoftCategory(probs, vocab=self.vocab, multi=self.multi, label=DONT_KNOW) # what NaN decides is an accident
-    return SoftCategory(probs, vocab=self.vocab, multi=self.multi, label=self._decided(o))
+    elif probs.isnan().any(): return self.shown(probs, DONT_KNOW) # what NaN decides is an accident
+    return self.shown(probs, self._decided(o))
 
 # %% ../nbs/12_data.ipynb #62f595bb
 @patch
@@ -1080,7 +1109,7 @@ def with_raw(pred: SoftCategory, raw) -> SoftCategory:
     "A decision without probabilities with those in `raw`, if these are some"
     if pred.is_labelled or not isinstance(raw, Tensor): return pred
     if raw.shape != pred.probs.shape or not ((raw >= 0) & (raw <= 1)).all(): return pred
-    return SoftCategory(raw, pred.vocab, multi=pred.multi, label=pred.label)
+    return pred.with_probs(raw)
 
 # %% ../nbs/12_data.ipynb #e6ca75b1
 @dispatch

@@ -23,9 +23,11 @@ from .reader import SoftLabelReader
 from .blocks import check_learner, check_same_classes, check_reads_items, labels_of, preceding, prediction_of
 from .blocks import refuse_distributed, target_of, ungathered
 from .data import check_no_nan
-from .metrics import as_distributions, bootstrap_interval, calibration_bins, check_preds, class_scores
+from .metrics import as_distributions, as_shares, bootstrap_interval, calibration_bins, check_preds, class_scores
 from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
 from .metrics import soft_cross_entropy, SoftECE, SoftMetric, top1_agreement, total_variation
+from .ordinal import grade_error, labels_kappa, quadratic_weighted_kappa, ranked_probability_score
+from .ordinal import SoftGrade, spread_difference, wasserstein_distance, within_one
 from .scores import augrc, aurc, risk_coverage
 from .calibrate import answer_errors
 
@@ -81,6 +83,7 @@ class SoftInterpretation(Interpretation):
         self.multi = not self.meaning.exclusive
         self.probs = check_preds(probs, self.multi)
         self.targets = soft_targets(self.probs, labels, -1, torch.nan)
+        if self.meaning.kind == 'count': self.targets = as_shares(self.targets)
         self.losses, self.labelled = self._values_by_item(kl_divergence)
 
 # %% ../nbs/22_interpret.ipynb #e1226ec2
@@ -216,10 +219,11 @@ def most_confused(self: SoftInterpretation,
 def plot_reliability(self: SoftInterpretation,
     n_bins: int = 10,         # Number of bins
     equal_mass: bool = False, # Bins with equally many items, instead of equal width?
+    cumulative: bool = False, # Of grades: the confidence in "this grade or less", over all grades but the last?
 ) -> pd.DataFrame:            # By bin: `confidence`, `votes` (mean share), `n`
     "Draw confidence against the share of votes, with the number of items by bin; for independent classes over all of them"
     check_count(n_bins, 'n_bins')
-    confidence, votes = self._confidences()
+    confidence, votes = self._cumulated() if cumulative else self._confidences()
     bins = calibration_bins(confidence, n_bins, equal_mass)
     items = pd.DataFrame(dict(bin=bins, confidence=confidence, votes=votes))
     res = items.groupby('bin').agg(confidence=('confidence', 'mean'), votes=('votes', 'mean'), n=('votes', 'size'))
@@ -232,6 +236,17 @@ def _confidences(self: SoftInterpretation) -> list: # Two tensors
     "Collect confidences and shares of votes, those that `SoftECE` compares"
     probs, targets, labelled = as_distributions(self.probs, self.targets, self.multi)
     return [o[labelled].as_subclass(Tensor) for o in SoftECE().collect(probs, targets)]
+
+@patch
+def _cumulated(self: SoftInterpretation) -> tuple: # Two tensors
+    "Collect the predicted and the voted share of each grade or less"
+    check_grades(self.meaning.kind, '`cumulative=True`')
+    both = (self.probs[self.labelled], self.targets[self.labelled])
+    return tuple(o.as_subclass(Tensor).cumsum(1)[:, :-1].flatten().clamp(0, 1) for o in both)
+
+def check_grades(kind: str | None, what: str):
+    "Refuse classes that have no order"
+    if kind != 'ordinal': refuse(f'{what} is for grades, which have an order', 'Those of `SoftOrdinalBlock` have one.')
 
 def _draw_reliability(res: pd.DataFrame, n_bins: int):
     "Draw shares of votes by confidence, and bars of the items underneath"
@@ -367,6 +382,12 @@ def _names_of_rows(rows, tls) -> list:
 
 # %% ../nbs/22_interpret.ipynb #d4a5a321
 @patch
+def _shown(self: SoftInterpretation, probs: Tensor) -> SoftCategory:
+    "The display type of one item's probabilities, as the block has it"
+    shown = getattr(self.meaning.tfm, 'shown', None)
+    return shown(probs) if shown else SoftCategory(probs, self.vocab, multi=self.multi)
+
+@patch
 def suspicious_labels(self: SoftInterpretation,
     k: int = 10, # How many items
 ) -> pd.DataFrame: # item, label, prediction, `js` (nats), largest first
@@ -374,7 +395,7 @@ def suspicious_labels(self: SoftInterpretation,
     check_count(k, 'k')
     values, labelled = self._values_by_item(js_divergence)
     worst = values.masked_fill(~labelled, -1).topk(min(k, int(labelled.sum()))).indices.tolist()
-    def texts(t): return [str(SoftCategory(t[i], self.vocab, multi=self.multi)) for i in worst]
+    def texts(t): return [str(self._shown(t[i])) for i in worst]
     return pd.DataFrame(dict(item=self.names(worst), label=texts(self.targets),
                              prediction=texts(self.probs), js=values[worst].tolist()))
 
@@ -418,16 +439,18 @@ def _report_by_class(self: SoftInterpretation) -> pd.DataFrame:
 # %% ../nbs/22_interpret.ipynb #f12c2aa5
 _METRICS = (top1_agreement, soft_accuracy, soft_cross_entropy, kl_divergence, js_divergence,
             total_variation, brier_score, entropy_correlation, SoftECE())
+_OF_GRADES = (ranked_probability_score, wasserstein_distance, grade_error, within_one, spread_difference, quadratic_weighted_kappa, labels_kappa)
 
 # %% ../nbs/22_interpret.ipynb #5be4cfbb
 @patch
 def scores(self: SoftInterpretation,
-    metrics: Sequence = _METRICS, # Of the `metrics` module
+    metrics: Sequence | None = None, # Of the `metrics` module, or of `ordinal`; by default those of the block's kind of label
     level: float = .95, # Share of the bootstrap distribution between `low` and `high`
     n: int = 1000,      # Resamples of the items; 0 for no interval
     seed: int = 0,      # Seed of the resampling
 ) -> pd.DataFrame:      # By metric: `value`, `low`, `high`
     "Compute metrics with bootstrap intervals over items"
+    if metrics is None: metrics = _METRICS + (_OF_GRADES if self.meaning.kind == 'ordinal' else ())
     if not isinstance(metrics, (list, tuple)): metrics = [metrics]
     check_scores(metrics, level, n)
     rows = {m.name: self._score(m, level, n, seed) for m in metrics}
@@ -451,3 +474,20 @@ def check_scores(metrics: Sequence, level: float, n: int):
     in_range(level, 'level', 'a number between 0 and 1', above=0, below=1)
     for m in metrics:
         if not isinstance(m, SoftMetric): refuse(f'{brief(m)} is no metric for soft labels: {remedy}')
+
+# %% ../nbs/22_interpret.ipynb #22113df5
+@patch
+def plot_means(self: SoftInterpretation,
+    ax=None, # The axes to draw on
+): # The axes
+    "Draw the annotators' mean grade of each item against the model's"
+    check_grades(self.meaning.kind, '`plot_means`')
+    at = torch.tensor(self.meaning.tfm.positions, dtype=torch.float64)
+    people, model = (o[self.labelled].as_subclass(Tensor).double() @ at for o in (self.targets, self.probs))
+    if ax is None: ax = _square_axes(4)
+    ends = [min(at), max(at)]
+    ax.plot(ends, ends, color='grey', ls=':')
+    ax.scatter(people, model, s=8, alpha=.5)
+    error = (people - model).abs().mean()
+    ax.set(xlabel="annotators' mean", ylabel="model's mean", title=f'Mean grades, {error:.2f} apart')
+    return ax

@@ -118,7 +118,7 @@ def _compute(self: SoftLoss, plain, lean, logits: Tensor, y: Tensor, *options) -
 @patch
 def extra_repr(self: SoftLoss) -> str:
     "Show the options of the loss"
-    options = ('axis', 'label_smoothing', 'thresh', 'reduction', 'kl')
+    options = ('axis', 'concentration', 'label_smoothing', 'ce', 'thresh', 'reduction', 'kl')
     shown = {k: getattr(self, k) for k in options if hasattr(self, k)}
     if self.compiled: shown['compile'] = True
     for name, w in self._buffers.items():
@@ -357,9 +357,21 @@ def forward(self: SumOfLosses,
     preds = self.split(preds)
     check_one_each(preds, 'predictions', self.losses)
     check_one_each(targets, 'targets', self.losses)
+    if self.reduction == 'mean' and all(map(_counts_votes, self.losses)): return self._mean_of_items(preds, targets)
     values = [f(p, t) for f, p, t in zip(self.losses, preds, targets)]
     if self.reduction == 'none': values = [_by_item(v, len(t)) for v, t in zip(values, targets)]
     return sum(values)
+
+def _counts_votes(loss) -> bool:
+    "Is it a likelihood of votes, whose sum over questions is averaged over items?"
+    return getattr(innermost(loss), 'counts_votes', False)
+
+@patch
+def _mean_of_items(self: SumOfLosses, preds, targets) -> Tensor:
+    "Sum over targets, then average over the items with votes for any of them"
+    total = sum(f(p, t, reduction='sum') for f, p, t in zip(self.losses, preds, targets))
+    n = torch.stack([t.as_subclass(Tensor).sum(-1) > 0 for t in targets]).any(0).sum()
+    return total/n.clamp_min(1)
 
 def _by_item(values: Tensor, n: int) -> Tensor:
     "Average the values of each of `n` items"

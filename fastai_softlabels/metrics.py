@@ -79,6 +79,10 @@ def misses_one(sums: Tensor, tolerance: float = 1e-2) -> Tensor:
     "Find sums of probabilities that are not 1"
     return (sums - 1).abs() > tolerance
 
+def as_shares(counts: Tensor) -> Tensor:
+    "Divide numbers of votes (N,K) by their sum; rows without votes stay 0"
+    return counts/counts.sum(-1, keepdim=True).clamp_min(1e-12)
+
 def clip(t: Tensor) -> Tensor:
     "Take back what rounding did to probabilities"
     return t.clamp(0, 1) if t.is_floating_point() else t
@@ -205,6 +209,7 @@ def learner_probs(self: SoftMetric,
     if hasattr(learn, 'dl'): check_same_classes(learn, learn.dl, target)
     if not self.higher_is_better: warn_of_trackers(learn, self.name, target)
     meaning = labels_of(learn, probs.shape[1], target)
+    if meaning.kind == 'count': targets = as_shares(targets)
     return probs, targets, not meaning.exclusive
 
 # %% ../nbs/13_metrics.ipynb #1ceb27a3

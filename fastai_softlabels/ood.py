@@ -29,6 +29,7 @@ from fastai.vision.data import get_grid
 from .errors import brief, check_count, refuse, SoftLabelError
 from .core import TensorSoftCategory
 from .losses import reads_of, SoftCrossEntropyLossFlat, temperature_of
+from .counts import logits_of
 from .blocks import (check_learner, check_reads_items, FreshTransforms, is_loader, is_shared, is_split, items_target,
                                       like_items, only_target, test_dl_of, whole)
 from .data import SoftCategorize, SoftMultiCategorize
@@ -208,8 +209,9 @@ def _describe(x) -> str:
     return f'{x.dtype} {tuple(x.shape)}' if isinstance(x, Tensor) else brief(x)
 
 def _logits_in(learn: Learner, out):
-    "The logits in what a model returns: text models return more, of which fastai's `RNNCallback` takes the first"
-    return out[0] if isinstance(out, tuple) and hasattr(learn, 'rnn') else out
+    "The logits in what a model returns: text models return more, of which fastai's `RNNCallback` takes the first; of concentrations their logarithm"
+    if isinstance(out, tuple) and hasattr(learn, 'rnn'): out = out[0]
+    return logits_of(learn.loss_func, out) if isinstance(out, Tensor) else out
 
 # %% ../nbs/20_ood.ipynb #f1c57f5c
 class OODConfidence(Callback):
@@ -444,7 +446,7 @@ def before_validate(self: OODConfidence):
 def after_batch(self: OODConfidence):
     "Take in the predictions for a validation batch"
     if self.training or self.meter is None or not self.listens(): return
-    dl, pred = self.learn.dl, self.learn.pred
+    dl, pred = self.learn.dl, _logits_in(self.learn, self.learn.pred)
     if hasattr(dl, 'n_padded'):
         n_own = dl.n - dl.rank*dl.n_padded//dl.world_size
         pred = pred[:max(0, n_own - self.meter.seen)]

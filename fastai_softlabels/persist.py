@@ -41,6 +41,7 @@ from .losses import Abstaining, innermost, Remembering, SoftBCEWithLogitsLossFla
 from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
 from .blocks import check_learner, InferLoss, NameUnreadable, preceding, target_of, targets_of
 from .data import SoftCategorize, SoftCategoryBlock, SoftMultiCategorize, SoftMultiCategoryBlock
+from .ordinal import SoftOrdinalBlock, SoftOrdinalize, SoftOrdinalLossFlat
 from .masks import NameCodes, OpenSoftMask, SameSize, SoftMaskBlock
 from .ood import randomness_kept
 
@@ -52,6 +53,7 @@ _DICE = {k: f'dice.{k}' for k in ('smooth', 'aggregate', 'classes')}
 
 _LOSSES = {SoftCrossEntropyLossFlat: {k: k for k in ('axis', 'weight', 'label_smoothing', 'reduction', 'kl')},
            SoftBCEWithLogitsLossFlat: {k: k for k in ('axis', 'weight', 'pos_weight', 'thresh', 'reduction', 'kl')},
+           SoftOrdinalLossFlat: {k: k for k in ('axis', 'values', 'ce', 'weight', 'reduction', 'kl')},
            SoftDiceLoss: {'activation': 'kind',
                           **{k: k for k in ('axis', 'smooth', 'reduction', 'aggregate', 'classes', 'thresh')}},
            SoftDiceBCELoss: {'pos_weight': 'pixel.pos', 'neg_weight': 'pixel.neg', 'thresh': 'dice.thresh', **_DICE,
@@ -61,6 +63,7 @@ _LOSSES = {SoftCrossEntropyLossFlat: {k: k for k in ('axis', 'weight', 'label_sm
 # %% ../nbs/25_persist.ipynb #0b4a45ce
 _BLOCKS = {SoftCategorize: (SoftCategoryBlock, dict(vocab='vocab', normalize='normalize', ignore='ignore')),
            SoftMultiCategorize: (SoftMultiCategoryBlock, dict(vocab='vocab', ignore='ignore', n_votes='n_votes')),
+           SoftOrdinalize: (SoftOrdinalBlock, {k: k for k in ('vocab', 'values', 'normalize', 'ignore')}),
            OpenSoftMask: (SoftMaskBlock, dict(codes='codes', exclusive='exclusive', ignore='ignore'))}
 
 # %% ../nbs/25_persist.ipynb #571201d9

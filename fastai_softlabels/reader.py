@@ -20,8 +20,8 @@ from fastcore.all import patch
 from fasttransform import DisplayedTransform
 from sklearn.model_selection import GroupShuffleSplit
 from .errors import brief, check_count, in_range, refuse, refuse_first, repr_of, UnknownNameError
-from .core import TensorSoftCategory, TensorSoftMultiCategory, TOLERANCE
-from .tables import (as_table, check_classes, check_columns, check_distributions, check_probabilities, item_name,
+from .core import TensorSoftCategory, TensorSoftCount, TensorSoftMultiCategory, TOLERANCE
+from .tables import (as_table, check_classes, check_columns, check_distributions, check_probabilities, check_vote_counts, item_name,
                                       read_numbers, refuse_total_row, warn_of_names)
 from .votes import is_blank, STATISTICS, warn_of_twins
 
@@ -196,12 +196,14 @@ class SoftLabelReader(DisplayedTransform):
         normalize: bool = False,          # Divide each row by its sum, whatever the sum? (Integer votes are always.)
         ignore: bool = False,             # Are rows without votes, or NaN, unlabelled rather than a fault?
         key: Callable | None = None,      # What to look up for an item; by default its path or id as text
+        counts: bool = False,             # Keep numbers of votes, for `SoftCountBlock`? (Shares of `votes_to_soft` become numbers again.)
     ):
         df = as_table(df)
         self.item = item
         self.classes = _class_columns(df, classes)
         self.multi = multi
         self.key = key
+        self.counts = counts
         self._check_options(df, n_votes, normalize)
         items = self._name_rows(df, n_votes)
         self.rows = _RowsByKey(items)
@@ -212,13 +214,14 @@ class SoftLabelReader(DisplayedTransform):
         self.columns = None # of the table whose rows are looked up
         self.n_unchecked = 0 # of its rows that are looked at when they are looked up, unless `check_items` has seen all
         self.is_numbered = item is None and key is None and self.index_name is None and pd.api.types.is_integer_dtype(df.index)
-        self.tensor_type = TensorSoftMultiCategory if multi else TensorSoftCategory
+        self.tensor_type = TensorSoftMultiCategory if multi else TensorSoftCount if counts else TensorSoftCategory
         def name(i): return f'row {df.index[i]} (item {self.rows.key(i)!r})'
         numbers = read_numbers(df, self.classes, name)
         if isinstance(n_votes, str): n_votes = read_numbers(df, [n_votes], name)[:, 0]
         of_votes = df.attrs.get('classes') == self.classes and STATISTICS[0] in df
-        self.divided = None if multi else _what_is_divided(numbers, of_votes)
+        self.divided = None if multi or counts else _what_is_divided(numbers, of_votes)
         if multi: self.probs = check_probabilities(numbers, name, n_votes, ignore)
+        elif counts: self.probs = check_vote_counts(_counted(numbers, df) if of_votes else numbers, name, ignore)
         else: self.probs = check_distributions(numbers, name, normalize, ignore)
         refuse_total_row(numbers, items)
         warn_of_names(self.classes)
@@ -235,7 +238,37 @@ def _what_is_divided(
     if not np.issubdtype(numbers.dtype, np.integer) or (numbers.sum(1) <= 1).all(): return None
     return 'flags' if numbers.max() <= 1 else 'votes'
 
+# %% ../nbs/10_reader.ipynb #04daed99
+@patch(cls_method=True)
+def by_question(cls: SoftLabelReader,
+    df: pd.DataFrame, # A row for each item, a column of counts `<question>_<answer>` for each answer to each question
+    item: str | None, # Column that names the item; `None` for the index
+    pairs: Mapping,   # Question → its answers, as in `{'smooth': ['yes', 'no']}`; an underscore before an answer is that of the column
+    **kwargs,         # For each reader, like `key`
+) -> dict:            # Question → reader of its counts, whose classes are the answers; a question that nobody was asked is unlabelled
+    "Make a reader for each question, for as many `SoftCountBlock`s; raise `SoftLabelError` for an answer without a column"
+    if not isinstance(pairs, Mapping) or not pairs: refuse(f'`pairs` is {brief(pairs)}; expected the answers by question, like {{"smooth": ["yes", "no"]}}.')
+    df = as_table(df)
+    return {question: cls(_answers_to(df, item, question, answers), item, ignore=True, counts=True, **kwargs) for question, answers in pairs.items()}
+
+def _answers_to(df: pd.DataFrame, item, question: str, answers) -> pd.DataFrame:
+    "The table of one question's counts, with answers as columns"
+    answers = [str(a).removeprefix('_') for a in check_classes(answers, f'The answers to {question!r}', 'answers')]
+    columns = [f'{question}_{a}' for a in answers]
+    for c in columns:
+        if c not in df: refuse(f'The table has no column {c!r}, of the question {question!r}; its columns are {brief(list(df.columns))}.{nearest(c, list(df.columns))}', error=UnknownNameError)
+    res = df[columns].set_axis(answers, axis=1)
+    if item is not None: res.insert(0, item, df[item])
+    res.attrs = dict(classes=answers)
+    return res
+
 # %% ../nbs/10_reader.ipynb #3ac9e685
+def _counted(shares: np.ndarray, df: pd.DataFrame) -> np.ndarray:
+    "Numbers of votes again, of a table of `votes_to_soft`; what is no whole number by more than rounding stays a fraction"
+    votes = shares*df[STATISTICS[0]].to_numpy(float)[:, None]
+    whole = votes.round()
+    return np.where(abs(votes - whole) < 1e-6*np.maximum(whole, 1), whole, votes)
+
 def _warn_of_shares():
     "Warn of a table of `votes_to_soft` that is read as independent classes"
     warn('`votes_to_soft` divided the votes of each item by their sum, so that its classes share what is one. If several '
@@ -284,6 +317,8 @@ def _check_options(self: SoftLabelReader, df, n_votes, normalize):
                'Say `multi=True`.')
     if n_votes is not None and not self.multi:
         refuse('`n_votes` is for `multi=True`: the votes of one distribution are divided by their sum.')
+    if self.counts and (self.multi or normalize):
+        refuse('`counts=True` keeps the votes of classes that exclude each other as they are, without `multi=` and `normalize=`', 'Leave these out.')
     if normalize and self.multi:
         refuse('`normalize` is for one distribution; with `multi=True` counts are divided by `n_votes=`.')
 

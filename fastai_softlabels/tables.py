@@ -208,6 +208,32 @@ def _check_counts(counts: np.ndarray, n: np.ndarray, name: Callable):
                 'a count exceeds n_votes: {v} (counts, then n_votes)',
                 'Give the number of annotators that were asked.')
 
+# %% ../nbs/03_tables.ipynb #5271a11d
+def check_vote_counts(
+    rows: np.ndarray,                             # Numbers of votes (N,K)
+    name: Callable[[int], str] = 'row {}'.format, # Row number → how messages name it
+    ignore: bool = False,                         # Are rows without votes, or all NaN, unlabelled rather than a fault?
+) -> np.ndarray:                                  # (N,K), float32; unlabelled rows are zeros
+    "Check labels that are numbers of votes; raise `SoftLabelError` for the first that is none"
+    rows = np.asarray(rows)
+    _check_matrix(rows)
+    rows = rows.astype(np.float64)
+    _check_values(rows, name, ignore)
+    _check_gaps(rows, name)
+    rows = np.where(np.isnan(rows), 0., rows)
+    _check_whole(rows, name)
+    _check_sums(rows, rows.sum(1), name, ignore)
+    return rows.astype(np.float32)
+
+def _check_whole(rows: np.ndarray, name: Callable):
+    "Refuse shares, other fractions, and more votes than a float32 counts"
+    is_fraction = (rows != rows.round()).any(1)
+    are_shares = is_fraction & (abs(rows.sum(1) - 1) < TOLERANCE)
+    refuse_rows(are_shares, rows, name, 'the label {v} holds shares; expected numbers of votes',
+                'Give the counts, which say how many voted, or use `SoftCategoryBlock`, which takes shares.')
+    refuse_rows(is_fraction, rows, name, 'the label {v} holds a fraction of a vote', 'Numbers of votes are whole; weighted votes become shares, for `SoftCategoryBlock`.')
+    refuse_rows((rows > 2**24).any(1), rows, name, 'the label {v} holds more votes than a float32 counts exactly (2²⁴)', 'Divide the counts, or use shares and `SoftCategoryBlock`.')
+
 # %% ../nbs/03_tables.ipynb #b224c778
 def as_table(df) -> pd.DataFrame:
     "Convert `df` to pandas' table; raise `SoftLabelError` for what is no table"
