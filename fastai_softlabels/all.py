@@ -10,6 +10,8 @@ from .blocks import *
 from .data import *
 from .metrics import (bootstrap_interval, brier_score, calibration_error, DiceAt, entropy_correlation, js_divergence, kl_divergence, on_target,
                       soft_accuracy, soft_cross_entropy, SoftClassScore, SoftDice, SoftECE, top1_agreement, total_variation)
+from .ordinal import grade_error, quadratic_weighted_kappa, ranked_probability_score, SoftOrdinalBlock, SoftOrdinalLossFlat, wasserstein_distance, within_one
+from .counts import DirichletMultinomialLossFlat, SoftCountBlock, vote_intervals
 from .mask_files import *
 from .masks import *
 from .rater_metrics import *

@@ -17,8 +17,8 @@ from fastai.torch_core import show_title, ShowTitle, TensorBase, TensorCategory,
 from .errors import brief, refuse, SoftLabelError
 
 # %% auto #0
-__all__ = ['DONT_KNOW', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory', 'TensorSoftCount', 'TensorSoftMask',
-           'mean_of_raters', 'SoftCategory', 'draw_bars']
+__all__ = ['DONT_KNOW', 'entropy', 'TensorSoftCategory', 'TensorSoftMultiCategory', 'TensorSoftMask', 'mean_of_raters',
+           'SoftCategory', 'draw_bars']
 
 # %% ../nbs/02_core.ipynb #34104649
 TOLERANCE = 1e-3 # what rounding may do to a probability, or to a sum of them
@@ -116,9 +116,6 @@ class TensorSoftCategory(RemembersProbs, TensorCategory):
 class TensorSoftMultiCategory(TensorSoftCategory):
     "A probability of its own for each of K classes, (K,) or (N,K); or, decoded, which are present, with their `probs`"
 
-class TensorSoftCount(TensorSoftCategory):
-    "Numbers of votes for K classes, (K,) or (N,K)"
-
 class TensorSoftMask(RemembersProbs, TensorMask):
     """A probability for each of K classes at each pixel, (K,H,W) or (N,K,H,W); or, decoded, class indices or presence, with their `probs`
 
@@ -127,6 +124,10 @@ class TensorSoftMask(RemembersProbs, TensorMask):
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         if func is torch.lerp: args = (*map(without_gaps, args[:2]), *args[2:]) # `MixUp` blends targets
         return super().__torch_function__(func, types, args, kwargs)
+
+# %% ../nbs/02_core.ipynb #e4ff385e
+class TensorSoftCount(TensorSoftCategory):
+    "Numbers of votes for K classes, (K,) or (N,K), of `SoftCountBlock`"
 
 # %% ../nbs/02_core.ipynb #6491cb44
 def _one_hot(indices: Tensor, n_classes: int) -> Tensor:

@@ -130,6 +130,9 @@ def forward(self: DirichletMultinomialLossFlat,
 # %% ../nbs/15_counts.ipynb #1adc11be
 class TensorShares(TensorBase):
     "Expected shares (N,K) that know their `concentration` (N,), the sum of the α"
+    def __format__(self, spec):
+        "Format a single number, as `probs[idx]` gives it"
+        return format(self.as_subclass(Tensor), spec)
 
 @patch
 def activation(self: DirichletMultinomialLossFlat,
@@ -324,6 +327,7 @@ def vote_intervals(
     if m is not None: check_count(m, 'm')
     logits, counts = _outputs_and_votes(learn, dl)
     alpha = concentrations_of(learn.loss_func, logits).double().numpy()
+    if m is None and counts is None: refuse('These items have no labels to compare with', 'Say how many votes follow: `m=`.')
     sizes = counts.sum(1).astype(int) if m is None else np.full(len(alpha), m)
     low, high = count_intervals(alpha, sizes, level)
     columns = dict(share=alpha/alpha.sum(1, keepdims=True), low=low, high=high, m=np.broadcast_to(sizes[:, None], low.shape))
@@ -346,7 +350,7 @@ def _outputs_and_votes(learn, dl) -> tuple: # Outputs (N,K), and votes (N,K) or 
 
 def _plot_intervals(table: pd.DataFrame, level: float):
     "Draw the predicted intervals of shares against the counted ones, of up to 200 of them in their order"
-    if 'votes' not in table: refuse('There are no counted shares to draw: leave `m=` out.')
+    if 'votes' not in table: refuse('There are no counted shares to draw: leave `m=` out, or `plot=`.')
     drawn = table.iloc[np.linspace(0, len(table) - 1, min(len(table), 200)).astype(int)].sort_values('share')
     fig, ax = plt.subplots(figsize=(6, 3.5), layout='constrained')
     at = np.arange(len(drawn))

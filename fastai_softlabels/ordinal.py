@@ -261,9 +261,10 @@ class SoftOrdinalize(SoftCategorize):
         values: Sequence | None = None,    # A number for each grade (K,); by default the grades themselves, or a step of 1 between names
         normalize: bool = False,           # Divide each label by its sum, whatever the sum?
         ignore: bool = False,              # Are missing labels unlabelled rather than a fault?
-        loss_func: Callable | None = None, # What `DataLoaders` infer
+        loss_func: Callable | None = None, # What `DataLoaders` infer; soft cross-entropy by default
     ):
         self.values = None if values is None else checked_values(values)
+        if loss_func is SoftOrdinalLossFlat: loss_func = SoftOrdinalLossFlat(values=self.values)
         super().__init__(vocab, normalize=normalize, ignore=ignore, loss_func=loss_func)
 
     def shown(self, probs, label=None):
@@ -280,16 +281,13 @@ def positions(self: SoftOrdinalize) -> list:
     "Where the grades lie: their values, else their numbers, else a step of 1 apart from 0"
     return self.values or self.numbers or list(range(self.c))
 
-@patch
-def _default_loss(self: SoftOrdinalize): return SoftOrdinalLossFlat(values=self.values, ce=.5)
-
 # %% ../nbs/14_ordinal.ipynb #4450a660
 def SoftOrdinalBlock(
     vocab=None,                        # The grades in their order, like `range(5)` or `['none', 'mild', 'severe']`; `None` to infer numbers
     values: Sequence | None = None,    # A number for each grade (K,), where steps differ; by default they are a step of 1 apart
     normalize: bool = False,           # Divide each label by its sum, whatever the sum? (Integer votes are always.)
     ignore: bool = False,              # Are missing labels, without votes or NaN, unlabelled rather than a fault?
-    loss_func: Callable | None = None, # What `DataLoaders` infer; by default the mixture `SoftOrdinalLossFlat(values=values, ce=.5)`
+    loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftCrossEntropyLossFlat()` by default, or `SoftOrdinalLossFlat`, which knows the order
 ) -> TransformBlock:
     "`TransformBlock` for targets that are one distribution over grades, which stand in an order: ratings, votes, probabilities, or a grade"
     return soft_block(SoftOrdinalize(vocab, values, normalize, ignore, loss_func))

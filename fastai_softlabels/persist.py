@@ -42,6 +42,7 @@ from .dice import SoftDiceBCELoss, SoftDiceCELoss, SoftDiceLoss
 from .blocks import check_learner, InferLoss, NameUnreadable, preceding, target_of, targets_of
 from .data import SoftCategorize, SoftCategoryBlock, SoftMultiCategorize, SoftMultiCategoryBlock
 from .ordinal import SoftOrdinalBlock, SoftOrdinalize, SoftOrdinalLossFlat
+from .counts import ConcentrationScaled, DirichletMultinomialLossFlat, SoftCountBlock, SoftCountize
 from .masks import NameCodes, OpenSoftMask, SameSize, SoftMaskBlock
 from .ood import randomness_kept
 
@@ -53,6 +54,7 @@ _DICE = {k: f'dice.{k}' for k in ('smooth', 'aggregate', 'classes')}
 
 _LOSSES = {SoftCrossEntropyLossFlat: {k: k for k in ('axis', 'weight', 'label_smoothing', 'reduction', 'kl')},
            SoftBCEWithLogitsLossFlat: {k: k for k in ('axis', 'weight', 'pos_weight', 'thresh', 'reduction', 'kl')},
+           DirichletMultinomialLossFlat: {k: k for k in ('axis', 'concentration', 'reduction', 'kl')},
            SoftOrdinalLossFlat: {k: k for k in ('axis', 'values', 'ce', 'weight', 'reduction', 'kl')},
            SoftDiceLoss: {'activation': 'kind',
                           **{k: k for k in ('axis', 'smooth', 'reduction', 'aggregate', 'classes', 'thresh')}},
@@ -63,6 +65,7 @@ _LOSSES = {SoftCrossEntropyLossFlat: {k: k for k in ('axis', 'weight', 'label_sm
 # %% ../nbs/25_persist.ipynb #0b4a45ce
 _BLOCKS = {SoftCategorize: (SoftCategoryBlock, dict(vocab='vocab', normalize='normalize', ignore='ignore')),
            SoftMultiCategorize: (SoftMultiCategoryBlock, dict(vocab='vocab', ignore='ignore', n_votes='n_votes')),
+           SoftCountize: (SoftCountBlock, {k: k for k in ('vocab', 'ignore')}),
            SoftOrdinalize: (SoftOrdinalBlock, {k: k for k in ('vocab', 'values', 'normalize', 'ignore')}),
            OpenSoftMask: (SoftMaskBlock, dict(codes='codes', exclusive='exclusive', ignore='ignore'))}
 
@@ -333,16 +336,17 @@ def check_one_target(n: int, n_soft: int, remedy: str):
 
 # %% ../nbs/25_persist.ipynb #961117b0
 def _describe_loss(loss) -> dict:
-    "Describe the loss that the model was trained with (None if it is not ours), its name, temperature and threshold"
-    threshold = temperature = risk = None
-    while type(loss) in (Abstaining, TemperatureScaled, Remembering):
+    "Describe the loss that the model was trained with (None if it is not ours), its name, temperature or factor, and threshold"
+    threshold = temperature = factor = risk = None
+    while type(loss) in (Abstaining, TemperatureScaled, ConcentrationScaled, Remembering):
         if type(loss) is Abstaining and loss.thresh >= (threshold or 0.): # of two the larger decides
             threshold, risk = float(loss.thresh), getattr(loss, 'risk', None)
         if type(loss) is TemperatureScaled: temperature = float(loss.temperature)*(temperature or 1.)
+        if type(loss) is ConcentrationScaled: factor = float(loss.factor)*(factor or 1.)
         loss = loss.loss
     name, places = type(loss).__name__, _LOSSES.get(type(loss))
     description = None if places is None else _describe(loss, name, places)
-    return dict(loss=description, loss_name=name, temperature=temperature, threshold=threshold, risk=risk)
+    return dict(loss=description, loss_name=name, temperature=temperature, factor=factor, threshold=threshold, risk=risk)
 
 # %% ../nbs/25_persist.ipynb #b18a9f76
 _STEPS = ('after_item', 'before_batch', 'after_batch')
@@ -538,7 +542,7 @@ def _described_loss(description: dict, path):
 # %% ../nbs/25_persist.ipynb #35adcd32
 def _wrapped(loss, description: dict, path):
     "Wrap `loss` in the temperature and the threshold of the file"
-    for key, cls, names in (('temperature', TemperatureScaled, {'temperature': 'temperature'}),
+    for key, cls, names in (('temperature', TemperatureScaled, {'temperature': 'temperature'}), ('factor', ConcentrationScaled, {'factor': 'factor'}),
                             ('threshold', Abstaining, {'threshold': 'thresh', 'risk': 'risk'})):
         if description.get(key) is None: continue
         args = {arg: description[name] for name, arg in names.items() if description.get(name) is not None}

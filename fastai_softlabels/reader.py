@@ -19,7 +19,7 @@ import numpy as np, pandas as pd, torch
 from fastcore.all import patch
 from fasttransform import DisplayedTransform
 from sklearn.model_selection import GroupShuffleSplit
-from .errors import brief, check_count, in_range, refuse, refuse_first, repr_of, UnknownNameError
+from .errors import brief, check_count, in_range, nearest, refuse, refuse_first, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftCount, TensorSoftMultiCategory, TOLERANCE
 from .tables import (as_table, check_classes, check_columns, check_distributions, check_probabilities, check_vote_counts, item_name,
                                       read_numbers, refuse_total_row, warn_of_names)
@@ -237,30 +237,6 @@ def _what_is_divided(
     if of_votes and (numbers.max(1, initial=0) < 1).any(): return 'votes'
     if not np.issubdtype(numbers.dtype, np.integer) or (numbers.sum(1) <= 1).all(): return None
     return 'flags' if numbers.max() <= 1 else 'votes'
-
-# %% ../nbs/10_reader.ipynb #04daed99
-@patch(cls_method=True)
-def by_question(cls: SoftLabelReader,
-    df: pd.DataFrame, # A row for each item, a column of counts `<question>_<answer>` for each answer to each question
-    item: str | None, # Column that names the item; `None` for the index
-    pairs: Mapping,   # Question → its answers, as in `{'smooth': ['yes', 'no']}`; an underscore before an answer is that of the column
-    **kwargs,         # For each reader, like `key`
-) -> dict:            # Question → reader of its counts, whose classes are the answers; a question that nobody was asked is unlabelled
-    "Make a reader for each question, for as many `SoftCountBlock`s; raise `SoftLabelError` for an answer without a column"
-    if not isinstance(pairs, Mapping) or not pairs: refuse(f'`pairs` is {brief(pairs)}; expected the answers by question, like {{"smooth": ["yes", "no"]}}.')
-    df = as_table(df)
-    return {question: cls(_answers_to(df, item, question, answers), item, ignore=True, counts=True, **kwargs) for question, answers in pairs.items()}
-
-def _answers_to(df: pd.DataFrame, item, question: str, answers) -> pd.DataFrame:
-    "The table of one question's counts, with answers as columns"
-    answers = [str(a).removeprefix('_') for a in check_classes(answers, f'The answers to {question!r}', 'answers')]
-    columns = [f'{question}_{a}' for a in answers]
-    for c in columns:
-        if c not in df: refuse(f'The table has no column {c!r}, of the question {question!r}; its columns are {brief(list(df.columns))}.{nearest(c, list(df.columns))}', error=UnknownNameError)
-    res = df[columns].set_axis(answers, axis=1)
-    if item is not None: res.insert(0, item, df[item])
-    res.attrs = dict(classes=answers)
-    return res
 
 # %% ../nbs/10_reader.ipynb #3ac9e685
 def _counted(shares: np.ndarray, df: pd.DataFrame) -> np.ndarray:
@@ -540,6 +516,32 @@ def _warn_of_numbers(self: SoftLabelReader, df):
     warn(f'The labels are named by numbers, and no column of the items says that they are theirs: '
          f'row {first} of the items gets the label of row {first}. If one of the tables was sorted, cut or numbered anew, '
          'these are labels of others. Name them by a column: `SoftLabelReader(labels, item=…)`.')
+
+# %% ../nbs/10_reader.ipynb #04daed99
+@patch(cls_method=True)
+def by_question(cls: SoftLabelReader,
+    df: pd.DataFrame, # A row for each item, a column of counts `<question>_<answer>` for each answer to each question
+    item: str | None, # Column that names the item; `None` for the index
+    pairs: Mapping,   # Question → its answers, as in `{'smooth': ['yes', 'no']}`; an underscore before an answer is that of the column
+    **kwargs,         # For each reader, like `key`
+) -> dict:            # Question → reader of its counts, whose classes are the answers; a question that nobody was asked is unlabelled
+    "Make a reader for each question, for as many `SoftCountBlock`s; raise `SoftLabelError` for an answer without a column"
+    if not isinstance(pairs, Mapping) or not pairs: refuse(f'`pairs` is {brief(pairs)}; expected the answers by question, like {{"smooth": ["yes", "no"]}}.')
+    df = as_table(df)
+    return {question: cls(_answers_to(df, item, question, answers), item, ignore=True, counts=True, **kwargs) for question, answers in pairs.items()}
+
+def _answers_to(df: pd.DataFrame, item, question: str, answers) -> pd.DataFrame:
+    "The table of one question's counts, with answers as columns"
+    answers = [str(a).removeprefix('_') for a in check_classes(answers, f'The answers to {question!r}', 'answers')]
+    columns = [f'{question}_{a}' for a in answers]
+    for c in columns:
+        if c in df: continue
+        fault = f'The table has no column {c!r}, of the question {question!r}; its columns are {brief(list(df.columns))}.'
+        refuse(fault + nearest(c, list(df.columns)), error=UnknownNameError)
+    res = df[columns].set_axis(answers, axis=1)
+    if item is not None: res.insert(0, item, df[item])
+    res.attrs = dict(classes=answers)
+    return res
 
 # %% ../nbs/10_reader.ipynb #b66a1f83
 def GroupSplitter(

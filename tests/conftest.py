@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt, pandas as pd, pytest, torch
 from fastai.torch_core import default_device, set_seed
 from hypothesis import HealthCheck, settings
+from scipy.stats import dirichlet_multinomial
 
 from fastai_softlabels.datasets import digits_votes
 from fastai_softlabels.errors import SoftLabelError
@@ -68,6 +69,16 @@ def by_torch(logits, targets, multi: bool):
     "The loss by torch's own functions, one value an item"
     if multi: return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction='none').mean(-1)
     return torch.nn.functional.cross_entropy(logits, targets, reduction='none')
+
+def by_scipy(outputs, counts):
+    "The negative log-likelihood of counts by SciPy, one value an item"
+    alpha = (torch.nn.functional.softplus(outputs) + 1e-3).double().numpy()
+    return -torch.tensor([dirichlet_multinomial.logpmf(k.astype(int), a, int(k.sum())) for k, a in zip(counts.numpy(), alpha)])
+
+def activated(logits, multi: bool, counts: bool):
+    "What a loss makes of logits, by torch's own functions"
+    if multi: return logits.sigmoid()
+    return torch.nn.functional.normalize(torch.nn.functional.softplus(logits) + 1e-3, 1, -1) if counts else logits.softmax(-1)
 
 def displayed(monkeypatch, *modules) -> list:
     "The tables that these modules display from now on"

@@ -6,11 +6,11 @@ from torch import nn, Tensor
 from fastai.vision.all import (AdaptiveAvgPool, Callback, ColReader, ConvLayer, CutMix, DataBlock, EndSplitter, Flatten, ImageBlock, ImageDataLoaders,
                                Interpretation, Learner, MixUp, Resize, noop, resnet18, vision_learner)
 
-from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftLabelReader,
-                                   SoftMultiCategoryBlock, top1_agreement)
-from conftest import by_torch, check_line, check_matrix, DIGITS, predicted_afresh
+from fastai_softlabels.all import (DirichletMultinomialLossFlat, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCountBlock, SoftCrossEntropyLossFlat,
+                                   SoftLabelReader, SoftMultiCategoryBlock, SoftOrdinalBlock, top1_agreement)
+from conftest import activated, by_scipy, by_torch, check_line, check_matrix, DIGITS, predicted_afresh
 
-BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': SoftMultiCategoryBlock}
+BLOCKS = {b.__name__: b for b in (SoftCategoryBlock, SoftMultiCategoryBlock, SoftOrdinalBlock, SoftCountBlock)}
 OUTCOMES = {}
 
 
@@ -18,8 +18,10 @@ class Case:
     "One block with its data; `learner()` is new and small, `trained` a residual network that is fitted once"
     def __init__(self, name, path, df):
         self.name, self.block, self.multi, self.path, self.df = name, BLOCKS[name], name == 'SoftMultiCategoryBlock', path, df
-        self.loss_type = SoftBCEWithLogitsLossFlat if self.multi else SoftCrossEntropyLossFlat
-        self.reader = SoftLabelReader(df, 'fname', DIGITS, multi=self.multi, n_votes=30 if self.multi else None)
+        self.counts = name == 'SoftCountBlock'
+        self.loss_type = SoftBCEWithLogitsLossFlat if self.multi else DirichletMultinomialLossFlat if self.counts else SoftCrossEntropyLossFlat
+        self.reader = SoftLabelReader(df, 'fname', DIGITS, multi=self.multi, n_votes=30 if self.multi else None, counts=self.counts)
+        self.n_votes = 30 if self.counts else 1 # the sum of a target
         self.files = [path/f for f in df.fname]
         self._trained = None
 
@@ -39,8 +41,14 @@ class Case:
         return self._trained
 
     def oracle(self, logits, targets):
-        "The loss by torch's own functions, one value an item"
-        return by_torch(logits, targets, self.multi)
+        "The loss by torch's own functions or by SciPy, one value an item"
+        return by_scipy(logits, targets) if self.counts else by_torch(logits, targets, self.multi)
+
+    def shares(self, logits): return activated(logits, self.multi, self.counts)
+
+    def shown(self, target):
+        "The text that a target has"
+        return str(self.dls().tfms[-1][-1].decode(target))
 
 
 def small_net(n_out, n_in=3): return nn.Sequential(ConvLayer(n_in, 8, stride=2), ConvLayer(8, 16, stride=2), AdaptiveAvgPool(), Flatten(), nn.Linear(16, n_out))
@@ -67,12 +75,14 @@ def shows_batch(c):
     dls = c.dls()
     b = dls.train.one_batch()
     dls.show_batch(b, max_n=4)
-    expected = [str(SoftCategory(y, DIGITS, multi=c.multi)) for y in b[1][:4]]
+    expected = [c.shown(y) for y in b[1][:4]]
     assert titles()[:4] == expected and '.' in expected[0]
+    known = {'SoftOrdinalBlock': '±', 'SoftCountBlock': '(n = 30)'}
+    assert known.get(c.name, ' · ') in ''.join(expected)
     plt.close('all')
     dls.show_batch(b, max_n=4, bars=True)
     charts = [ax for ax in plt.gcf().axes if len(ax.patches)]
-    assert len(charts) == 4 and [p.get_width() for p in charts[0].patches] == pytest.approx(b[1][0].tolist())
+    assert len(charts) == 4 and [p.get_width() for p in charts[0].patches] == pytest.approx((b[1][0]/c.n_votes).tolist())
 
 def fits(c):
     learn = c.learner()
@@ -105,39 +115,41 @@ def shows_results(c):
     with c.trained.no_bar():
         c.trained.show_results(max_n=4, shuffle=False)
         preds, targets = c.trained.get_preds()
-    expected = [f'{SoftCategory(t, DIGITS, multi=c.multi)}\n{SoftCategory(p, DIGITS, multi=c.multi)}' for p, t in zip(preds[:4], targets)]
-    assert titles()[:4] == expected
+        predicted = [c.trained.predict(f)[0] for f in c.files[-24:-20]]
+    expected = [f'{c.shown(t)}\n{p}' for p, t in zip(predicted, targets)]
+    assert [''.join(t.split()) for t in titles()[:4]] == [''.join(t.split()) for t in expected] # lines are broken where they are long
     plt.close('all')
     with c.trained.no_bar(): c.trained.show_results(max_n=2, bars=True, shuffle=False)
     chart = next(ax for ax in plt.gcf().axes if len(ax.patches))
     assert [t.get_text() for t in chart.get_legend().texts] == ['label', 'prediction']
-    assert sorted(p.get_width() for p in chart.patches) == pytest.approx(sorted(torch.cat([preds[0], targets[0]]).tolist()), abs=1e-5)
+    assert sorted(p.get_width() for p in chart.patches) == pytest.approx(sorted(torch.cat([preds[0], targets[0]/c.n_votes]).tolist()), abs=1e-5)
 
 def validates(c):
     with c.trained.no_bar():
         loss = c.trained.validate()[0]
         logits, targets = c.trained.get_preds(act=noop)
-    assert loss == pytest.approx(c.oracle(logits, targets).mean().item(), rel=1e-5)
+    assert loss == pytest.approx(c.oracle(logits, targets).mean().item(), rel=1e-4)
 
 def gets_preds(c):
     with c.trained.no_bar():
         logits, _ = c.trained.get_preds(act=noop)
         probs, targets, losses = c.trained.get_preds(with_loss=True)
-    torch.testing.assert_close(probs, logits.sigmoid() if c.multi else logits.softmax(-1))
-    if not c.multi: torch.testing.assert_close(probs.sum(-1), torch.ones(len(probs)))
-    torch.testing.assert_close(losses, c.oracle(logits, targets).to(losses))
+    torch.testing.assert_close(probs.as_subclass(Tensor), c.shares(logits))
+    if not c.multi: torch.testing.assert_close(probs.as_subclass(Tensor).sum(-1), torch.ones(len(probs)))
+    torch.testing.assert_close(losses, c.oracle(logits, targets).to(losses), rtol=1e-4, atol=1e-4)
 
 def augments_at_test_time(c):
     with c.trained.no_bar():
         probs, targets = c.trained.tta(n=2)
     assert probs.shape == targets.shape == (24, 10) and 0 <= probs.min() and probs.max() <= 1
-    if not c.multi: torch.testing.assert_close(probs.sum(-1), torch.ones(24))
+    if not c.multi: torch.testing.assert_close(probs.as_subclass(Tensor).sum(-1), torch.ones(24))
 
 def predicts(c):
     with c.trained.no_bar():
         pred, decoded, probs = c.trained.predict(c.files[-1])
         all_probs = c.trained.get_preds()[0]
-    torch.testing.assert_close(probs, all_probs[-1])
+    probs = probs.as_subclass(Tensor)
+    torch.testing.assert_close(probs, all_probs[-1].as_subclass(Tensor))
     assert isinstance(pred, SoftCategory)
     torch.testing.assert_close(pred.probs, probs)
     if c.multi: assert decoded.tolist() == (probs > .5).tolist() and pred.label == [v for v, p in zip(DIGITS, probs) if p > .5]
@@ -165,9 +177,9 @@ def interprets(c):
         logits, targets = c.trained.get_preds(act=noop)
         expected = c.oracle(logits, targets).topk(3)
         values, idx = interp.top_losses(3)
-        torch.testing.assert_close(values, expected.values.to(values))
+        torch.testing.assert_close(values, expected.values.to(values), rtol=1e-4, atol=1e-4)
         interp.plot_top_losses(3)
-        assert titles()[0].endswith(f'{values[0]:.2f}') and len(titles()[0].split('\n')) == 3
+        assert titles()[0].endswith(f'{values[0]:.2f}') and len(titles()[0].split('\n')) >= 3
         interp.plot_top_losses(2, bars=True)
 
 class Mixed(Callback):
@@ -183,7 +195,7 @@ def mixed_targets(c, mix):
     assert_finite(learn)
     y, rows = learn.mixed.mixed_y, c.reader.table.as_subclass(Tensor)
     assert learn.mixed.loss_type is c.loss_type, 'targets are mixed, not losses'
-    if not c.multi: torch.testing.assert_close(y.sum(-1), torch.ones(16))
+    if not c.multi: torch.testing.assert_close(y.sum(-1), torch.full((16,), float(c.n_votes)))
     return torch.stack([(rows - t).abs().sum(-1).min() for t in y]) # how far each is from any label
 
 def mixes_up(c): assert (mixed_targets(c, MixUp(.4)) > .01).sum() > 4
@@ -192,12 +204,12 @@ def cuts_and_mixes(c): assert (mixed_targets(c, CutMix()) > .001).sum() > 4
 
 def smooths_labels(c):
     if c.multi: return 'binary cross-entropy has no label smoothing'
-    dls = c.dls(block=SoftCategoryBlock(loss_func=SoftCrossEntropyLossFlat(label_smoothing=.1)))
+    dls = c.dls(block=c.block(loss_func=SoftCrossEntropyLossFlat(label_smoothing=.1)))
     learn = c.learner(dls)
     with learn.no_bar():
         loss = learn.validate()[0]
         logits, targets = learn.get_preds(act=noop)
-    assert loss == pytest.approx(F.cross_entropy(logits, targets, label_smoothing=.1).item(), rel=1e-5)
+    assert loss == pytest.approx(F.cross_entropy(logits, targets/c.n_votes, label_smoothing=.1).item(), rel=1e-5)
 
 def mixed_precision(c):
     learn = c.learner()
@@ -250,7 +262,7 @@ def two_targets(c):
     x, a, b = dls.valid.one_batch()
     with torch.no_grad(): logits = learn.model.eval()(x.as_subclass(Tensor))
     expected = c.oracle(logits[:, :10], a.as_subclass(Tensor)).mean() + F.cross_entropy(logits[:, 10:], b.as_subclass(Tensor))
-    torch.testing.assert_close(learn.loss_func(logits, a, b), expected)
+    torch.testing.assert_close(learn.loss_func(logits, a, b), expected.to(logits), rtol=1e-4, atol=1e-4)
     with learn.no_bar():
         valid_loss = learn.validate()[0]
         probs, targets, losses = learn.get_preds(with_loss=True)
@@ -259,7 +271,7 @@ def two_targets(c):
 
 def from_df(c):
     df, kw = c.df.copy(), dict(path=c.path, valid_pct=.2, seed=42, item_tfms=Resize(32), bs=16, num_workers=0)
-    df[DIGITS] = df[DIGITS]/30
+    if not c.counts: df[DIGITS] = df[DIGITS]/30
     dls = ImageDataLoaders.from_df(df, label_col=DIGITS, y_block=c.block(vocab=DIGITS), **kw)
     first = dls.valid_ds.items.iloc[0]
     torch.testing.assert_close(dls.valid_ds[0][1].as_subclass(Tensor), torch.tensor(first[DIGITS].astype(float).tolist()))

@@ -7,7 +7,7 @@ from torch import nn
 
 from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelError, SoftLabelReader,
                                    SoftMaskBlock, SoftMultiCategoryBlock, abstain, best_temperature, ellipses_masks, temperature_scale, undo_temperature)
-from fastai_softlabels.calibrate import _temperature_interval
+from fastai_softlabels.calibrate import _fit_interval, _loss_terms
 from fastai_softlabels.losses import TemperatureScaled, reads_of, temperature_of
 from conftest import DIGITS
 
@@ -195,14 +195,14 @@ def test_the_interval_holds_the_true_temperature():
         z = torch.randn(200, 5)
         labels = F.one_hot(z.softmax(-1).multinomial(1)[:, 0], 5).float()
         best = best_temperature(2*z, labels)
-        low, high = _temperature_interval(2*z, labels, False, best, torch.arange(200), seed)
+        low, high = _fit_interval(lambda t: _loss_terms(2*z.double()/t, labels, False), best, torch.arange(200), seed)
         held += low <= 2 <= high
     assert held >= 87
 
 
 def test_where_all_items_agree_on_the_temperature_its_interval_is_a_point():
     z = torch.randn(400, 5)
-    low, high = _temperature_interval(3*z, z.softmax(-1), False, 3., torch.arange(400), 0)
+    low, high = _fit_interval(lambda t: _loss_terms(3*z.double()/t, z.softmax(-1), False), 3., torch.arange(400), 0)
     assert low == pytest.approx(3, rel=1e-4) and high == pytest.approx(3, rel=1e-4)
 
 

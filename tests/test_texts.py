@@ -5,14 +5,16 @@ from fastai.text.all import (AWD_LSTM, ColReader, DataBlock, EndSplitter, Interp
                              awd_lstm_clas_config, noop, text_classifier_learner)
 from fastai.vision.all import ImageBlock
 
-from fastai_softlabels.all import (OODConfidence, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftInterpretation,
-                                   SoftLabelReader, SoftMultiCategoryBlock, abstain, class_weights, compare_confidence, kl_divergence, load_soft_learner, photo_squares, preds_to_soft,
+from fastai_softlabels.all import (DirichletMultinomialLossFlat, OODConfidence, SoftBCEWithLogitsLossFlat, SoftCategory, SoftCategoryBlock, SoftCountBlock, SoftCrossEntropyLossFlat,
+                                   SoftInterpretation, SoftLabelReader, SoftMultiCategoryBlock, SoftOrdinalBlock, abstain, class_weights, compare_confidence, kl_divergence, load_soft_learner, photo_squares, preds_to_soft,
                                    save_soft_learner, soft_cross_entropy, temperature_scale, top1_agreement, train_two_heads)
-from conftest import by_torch, check_line, check_matrix, displayed, predicted_afresh, refused
+from fastai_softlabels.ordinal import SoftGrade
+from conftest import activated, by_scipy, by_torch, check_line, check_matrix, displayed, predicted_afresh, refused
 
-BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': SoftMultiCategoryBlock}
-OUTCOMES = {}
 CLASSES = ['bad', 'fair', 'good']
+BLOCKS = {'SoftCategoryBlock': SoftCategoryBlock, 'SoftMultiCategoryBlock': SoftMultiCategoryBlock,
+          'SoftOrdinalBlock': lambda vocab=CLASSES: SoftOrdinalBlock(vocab, values=[1, 2, 3]), 'SoftCountBlock': SoftCountBlock}
+OUTCOMES = {}
 CONFIG = dict(awd_lstm_clas_config, emb_sz=12, n_hid=16, n_layers=2)
 WORDS = {'bad': 'awful dull worst boring'.split(), 'fair': 'a the film plot was it'.split(), 'good': 'great best lovely fun'.split()}
 STRANGERS = ['dull film', 'the film ' * 20, 'fun', 'a plot it was fun']
@@ -35,8 +37,10 @@ class Case:
     "One block with its data; `learner()` is new, `trained` fitted once"
     def __init__(self, name):
         self.name, self.block, self.multi, self.df = name, BLOCKS[name], name == 'SoftMultiCategoryBlock', table()
-        self.loss_type = SoftBCEWithLogitsLossFlat if self.multi else SoftCrossEntropyLossFlat
-        self.reader = SoftLabelReader(self.df, 'id', CLASSES, multi=self.multi, n_votes=6 if self.multi else None)
+        self.counts = name == 'SoftCountBlock'
+        self.n_votes = 6 if self.counts else 1 # the sum of a target
+        self.loss_type = SoftBCEWithLogitsLossFlat if self.multi else DirichletMultinomialLossFlat if self.counts else SoftCrossEntropyLossFlat
+        self.reader = SoftLabelReader(self.df, 'id', CLASSES, multi=self.multi, n_votes=6 if self.multi else None, counts=self.counts)
         self._trained = None
 
     def data_block(self, block=None): return DataBlock(blocks=(TextBlock.from_df('text', min_freq=1, n_workers=1), block or self.block()), get_x=ColReader('text'),
@@ -59,9 +63,17 @@ class Case:
     @property
     def valid(self): return self.df.tail(18).reset_index(drop=True)
 
-    def one_by_one(self, learn) -> torch.Tensor: return torch.stack([learn.predict(t)[2] for t in self.valid.text])
+    def one_by_one(self, learn) -> torch.Tensor: return torch.stack([learn.predict(t)[2].as_subclass(torch.Tensor) for t in self.valid.text])
 
-    def oracle(self, logits, targets): return by_torch(logits, targets, self.multi)
+    def oracle(self, logits, targets): return by_scipy(logits, targets) if self.counts else by_torch(logits, targets, self.multi)
+
+    def shares(self, logits): return activated(logits, self.multi, self.counts)
+
+    def shown(self, votes) -> str:
+        "How the votes of six people are shown"
+        shown = SoftCategory(torch.tensor(votes).float()/6, CLASSES, multi=self.multi)
+        if self.name == 'SoftOrdinalBlock': return str(SoftGrade(shown.probs, CLASSES, [1, 2, 3]))
+        return f'{shown} (n = 6)' if self.counts else str(shown)
 
 
 @pytest.fixture(scope='module')
@@ -88,10 +100,10 @@ def shows_batch(c, shown):
     dls = c.dls()
     b = dls.train.one_batch()
     dls.show_batch(b, max_n=3)
-    assert shown[0].label.map(str).tolist() == [str(SoftCategory(y, CLASSES, multi=c.multi)) for y in b[1][:3]]
+    assert shown[0].label.map(str).tolist() == [c.shown((y*6/c.n_votes).tolist()) for y in b[1][:3]]
     dls.show_batch(b, max_n=3, bars=True)
     charts = [ax for ax in plt.gcf().axes if len(ax.patches)]
-    assert len(charts) == 3 and [p.get_width() for p in charts[0].patches] == pytest.approx(b[1][0].tolist())
+    assert len(charts) == 3 and [p.get_width() for p in charts[0].patches] == pytest.approx((b[1][0]/c.n_votes).tolist())
     assert len(plt.gcf().axes[0].texts) == 1
 
 def fits(c):
@@ -137,15 +149,15 @@ def validates(c):
 def gets_preds(c):
     probs, targets, losses = c.trained.get_preds(with_loss=True)
     logits = c.trained.get_preds(act=noop)[0]
-    torch.testing.assert_close(probs, logits.sigmoid() if c.multi else logits.softmax(-1))
-    torch.testing.assert_close(losses, c.oracle(logits, targets).to(losses))
-    torch.testing.assert_close(targets, torch.tensor(c.valid[CLASSES].to_numpy()/6).float()) # in the order of the table, though batches are sorted by length
-    torch.testing.assert_close(probs, c.one_by_one(c.trained), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(probs.as_subclass(torch.Tensor), c.shares(logits))
+    torch.testing.assert_close(losses, c.oracle(logits, targets).to(losses), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(targets/c.n_votes, torch.tensor(c.valid[CLASSES].to_numpy()/6).float()) # in the order of the table, though batches are sorted by length
+    torch.testing.assert_close(probs.as_subclass(torch.Tensor), c.one_by_one(c.trained), rtol=1e-3, atol=1e-4)
 
 def predicts(c):
     pred, decoded, probs = c.trained.predict(c.valid.text[0])
     assert isinstance(pred, SoftCategory) and list(pred.vocab) == CLASSES
-    torch.testing.assert_close(pred.probs, probs)
+    torch.testing.assert_close(pred.probs, probs.as_subclass(torch.Tensor))
     assert decoded.tolist() == ((probs > .5).tolist() if c.multi else probs.argmax().item())
 
 def dl_from_table(c):
@@ -158,10 +170,10 @@ def shows_results(c, shown):
     c.trained.show_results(max_n=3, shuffle=False)
     assert shown[0].columns.tolist() == ['text', 'label', 'prediction'] and len(shown[0]) == 3
     items = c.trained.dls.valid_ds.items
-    votes = {' '.join(tokens): SoftCategory(torch.tensor(v)/6, CLASSES, multi=c.multi) for tokens, v in zip(items.text, items[CLASSES].to_numpy(dtype='float32'))}
+    votes = {' '.join(tokens): c.shown(v) for tokens, v in zip(items.text, items[CLASSES].to_numpy(dtype='float32'))}
     probs = dict(zip(votes, c.trained.get_preds()[0]))
     for _, row in shown[0].iterrows():
-        assert str(row.label) == str(votes[row.text]) and row.prediction.probs.tolist() == pytest.approx(probs[row.text].tolist(), abs=1e-3)
+        assert str(row.label) == votes[row.text] and row.prediction.probs.tolist() == pytest.approx(probs[row.text].tolist(), abs=1e-3)
     c.trained.show_results(max_n=2, bars=True)
     chart = next(ax for ax in plt.gcf().axes if len(ax.patches))
     assert [t.get_text() for t in chart.get_legend().texts] == ['label', 'prediction'] and len(chart.patches) == 6
@@ -183,10 +195,10 @@ def soft_interpretation(c, shown):
     assert set(said['item']) <= set(c.valid.id) and said.js.is_monotonic_decreasing
     for _, row in said.iterrows():
         i = c.valid.id.tolist().index(row['item'])
-        assert row.label == str(SoftCategory(torch.tensor((c.valid.loc[i, CLASSES].astype(float)/6).tolist()), CLASSES, multi=c.multi))
+        assert row.label == c.shown(c.valid.loc[i, CLASSES].astype(float).tolist()).removesuffix(' (n = 6)')
     values, idx = interp.top_losses(5)
     _, preds, targets, decoded, losses = interp[idx]
-    own = torch.stack([kl_divergence(p[None], t[None], c.multi) for p, t in zip(preds, targets)])
+    own = torch.stack([kl_divergence(p[None].as_subclass(torch.Tensor), t[None]/c.n_votes, c.multi) for p, t in zip(preds, targets)])
     torch.testing.assert_close(own, values.to(own), rtol=1e-3, atol=1e-4) # each with its own loss, though fastai sorts them by length
     torch.testing.assert_close(losses, values)
     assert len(decoded) == 5 and [str(d.tolist()) for d in decoded] == [str((p > .5).tolist() if c.multi else p.argmax().item()) for p in preds]
@@ -207,10 +219,18 @@ def scales_temperature(c):
     learn.model.load_state_dict(c.trained.model.state_dict())
     logits = learn.get_preds(act=noop)[0]
     temperature_scale(learn, force=True) # nine texts are few
+    if c.counts: return shares_stay(c, learn)
     t = learn.loss_func.temperature
     probs = learn.get_preds()[0]
     torch.testing.assert_close(probs, (logits/t).sigmoid() if c.multi else (logits/t).softmax(-1), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(learn.predict(c.valid.text[0])[2], probs[0], rtol=1e-3, atol=1e-4)
+
+def shares_stay(c, learn):
+    probs, unscaled = (o.get_preds()[0].as_subclass(torch.Tensor) for o in (learn, c.trained))
+    torch.testing.assert_close(probs, unscaled)
+    pred, before = (o.predict(c.valid.text[0])[0] for o in (learn, c.trained))
+    assert pred.concentration.item() == pytest.approx(learn.loss_func.factor*before.concentration.item(), rel=1e-3)
+    return 'the factor of the concentration'
 
 def abstains(c):
     learn = c.learner()
@@ -240,7 +260,7 @@ def listens_to_strangers(c, shown):
         said = cb.history[(cb.history.epoch == 1) & (cb.history.score == own)].set_index('set')
         assert said.n.to_dict() == {'valid': 18, 'ood': 4}
         logits = torch.cat([learn.get_preds(dl=learn.dls.test_dl(strangers), act=noop)[0]])
-        confidence = (logits.sigmoid() if c.multi else logits.softmax(-1)).amax(1)
+        confidence = c.shares(logits).amax(1)
         assert said.loc['ood', 'mean'] == pytest.approx(confidence.mean().item(), abs=1e-4)
         top = confidence.topk(2).indices.tolist()
         assert [i for i, _ in cb.surest['ood']] == top, 'named by their own index, though batches are sorted by length'
@@ -256,7 +276,7 @@ def compares_confidence(c):
     assert report.loc[('it', 'ood'), 'n'] == 4
 
 def trains_two_heads(c):
-    if c.multi: return 'it begins with `SoftCategoryBlock`'
+    if c.name != 'SoftCategoryBlock': return 'it begins with `SoftCategoryBlock`'
     def fit(learn):
         with learn.no_logging(): learn.fit(1, 1e-2)
     found = train_two_heads(c.data_block(), c.df, lambda dls: c.learner(dls), fit, bs=8, num_workers=0)
@@ -268,7 +288,7 @@ def summarises(c): assert c.loss_type.__name__ in c.trained.summary()
 def exports_and_loads(c):
     text, decoded, probs = predicted_afresh(c.trained, c.valid.text[0])
     pred, index, expected = c.trained.predict(c.valid.text[0])
-    torch.testing.assert_close(probs, expected)
+    torch.testing.assert_close(probs.as_subclass(torch.Tensor), expected.as_subclass(torch.Tensor))
     assert (text, decoded) == (str(pred), index.tolist())
 
 def saves_and_loads(c, tmp_path):
@@ -291,7 +311,7 @@ def saves_and_loads(c, tmp_path):
 
 def from_df(c, tmp_path):
     df = c.df.copy()
-    df[CLASSES] = df[CLASSES]/6
+    if not c.counts: df[CLASSES] = df[CLASSES]/6
     df.to_csv(tmp_path/'texts.csv', index=False)
     kw = dict(text_col='text', label_col=CLASSES, y_block=c.block(CLASSES), valid_pct=.2, seed=1, bs=8, num_workers=0, n_workers=1)
     for dls in (TextDataLoaders.from_df(df, **kw), TextDataLoaders.from_csv(tmp_path, 'texts.csv', **kw)):
@@ -324,7 +344,7 @@ def beside_images(c):
             learn.fit(1, 1e-2)
             targets = learn.get_preds()[1]
         assert type(learn.loss_func) is c.loss_type and np.isfinite(learn.recorder.values[-1]).all()
-        np.testing.assert_allclose(targets, c.valid[CLASSES]/6, rtol=1e-6)
+        np.testing.assert_allclose(targets/c.n_votes, c.valid[CLASSES]/6, rtol=1e-6)
 
 
 LINES = {'loss inferred': loss_inferred, 'no n_out needed': no_n_out_needed, 'dls.vocab, dls.c': vocab_and_c, 'show_batch': shows_batch, 'fit': fits,
