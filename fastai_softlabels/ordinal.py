@@ -289,7 +289,10 @@ def SoftOrdinalBlock(
     ignore: bool = False,              # Are missing labels, without votes or NaN, unlabelled rather than a fault?
     loss_func: Callable | None = None, # What `DataLoaders` infer; `SoftCrossEntropyLossFlat()` by default, or `SoftOrdinalLossFlat`, which knows the order
 ) -> TransformBlock:
-    "`TransformBlock` for targets that are one distribution over grades, which stand in an order: ratings, votes, probabilities, or a grade"
+    """`TransformBlock` for targets that are one distribution over grades, which stand in an order: ratings, votes, probabilities, or a grade
+
+    Cross-entropy is inferred by a rule that was fixed before the runs of `experiments/ordinal.py`: neither the ranked probability score nor
+    its mixture with cross-entropy was better on both sets. Name them by `loss_func=SoftOrdinalLossFlat`, or `SoftOrdinalLossFlat(ce=.5)`."""
     return soft_block(SoftOrdinalize(vocab, values, normalize, ignore, loss_func))
 
 # %% ../nbs/14_ordinal.ipynb #b69cb38c

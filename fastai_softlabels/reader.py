@@ -539,7 +539,7 @@ def _answers_to(df: pd.DataFrame, item, question: str, answers) -> pd.DataFrame:
         fault = f'The table has no column {c!r}, of the question {question!r}; its columns are {brief(list(df.columns))}.'
         refuse(fault + nearest(c, list(df.columns)), error=UnknownNameError)
     res = df[columns].set_axis(answers, axis=1)
-    if item is not None: res.insert(0, item, df[item])
+    if item in df: res.insert(0, item, df[item])
     res.attrs = dict(classes=answers)
     return res
 
