@@ -85,7 +85,7 @@ _CONCENTRATIONS = dict(softplus=lambda z: F.softplus(z) + 1e-3, bounded=lambda z
 
 # %% ../nbs/15_counts.ipynb #8eea5f7f
 class DirichletMultinomialLossFlat(SoftLoss):
-    """Negative log-likelihood of votes under a Dirichlet-multinomial, as in Zoobot (Walmsley et al. 2020, arXiv:1905.07424)
+    """Negative log-likelihood of votes under a Dirichlet-multinomial, as in Zoobot (Walmsley et al., arXiv:2102.08414)
 
     Targets are numbers of votes, which MixUp may make fractions. The mean is over the items that have votes; one without has no
     value and no gradient. With one vote for each item it is the cross-entropy of the expected shares."""

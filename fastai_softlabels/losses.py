@@ -364,7 +364,7 @@ def forward(self: SumOfLosses,
 
 def _counts_votes(loss) -> bool:
     "Is it a likelihood of votes, whose sum over questions is averaged over items?"
-    return getattr(innermost(loss), 'counts_votes', False)
+    return getattr(loss, 'counts_votes', False)
 
 @patch
 def _mean_of_items(self: SumOfLosses, preds, targets) -> Tensor:

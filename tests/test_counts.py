@@ -13,7 +13,7 @@ from conftest import DIGITS, refused
 
 
 def zoobot(k, alpha):
-    "The likelihood as Zoobot has it (Walmsley et al. 2020, eq. 5), from log-gamma functions in float64"
+    "The likelihood as Zoobot has it, written anew from its formula, by log-gamma functions in float64"
     n, total = k.sum(-1), alpha.sum(-1)
     return -(gammaln(total) + gammaln(n + 1) - gammaln(n + total) + (gammaln(k + alpha) - gammaln(k + 1) - gammaln(alpha)).sum(-1))
 
