@@ -52,7 +52,7 @@ def squares(size: int = 25, step: int = 12, n: int = 16) -> pd.DataFrame: # fnam
 
 def learner_of_words(df, is_valid, loss, seed) -> tuple:
     "A bag of words, and for how many epochs to train it, at which rate"
-    block = DataBlock(blocks=(TextBlock.from_df('text'), SoftCategoryBlock(RATINGS, loss_func=loss)), get_x=ColReader('text'),
+    block = DataBlock(blocks=(TextBlock.from_df('text'), SoftOrdinalBlock(RATINGS, loss_func=loss)), get_x=ColReader('text'),
                       get_y=SoftLabelReader(df, 'item', RATINGS), splitter=IndexSplitter(np.flatnonzero(is_valid)))
     dls = block.dataloaders(df, bs=64, num_workers=0)
     return Learner(dls, BagOfWords(len(dls.vocab[0]), dls.c)), 8, 1e-2
@@ -60,7 +60,7 @@ def learner_of_words(df, is_valid, loss, seed) -> tuple:
 
 def learner_of_images(df, is_valid, loss, seed) -> tuple:
     "A small convolutional network, likewise"
-    block = DataBlock(blocks=(ImageBlock, SoftCategoryBlock(GRADES, loss_func=loss)), get_x=ColReader('fname'),
+    block = DataBlock(blocks=(ImageBlock, SoftOrdinalBlock(GRADES, loss_func=loss)), get_x=ColReader('fname'),
                       get_y=SoftLabelReader(df, 'fname', GRADES), splitter=IndexSplitter(np.flatnonzero(is_valid)))
     dls = block.dataloaders(df, bs=32, num_workers=0)
     return Learner(dls, plain_net(dls.c, width=16)), 15, 3e-3

@@ -115,7 +115,7 @@ def _encode_table(to, tfm):
 
 def _encoded_numbers(to: Tabular, tfm: SoftCategorize) -> np.ndarray | None: # (N,K); None where all labels are missing
     "Read the columns of classes; pandas makes floats of the counts in a row of numbers, which stay counts"
-    classes = list(tfm.vocab)
+    classes = [c for c in tfm.vocab if c in to.items]
     labels = to.items[classes]
     if labels.isna().all(axis=None):
         to.items = to.items.drop(columns=classes)
@@ -142,7 +142,7 @@ def check_columns_there(to: Tabular):
 def _has_classes(to: Tabular, tfm: SoftCategorize) -> bool:
     "Does a table have labels? Refuse one that has some of the classes alone"
     there = [c for c in tfm.vocab if c in to.items]
-    if len(there) not in (0, tfm.c):
+    if len(there) not in (0, tfm.c) and not tfm.may_lack(there):
         absent = [c for c in tfm.vocab if c not in to.items]
         refuse(f'The table has the classes {brief(there)}, but not {brief(absent)}', 'Give all of them, or none.')
     return len(there) > 0

@@ -402,8 +402,10 @@ def _labelled_logits(learn: Learner, dl) -> tuple:
     logits, targets = _predictions(learn, dl, act=noop)
     _check_items(logits, targets)
     logits = logits.as_subclass(Tensor).float()
-    multi = not labels_of(learn, logits.shape[1]).exclusive
+    meaning = labels_of(learn, logits.shape[1])
+    multi = not meaning.exclusive
     targets = soft_targets(logits, targets.as_subclass(Tensor), -1, torch.nan)
+    if meaning.kind == 'count' and not hasattr(innermost(learn.loss_func), 'concentrations'): targets = as_shares(targets)
     if not logits.isfinite().all():
         refuse(f'The model gives {logits[~logits.isfinite()][0]} for some item', 'Did the training diverge?')
     gaps = _unlabelled(logits, targets, multi)
@@ -534,7 +536,7 @@ def undo_temperature(
     "Take back what `temperature_scale` did"
     check_learner(learn)
     loss = keep_probs(innermost(learn.loss_func))
-    if factor_of(learn.loss_func) != 1: _put_factor(learn, loss)
+    if hasattr(loss, 'concentrations'): _put_factor(learn, loss)
     else: _put_loss(learn, loss)
 
 # %% ../nbs/21_calibrate.ipynb #3b4094a1

@@ -78,7 +78,7 @@ def plain_dirichlet_multinomial(
     total, n = total.squeeze(axis), n.squeeze(axis)
     values = deviance + _rest(total + n) - _rest(total) + (_rest(alpha) - _rest(alpha + k)).sum(axis)
     if not kl: values = values + multinomial_floor(k, axis)
-    return torch.where(n > 0, values, 0.)
+    return torch.where(n == 0, 0., values)
 
 # %% ../nbs/15_counts.ipynb #a26856f1
 _CONCENTRATIONS = dict(softplus=lambda z: F.softplus(z) + 1e-3, bounded=lambda z: 1 + 100*z.sigmoid())
@@ -161,6 +161,7 @@ class ConcentrationScaled(LossAround):
         loss,          # A `DirichletMultinomialLossFlat`
         factor: float, # Above 0: above 1 surer, below 1 less sure
     ):
+        if not hasattr(loss, 'concentrations'): refuse(f'{type(loss).__name__} has no concentrations', 'A factor is for a `DirichletMultinomialLossFlat` itself.')
         super().__init__(loss)
         self.factor = in_range(factor, 'factor', 'a finite number above 0', above=0)
 
@@ -207,9 +208,10 @@ def interval(self: SoftVotes,
     "Compute central credible intervals of the shares"
     in_range(level, 'level', 'a number between 0 and 1', above=0, below=1)
     if self.concentration is None: return torch.full((len(self.vocab), 2), torch.nan)
-    a = self.probs.double().numpy()*float(self.concentration)
+    total, shares = float(self.concentration), self.probs.double().numpy()
     tail = (1 - level)/2
-    return torch.tensor(beta.ppf([[tail], [1 - tail]], a, float(self.concentration) - a).T)
+    a, b = (np.maximum(total*p, 1e-9) for p in (shares, 1 - shares)) # rounding may have made one 0
+    return torch.tensor(beta.ppf([[tail], [1 - tail]], a, b).T)
 
 # %% ../nbs/15_counts.ipynb #bbe613c9
 @patch
@@ -267,6 +269,14 @@ def _check_reader(self: SoftCountize, o: TensorSoftCategory, is_multi: bool):
 
 @patch
 def _check_target(self: SoftCountize, o): "Numbers of votes have any sum"
+
+@patch
+def read_columns(self: SoftCountize, df: pd.DataFrame, cols: list) -> np.ndarray: # Votes (N,K) in vocab order
+    "Check all rows of `df` at once; refuse shares with their number of votes beside them"
+    res = SoftCategorize.read_columns(self, df, cols)
+    n_votes = df['n_votes'].to_numpy(float, na_value=np.nan) if 'n_votes' in df else res.sum(1)
+    if np.allclose(n_votes, res.sum(1), equal_nan=True): return res
+    refuse('The columns do not add up to `n_votes` beside them, so they seem to be shares', 'Say `get_y=SoftLabelReader(df, …, counts=True)`, which makes numbers of them again.')
 
 @patch
 def decode(self: SoftCountize, o, split_idx=None, **kwargs) -> SoftVotes:
@@ -341,10 +351,11 @@ def vote_intervals(
 # %% ../nbs/15_counts.ipynb #766d6735
 def _outputs_and_votes(learn, dl) -> tuple: # Outputs (N,K), and votes (N,K) or None
     "What the network gives for the items of a loader, and their votes"
+    found = items_target(learn, '`vote_intervals`')
     loss = innermost(learn.loss_func)
     if not hasattr(loss, 'concentrations'):
         refuse(f'The loss is {type(loss).__name__}, which has no concentrations, so that shares have no intervals', 'Those of `SoftCountBlock` have.')
-    items_target(learn, '`vote_intervals`')
+    if found.kind not in (None, 'count'): refuse('The labels are shares, not numbers of votes', 'Train with `SoftCountBlock`.')
     with learn.no_bar(), ungathered(learn): outputs, counts = learn.get_preds(dl=valid_dl(learn) if dl is None else dl, act=noop)
     return outputs.as_subclass(Tensor), None if counts is None else counts.as_subclass(Tensor).double().numpy().round()
 

@@ -83,9 +83,13 @@ _OF_INDICES = (LabelSmoothingCrossEntropy, nn.NLLLoss, nn.MultiMarginLoss, nn.Mu
 def check_item_loss(
     loss,        # Given to a block
     multi: bool, # Are the block's classes independent?
+    kind: str = 'category', # Of the block's labels
 ):
     "Refuse a loss that cannot read the block's labels of items, or reads them in another way"
     name = type(loss).__name__
+    if getattr(loss, 'of_grades', False) and kind != 'ordinal':
+        refuse(f'{name} is a loss for grades in their order: use `SoftOrdinalBlock`, or leave `loss_func=` out.')
+    check_counting(loss, kind)
     if not multi and isinstance(loss, BaseLoss) and loss.flatten:
         refuse(f'{name} flattens targets to one number an item, so a distribution cannot pass',
                'Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
@@ -100,6 +104,17 @@ def check_item_loss(
     axis = getattr(loss, 'axis', -1)
     if isinstance(loss, SoftLoss) and axis not in (-1, 1):
         refuse(f'{name} has its classes along axis {axis}; those of items (N,C) are along the last: leave `axis` out.')
+
+# %% ../nbs/12_data.ipynb #00d18af5
+def check_counting(loss, kind: str):
+    "Refuse a likelihood of votes for shares, and for votes a loss that divides by the number of items"
+    name = type(loss).__name__
+    counts_votes = getattr(loss, 'counts_votes', False)
+    if counts_votes and kind != 'count': refuse(f'{name} reads numbers of votes, which this block divides: use `SoftCountBlock`, or leave `loss_func=` out.')
+    is_theirs = type(loss).__module__.partition('.')[0] in ('torch', 'fastai')
+    if kind == 'count' and is_theirs:
+        refuse(f'{name} does not know that its targets are numbers of votes, and divides by the items',
+               'Use `SoftCrossEntropyLossFlat`, which divides by the votes, or `SoftCategoryBlock`, which gives shares.')
 
 # %% ../nbs/12_data.ipynb #be5fbc88
 def check_reads(name: str, reads: str, multi: bool):
@@ -130,7 +145,7 @@ class SoftCategorize(DisplayedTransform):
     ):
         self.sort, self.normalize, self.ignore = sort, normalize, ignore
         loss = self._default_loss() if loss_func is None else make_loss(loss_func)
-        check_item_loss(loss, self.multi)
+        check_item_loss(loss, self.multi, self.kind)
         self._loss = keep_probs(loss)
         self.vocab = None
         self._source = (None, None) # classes of the last reader row, and where ours stand among them
@@ -793,6 +808,11 @@ def _column_name(df: pd.DataFrame, c):
     return df.columns[c] if is_position else c
 
 # %% ../nbs/12_data.ipynb #83f584f1
+@patch
+def may_lack(self: SoftCategorize, classes: list) -> bool:
+    "May a table have columns for these classes alone?"
+    return False
+
 @patch
 def _check_columns(self: SoftCategorize, names: list):
     "Refuse columns that are not named as the classes"

@@ -363,15 +363,19 @@ def forward(self: SumOfLosses,
     return sum(values)
 
 def _counts_votes(loss) -> bool:
-    "Is it a likelihood of votes, whose sum over questions is averaged over items?"
-    return getattr(loss, 'counts_votes', False)
+    "Is it a likelihood of items' votes, whose sum over questions is averaged over items?"
+    return getattr(loss, 'counts_votes', False) and loss.axis == -1
 
 @patch
 def _mean_of_items(self: SumOfLosses, preds, targets) -> Tensor:
     "Sum over targets, then average over the items with votes for any of them"
     total = sum(f(p, t, reduction='sum') for f, p, t in zip(self.losses, preds, targets))
-    n = torch.stack([t.as_subclass(Tensor).sum(-1) > 0 for t in targets]).any(0).sum()
+    n = torch.stack([_has_votes(t.as_subclass(Tensor)) for t in targets]).any(0).sum()
     return total/n.clamp_min(1)
+
+def _has_votes(targets: Tensor) -> Tensor: # (N,)
+    "Which items have votes, of counts (N,K), or class indices (N,)"
+    return targets.sum(-1) > 0 if targets.ndim > 1 else targets != -100
 
 def _by_item(values: Tensor, n: int) -> Tensor:
     "Average the values of each of `n` items"

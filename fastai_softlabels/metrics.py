@@ -207,7 +207,7 @@ def learner_probs(self: SoftMetric,
     if probs.ndim < 2: return probs, targets, False
     target = vars(learn).get('target') # a model may have a `target`, too, which a learner hands on
     if hasattr(learn, 'dl'): check_same_classes(learn, learn.dl, target)
-    if not self.higher_is_better: warn_of_trackers(learn, self.name, target)
+    if self.higher_is_better is False: warn_of_trackers(learn, self.name, target)
     meaning = labels_of(learn, probs.shape[1], target)
     if meaning.kind == 'count': targets = as_shares(targets)
     return probs, targets, not meaning.exclusive
@@ -287,7 +287,7 @@ class ItemMetric(MeanMetric):
     def __init__(self,
         func: Callable,                 # (predictions, targets) (…,C) → values (…); the function's name is the metric's
         across_classes: bool = False,   # Compare classes with each other, even where each has its own probability?
-        higher_is_better: bool = True,  # Is a larger value the better one?
+        higher_is_better: bool | None = True,  # Is a larger value the better one? None: neither is
     ):
         super().__init__(func)
         self.across_classes = across_classes

@@ -637,6 +637,8 @@ def _check_softmax_block(block: DataBlock):
     "Raise `SoftLabelError` unless `block` has one target, a `SoftCategoryBlock` with its own loss"
     tfms = _only_target_tfms(block)
     if len(tfms) != 1 or not isinstance(tfms[0], SoftCategorize) or tfms[0].multi: _refuse_block(block)
+    if tfms[0].kind == 'count':
+        refuse('The block keeps numbers of votes, which the sigmoid training cannot read', 'Compare on shares: `SoftCategoryBlock`.')
     loss = tfms[0].loss_func
     if repr(loss) == repr(SoftCrossEntropyLossFlat()): return
     refuse(f'The block has a loss of its own, {loss}, which the sigmoid training cannot have',

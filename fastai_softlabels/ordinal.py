@@ -9,7 +9,7 @@ from functools import partial
 from typing import Callable, Sequence
 from warnings import warn
 
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from torch import Tensor
 
 from fastcore.all import patch
@@ -19,6 +19,7 @@ from .core import format_prob, SoftCategory, TensorSoftCategory, TOLERANCE
 from .tables import check_classes, is_list, is_missing
 from .formulas import at_least_float32
 from .losses import check_softmax, innermost, prepare, SoftLoss, with_probs
+from .blocks import target_of
 from .data import as_python, label_names, soft_block, SoftCategorize
 from .metrics import CollectedMetric, ItemMetric
 
@@ -80,6 +81,7 @@ class SoftOrdinalLossFlat(SoftLoss):
     0 where p = y, and proper in expectation: for items that it cannot tell apart a network learns the mean of their labels. Not
     divided by K − 1. Weights by grade weigh items, by their labels, and do not move the minimum."""
     reads = 'softmax' # its logits are those of one distribution
+    of_grades = True  # which stand in an order
 
     def __init__(self,
         axis: int = -1,                          # The class axis: −1 for logits (N,K), 1 for (N,K,H,W)
@@ -105,6 +107,9 @@ def forward(self: SoftOrdinalLossFlat,
     "Compute the ranked probability score of `logits` and `targets`"
     logits, y = prepare(self, logits, targets, unlabelled=0.)
     check_softmax(self, logits)
+    n_grades = y.shape[self.axis]
+    if self.values is not None and len(self.values) != n_grades:
+        refuse(f'`values` has {len(self.values)} numbers, but the logits have {n_grades} grades: give one each.')
     steps, weight = (self._class_weight(name, y) for name in ('steps', 'weight'))
     return plain_ordinal(at_least_float32(logits), y, self.axis, steps, weight, self.ce, self.kl, self.reduction)
 
@@ -122,12 +127,22 @@ def decodes(self: SoftOrdinalLossFlat, x: Tensor) -> Tensor:
 class GradeMetric(ItemMetric):
     "The mean, over labelled items, of a function of two distributions over grades in their order"
     def items(self, probs, targets, multi=False):
-        refuse_independent(self.name, probs, multi)
+        refuse_independent(self.name, multi)
         return super().items(probs, targets, multi)
 
-def refuse_independent(name: str, probs, multi: bool):
+    def learner_probs(self, learn):
+        check_ordered(self.name, learn)
+        return super().learner_probs(learn)
+
+def refuse_independent(name: str, multi: bool):
     "Refuse independent classes, which have no order"
     if multi: refuse(f'`{name}` is for grades, which exclude each other; here each class has a probability of its own')
+
+def check_ordered(name: str, learn):
+    "Refuse a learner whose classes have names, in an order that no block knows"
+    found = target_of(learn, vars(learn).get('target'))
+    if found.kind == 'ordinal' or found.vocab is None or _are_in_order(_numbers_of(found.vocab)): return
+    refuse(f'`{name}` compares grades in their order, but the classes {brief(found.vocab)} have none', 'Label them by `SoftOrdinalBlock(vocab=…)`, from the lowest to the highest.')
 
 def cdf_gaps(probs: Tensor, targets: Tensor) -> Tensor: # (…,K−1)
     "Subtract cumulative distributions, but for the last value, which is 1 in both"
@@ -167,7 +182,7 @@ def _spread(p: Tensor) -> Tensor:
     grade = torch.arange(p.shape[-1], device=p.device)
     return (p*(grade - _mean_grade(p).unsqueeze(-1)).square()).sum(-1).sqrt()
 
-@partial(GradeMetric, higher_is_better=False)
+@partial(GradeMetric, higher_is_better=None)
 def spread_difference(probs, targets):
     "Compute the mean of the predictions' standard deviation less the raters', in grades; 0 is best, above it the model doubts more than people differ"
     return _spread(probs) - _spread(targets)
@@ -176,8 +191,12 @@ def spread_difference(probs, targets):
 class GradeStatistic(CollectedMetric):
     "A function of all labelled distributions over grades"
     def collect(self, p, y):
-        refuse_independent(self.name, p, p.ndim == 3)
+        refuse_independent(self.name, p.ndim == 3)
         return p, y
+
+    def learner_probs(self, learn):
+        check_ordered(self.name, learn)
+        return super().learner_probs(learn)
 
 def _kappa(a: Tensor, b: Tensor) -> Tensor:
     "Quadratic weighted kappa of an expected confusion; NaN where all is one grade"
@@ -195,7 +214,7 @@ def quadratic_weighted_kappa(probs, targets):
 
 @GradeStatistic
 def labels_kappa(probs, targets):
-    "Compute the quadratic weighted kappa that the labels have with themselves, as two raters of each item would: 1 where all agree"
+    "Compute the quadratic weighted kappa of the labels with themselves, as of pairs of answers to each item that are drawn with replacement: 1 where all agree, or where each item has one answer"
     return _kappa(targets, targets)
 
 # %% ../nbs/14_ordinal.ipynb #cb6f5bbc
@@ -208,7 +227,8 @@ class SoftGrade(SoftCategory):
         label=None,               # The grade that was decided, or `DONT_KNOW`
     ):
         super().__init__(probs, vocab, label=label)
-        self.values = _numbers_of(self.vocab) if values is None else list(values)
+        self.values = _numbers_of(self.vocab) if values is None else checked_values(values)
+        if values is not None and len(self.values) != len(self.vocab): refuse(f'`values` has {len(self.values)} numbers for {len(self.vocab)} grades: give one each.')
 
 @patch(as_prop=True)
 def mean(self: SoftGrade) -> float: # NaN where unlabelled, or where grades have no numbers
@@ -226,6 +246,7 @@ def sd(self: SoftGrade) -> float: # Likewise
 # %% ../nbs/14_ordinal.ipynb #6dc06e37
 def grade_number(grade) -> float | int | None:
     "The number that a grade is, or that its text holds; None for a name"
+    grade = as_python(grade)
     if isinstance(grade, bool) or not isinstance(grade, (int, float, str)): return None
     try: number = float(grade)
     except ValueError: return None
@@ -236,6 +257,12 @@ def _numbers_of(vocab: Sequence) -> list | None:
     "The numbers of all grades; None where one is a name"
     numbers = list(map(grade_number, vocab))
     return None if None in numbers else numbers
+
+def _are_in_order(numbers: list | None) -> bool:
+    "Do numbers rise, or fall, from each to the next?"
+    if numbers is None: return False
+    steps = np.diff(numbers)
+    return bool((steps > 0).all() or (steps < 0).all())
 
 # %% ../nbs/14_ordinal.ipynb #132125fb
 @patch
@@ -248,7 +275,7 @@ def _with_numbers(self: SoftGrade) -> str:
     if len(parts) > len(shown) or sum(p for _, p in shown) < .95: texts.append('…')
     shares = ' · '.join(texts)
     if self.values is None: return shares
-    digits = 1 if np.abs(np.diff(self.values)).min() >= 1 else 2
+    digits = 1 if np.abs(np.diff(self.values)).min(initial=1) >= 1 else 2
     return f'{self.mean:.{digits}f} ± {self.sd:.{digits}f} ({shares})'
 
 # %% ../nbs/14_ordinal.ipynb #1cd227f4
@@ -265,7 +292,8 @@ class SoftOrdinalize(SoftCategorize):
     ):
         self.values = None if values is None else checked_values(values)
         if loss_func is SoftOrdinalLossFlat: loss_func = SoftOrdinalLossFlat(values=self.values)
-        super().__init__(vocab, normalize=normalize, ignore=ignore, loss_func=loss_func)
+        check_categories(vocab)
+        super().__init__(vocab, sort=False, normalize=normalize, ignore=ignore, loss_func=loss_func)
 
     def shown(self, probs, label=None):
         "The display type of a label or a prediction"
@@ -302,19 +330,26 @@ def _check_vocab(self: SoftOrdinalize):
     SoftCategorize._check_vocab(self)
     grades = list(self.vocab)
     check_values_match(self, grades)
-    if self.numbers is None or self.values is not None: return
-    steps = np.diff(self.numbers)
-    if not ((steps > 0).all() or (steps < 0).all()):
+    if self.numbers is None: return
+    if not _are_in_order(self.numbers):
         refuse(f'The grades {brief(grades)} are not in their order: numbers rise or fall', f'Give `vocab={brief(sorted(grades, key=grade_number))}`.')
-    if np.allclose(steps, steps[0]): return
-    refuse(f'The grades {brief(grades)} are not equally far apart', f'Say which is meant: `values={brief(self.numbers)}`, or steps of 1, `values=range({len(grades)})`.')
+    steps = np.diff(self.numbers)
+    if self.values is not None or np.allclose(steps, steps[0]): return
+    refuse(f'The grades {brief(grades)} are not equally far apart',
+           f'If some that nobody gave are missing, give all in `vocab=`; else say which is meant: `values={brief(self.numbers)}`, or steps of 1, `values=range({len(grades)})`.')
+
+def check_categories(vocab):
+    "Refuse a categorical column whose categories have names, and no order"
+    dtype = getattr(vocab, 'dtype', None)
+    if not isinstance(dtype, pd.CategoricalDtype) or dtype.ordered or _numbers_of(list(dtype.categories)): return
+    refuse(f'The vocab is categorical, and its categories {brief(list(dtype.categories))} have no order', 'List the grades from the lowest to the highest.')
 
 def check_values_match(tfm: SoftOrdinalize, grades: list):
     "Refuse values that are not one for each grade, and a loss with other values than the block's"
     if tfm.values is not None and len(tfm.values) != len(grades):
         refuse(f'`values` has {len(tfm.values)} numbers for the {len(grades)} grades {brief(grades)}: give one each.')
     loss = innermost(tfm._loss)
-    if not isinstance(loss, SoftOrdinalLossFlat) or loss.values == tfm.values: return
+    if not isinstance(loss, SoftOrdinalLossFlat) or loss.values in (tfm.values, tfm.positions): return
     refuse(f'The loss has `values={loss.values}`, the block `values={tfm.values}`: give both the same.')
 
 # %% ../nbs/14_ordinal.ipynb #d8fbbd5a
@@ -325,9 +360,20 @@ def _learn_vocab(self: SoftOrdinalize, names: list):
     if numbers is None:
         named = next(n for n in names if grade_number(n) is None)
         refuse(f'The grades {brief(names)} have names, like {repr_of(named)}, whose order is not known',
-               "Give `vocab=` from the lowest to the highest. (Columns of raters rather than grades become labels by `votes_to_soft(…, annotators=[…])`.)")
-    grades = {n: name for n, name in sorted(zip(numbers, names))}
+               "Give `vocab=` from the lowest to the highest (of a categorical column `df.grade.cat.categories`). "
+               "Columns of raters rather than grades become labels by `votes_to_soft(…, annotators=[…])`.")
+    check_numbers(numbers, names)
+    grades = dict(sorted(zip(numbers, names), key=lambda o: o[0]))
     self._set_vocab(list(_without_gaps(grades).values()))
+
+def check_numbers(numbers: list, names: list):
+    "Refuse a grade that is written in two ways; warn of −1 below grades from 0 or 1 up"
+    first = dict(zip(reversed(numbers), reversed(names)))
+    for number, name in zip(numbers, names):
+        if first[number] != name or type(first[number]) is not type(name):
+            refuse(f'{repr_of(first[number])} and {repr_of(name)} are one grade, written in two ways', 'Make all of them numbers (`.astype(int)`).')
+    least, *others = sorted(numbers)
+    if least == -1 and others and others[0] in (0, 1): warn('−1 is taken for the lowest grade. If it stands for a missing rating, leave it out of the labels.')
 
 def _without_gaps(grades: dict) -> dict:
     "The grades by number, with the whole numbers between the least and the largest; as they are if a number is not whole"
@@ -339,26 +385,45 @@ def _without_gaps(grades: dict) -> dict:
         refuse(f'Between the least grade, {least}, and the largest, {largest}, nobody gave {len(missing)} of the whole numbers', 'Are these grades? Give `vocab=`.')
     warn(f'Nobody gave the grades {brief(missing)}. They stand in the vocab all the same, since each is a step from {least} to {largest}; '
          'give `vocab=` if these are not the steps.')
-    are_texts = isinstance(grades[least], str)
-    return {n: grades.get(n, str(n) if are_texts else n) for n in range(least, largest + 1)}
+    width = len(grades[least]) if isinstance(grades[least], str) and grades[least].startswith('0') else 0 # '01'
+    def name(n): return str(n).zfill(width) if isinstance(grades[least], str) else n
+    return {n: grades.get(n, name(n)) for n in range(least, largest + 1)}
 
 # %% ../nbs/14_ordinal.ipynb #cd5c6513
 @patch
 def _order(self: SoftOrdinalize, classes):
     "Where each grade stands in `classes`, −1 for a number that has no column; None where the orders agree"
     classes = list(classes)
-    if not self._lacks_numbers(classes): return SoftCategorize._order(self, classes)
+    if not self.may_lack(classes): return SoftCategorize._order(self, classes)
     return torch.tensor([classes.index(g) if g in classes else -1 for g in self.vocab])
 
 @patch
-def _lacks_numbers(self: SoftOrdinalize, classes: list) -> bool:
-    "Are the classes grades, of which some are missing, and these numbers?"
-    return self.numbers is not None and set(classes) < set(self.vocab)
+def may_lack(self: SoftOrdinalize, classes: list) -> bool:
+    "Are these grades with numbers, so that those which have no column got no votes?"
+    return self.numbers is not None and 0 < len(classes) and set(classes) < set(self.vocab)
 
 @patch
 def _check_columns(self: SoftOrdinalize, names: list):
     "Refuse columns that are no grades; a number may lack its column"
-    if not self._lacks_numbers(names): SoftCategorize._check_columns(self, names)
+    if self.may_lack(names): return
+    if not set(names) & set(self.vocab):
+        refuse(f'The columns {brief(names)} are not named as the grades {brief(list(self.vocab))}',
+               'Columns of annotators rather than grades become labels by `votes_to_soft(…, annotators=[…])`.')
+    SoftCategorize._check_columns(self, names)
+
+@patch
+def read_columns(self: SoftOrdinalize, df: pd.DataFrame, cols: list) -> np.ndarray: # Labels (N,K) in vocab order
+    "Check all rows of `df` at once; warn of columns that seem to hold the ratings of people with numbers"
+    labels = SoftCategorize.read_columns(self, df, cols)
+    if self.numbers is not None and len(df) > 4: _warn_of_ratings(df[[c if c in df else df.columns[c] for c in cols]], self.numbers)
+    return labels
+
+def _warn_of_ratings(columns: pd.DataFrame, numbers: list):
+    "Warn of columns whose every number is a grade, and none of them 0, as it is where a class has no votes"
+    cells = columns.to_numpy(dtype=float, na_value=np.nan)
+    if 0 in cells or not np.isin(cells, numbers).all(): return
+    warn(f'The columns {brief(list(columns))} are read as votes for the grades of these names, but each of their numbers is a grade, and none is 0. '
+         'Columns of ratings, one for each person, become labels by `votes_to_soft(…, annotators=[…])`.')
 
 # %% ../nbs/14_ordinal.ipynb #80d8c7e0
 @patch
@@ -375,17 +440,26 @@ def _from_number_list(self: SoftOrdinalize, values: list, name: str):
 def _check_no_ratings(self: SoftOrdinalize, values: list, name: str):
     "Refuse as many whole numbers as there are grades, if they may be ratings (perhaps counted from another number); one of them alone is a sure label"
     if not self._may_be_ratings(values): return
-    refuse(f'{name}: are these {len(values)} numbers ratings, or votes for the grades {brief(list(self.vocab))} in their order?',
+    refuse(f'{name}: the {len(values)} numbers may be ratings, or votes for the grades {brief(list(self.vocab))} in their order',
            'Give a `Counter` of ratings, or a dict of grade and votes.')
 
 @patch
 def _may_be_ratings(self: SoftOrdinalize, values: list) -> bool:
-    "Do the numbers lie among the grades, or one beside, as if counted from another number? Those that sum to 1 are shares"
+    "Do the numbers lie among the grades, or one beside, as if counted from another number? If they sum to 1 they may be shares alone, unless all are grades"
     are_numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    if self.numbers is None or not are_numbers or abs(sum(values) - 1) < TOLERANCE: return False
+    if self.numbers is None or not are_numbers: return False
+    are_whole_floats = all(isinstance(v, float) and v.is_integer() for v in values)
+    if abs(sum(values) - 1) < TOLERANCE: return all(v in self.numbers for v in values) and not are_whole_floats
     least, largest = min(self.numbers), max(self.numbers)
     if not all(least - 1 <= v <= largest + 1 for v in values): return False
     return all(v in self.numbers or float(v).is_integer() for v in values)
+
+@patch
+def _from_names(self: SoftOrdinalize, counts, name: str) -> np.ndarray:
+    "Numbers by grade; a yes or no is no grade"
+    if any(isinstance(as_python(g), bool) for g in counts) and not any(isinstance(g, bool) for g in self.vocab):
+        refuse(f'{name}: a yes or no is no grade, of {brief(list(self.vocab))}', 'Give a number, or a name.')
+    return SoftCategorize._from_names(self, counts, name)
 
 # %% ../nbs/14_ordinal.ipynb #34a38f3c
 @patch
@@ -418,7 +492,9 @@ def _infer_names(self: SoftOrdinalize, labels: list, items) -> list:
     return SoftCategorize._infer_names(self, labels, items)
 
 def check_no_shares(lists: list):
-    "Refuse lists of one length that sum to 1 each"
-    if not lists or len(lists[0]) < 2 or len(set(map(len, lists))) > 1: return
-    if not all(abs(sum(o) - 1) < TOLERANCE for o in lists): return
-    refuse(f'Labels like {brief(lists[0])} sum to 1, so they are shares of grades that nobody named', 'Give `vocab=`, in the order of the numbers.')
+    "Refuse lists of one length that have one sum, as votes or shares have"
+    if len(lists) < 3 or len(lists[0]) < 2 or len(set(map(len, lists))) > 1: return
+    total = sum(lists[0])
+    if not all(abs(sum(o) - total) < TOLERANCE for o in lists) or lists.count(lists[0]) == len(lists): return
+    refuse(f'Labels like {brief(lists[0])} sum to {total:g} each, so they seem to be votes or shares, of grades that nobody named',
+           'Give `vocab=`, in the order of the numbers; of ratings a `Counter`.')

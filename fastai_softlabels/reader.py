@@ -221,7 +221,7 @@ class SoftLabelReader(DisplayedTransform):
         of_votes = df.attrs.get('classes') == self.classes and STATISTICS[0] in df
         self.divided = None if multi or counts else _what_is_divided(numbers, of_votes)
         if multi: self.probs = check_probabilities(numbers, name, n_votes, ignore)
-        elif counts: self.probs = check_vote_counts(_counted(numbers, df) if of_votes else numbers, name, ignore)
+        elif counts: self.probs = check_vote_counts(_counted(numbers, df), name, ignore)
         else: self.probs = check_distributions(numbers, name, normalize, ignore)
         refuse_total_row(numbers, items)
         warn_of_names(self.classes)
@@ -240,10 +240,14 @@ def _what_is_divided(
 
 # %% ../nbs/10_reader.ipynb #3ac9e685
 def _counted(shares: np.ndarray, df: pd.DataFrame) -> np.ndarray:
-    "Numbers of votes again, of a table of `votes_to_soft`; what is no whole number by more than rounding stays a fraction"
-    votes = shares*df[STATISTICS[0]].to_numpy(float)[:, None]
+    "Numbers of votes again, where a row is of shares and beside it stands how many votes; what is no whole number by more than rounding stays a fraction"
+    if df.attrs.get('smoothed'): refuse('`votes_to_soft` has smoothed or spread these votes, so that the shares are no longer those of whole votes', 'Leave `prior=` and `unsure_as=` out.')
+    if STATISTICS[0] not in df: return shares
+    n_votes = df[STATISTICS[0]].to_numpy(float, na_value=np.nan)
+    are_shares = abs(np.nansum(shares, 1) - 1) < TOLERANCE
+    votes = np.where(are_shares[:, None], shares*n_votes[:, None], shares)
     whole = votes.round()
-    return np.where(abs(votes - whole) < 1e-6*np.maximum(whole, 1), whole, votes)
+    return np.where(abs(votes - whole) < 1e-5*np.maximum(whole, 1), whole, votes)
 
 def _warn_of_shares():
     "Warn of a table of `votes_to_soft` that is read as independent classes"
@@ -495,10 +499,11 @@ def _as_shares(rows: np.ndarray) -> np.ndarray:
 # %% ../nbs/10_reader.ipynb #e6846acc
 @patch
 def _check_labels(self: SoftLabelReader, df):
-    "Refuse an item whose label is another in the table of labels, up to a factor"
-    labels = _as_shares(read_numbers(df, self.classes, lambda i: item_name(df, i)).astype(float))
+    "Refuse an item whose label is another in the table of labels, up to a factor; of counts up to none, but for shares"
+    labels = read_numbers(df, self.classes, lambda i: item_name(df, i)).astype(float)
     rows = slice(None) if self.rows.are(df.index) else [self.find(o) for o in df.index]
-    found = _as_shares(self.probs[rows])
+    found = self.probs[rows]
+    if not self.counts or np.allclose(np.nansum(labels, 1), 1, atol=TOLERANCE): labels, found = _as_shares(labels), _as_shares(found)
     differ = ~np.isclose(labels, found, atol=2*TOLERANCE, equal_nan=True).all(1)
     if not differ.any(): return
     i = int(differ.argmax())
@@ -528,20 +533,27 @@ def by_question(cls: SoftLabelReader,
     "Make a reader for each question, for as many `SoftCountBlock`s; raise `SoftLabelError` for an answer without a column"
     if not isinstance(pairs, Mapping) or not pairs: refuse(f'`pairs` is {brief(pairs)}; expected the answers by question, like {{"smooth": ["yes", "no"]}}.')
     df = as_table(df)
-    return {question: cls(_answers_to(df, item, question, answers), item, ignore=True, counts=True, **kwargs) for question, answers in pairs.items()}
+    kwargs = {'ignore': True, **kwargs}
+    return {question: cls(_answers_to(df, item, question, answers), item, counts=True, **kwargs) for question, answers in pairs.items()}
 
 def _answers_to(df: pd.DataFrame, item, question: str, answers) -> pd.DataFrame:
-    "The table of one question's counts, with answers as columns"
+    "The table of one question's counts, with answers as columns, beside the texts that name the items"
     answers = [str(a).removeprefix('_') for a in check_classes(answers, f'The answers to {question!r}', 'answers')]
     columns = [f'{question}_{a}' for a in answers]
+    _check_answers(df, item, question, answers, columns)
+    texts = [c for c in df if c == item or (pd.api.types.is_string_dtype(df[c]) and c not in answers)]
+    res = df[texts].assign(**dict(zip(answers, (df[c] for c in columns))))
+    res.attrs = dict(classes=answers)
+    return res
+
+def _check_answers(df: pd.DataFrame, item, question: str, answers: list, columns: list):
+    "Refuse a question with one answer, an item named as an answer, and answers without a column"
+    if len(answers) < 2: refuse(f'The question {question!r} has one answer, {answers}, which leaves nothing to tell apart', 'Name all of them.')
+    if item in answers: refuse(f'The column {item!r} names the item, and an answer to {question!r}', 'Rename the column.')
     for c in columns:
         if c in df: continue
         fault = f'The table has no column {c!r}, of the question {question!r}; its columns are {brief(list(df.columns))}.'
         refuse(fault + nearest(c, list(df.columns)), error=UnknownNameError)
-    res = df[columns].set_axis(answers, axis=1)
-    if item in df: res.insert(0, item, df[item])
-    res.attrs = dict(classes=answers)
-    return res
 
 # %% ../nbs/10_reader.ipynb #b66a1f83
 def GroupSplitter(

@@ -811,6 +811,7 @@ def votes_to_soft(
     if is_weighted: res['agreement'] = np.nan
     elif weight is not None: res.loc[_has_fractions(df, item, weight, res.index), 'agreement'] = np.nan
     res.attrs['ordered'] = vocab is not None and (unsure_as != 'class' or not unsure) # somebody said so
+    if prior or (unsure_as == 'spread' and unsure): res.attrs['smoothed'] = True
     return _keep(res, df, item, keep)
 
 # %% ../nbs/07_votes.ipynb #4d38f335

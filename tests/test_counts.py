@@ -4,9 +4,9 @@ from fastai.vision.all import Callback, ColReader, DataBlock, EndSplitter, Image
 from scipy.special import digamma, gammaln
 from scipy.stats import beta, betabinom, dirichlet_multinomial
 
-from fastai_softlabels.all import (DirichletMultinomialLossFlat, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCountBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelReader, SumOfLosses,
+from fastai_softlabels.all import (DirichletMultinomialLossFlat, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCountBlock, SoftCrossEntropyLossFlat, SoftInterpretation, SoftLabelReader, SoftOrdinalBlock, SumOfLosses,
                                    abstain, about_soft_learner, class_weights, compare_confidence, kl_divergence, load_soft_learner, save_soft_learner, soft_accuracy,
-                                   temperature_scale, undo_temperature, vote_intervals, votes_to_soft)
+                                   temperature_scale, train_two_heads, undo_temperature, vote_intervals, votes_to_soft)
 from fastai_softlabels.counts import ConcentrationScaled, SoftCountize, SoftVotes, concentrations_of, count_intervals, covered, logits_of, plain_dirichlet_multinomial
 from fastai_softlabels.errors import SoftLabelError, UnknownNameError
 from conftest import DIGITS, refused
@@ -159,7 +159,7 @@ def test_readers_keep_counts():
     assert SoftCountize(['x', 'y']).encode(by_columns('a')).tolist() == [2, 1]
     thirds = votes_to_soft(pd.DataFrame(dict(f=[0]*7 + [1]*3, label=list('xxxxyyz') + list('xyz'))), 'f', label='label')
     assert SoftLabelReader(thirds, None, counts=True).table.tolist() == [[4, 2, 1], [1, 1, 1]]
-    refused(lambda: SoftLabelReader(votes_to_soft(answers, 'f', label='label', prior=1), None, counts=True), 'row c', 'holds shares')
+    refused(lambda: SoftLabelReader(votes_to_soft(answers, 'f', label='label', prior=1), None, counts=True), 'has smoothed or spread these votes')
     refused(lambda: SoftLabelReader(soft, None, counts=True, multi=True), 'without `multi=`')
     refused(lambda: SoftCountize(['x', 'y']).encode(SoftLabelReader(soft, None)('a')), 'counts=True')
     refused(lambda: SoftCategoryBlock(['x', 'y']).type_tfms[0].encode(reader('a')), 'Leave `counts=` out')
@@ -357,3 +357,72 @@ def test_counts_stay_counts_in_mixup(crowd):
     with learn.no_bar(), learn.no_logging(): learn.fit(1)
     sums = learn.seen.as_subclass(torch.Tensor).sum(1)
     assert (sums > 3).all() and (sums != sums.round()).any() and np.isfinite(learn.recorder.values[-1]).all()
+
+
+# what was read silently as something else
+
+def test_tables_with_their_number_of_votes():
+    agreed = votes_to_soft(pd.DataFrame(dict(f=list('wwwxxxyyy'), label=list('aaabbbccc'))), 'f', label='label')
+    assert SoftLabelReader(agreed, None, list('cba'), counts=True).table.tolist() == [[0, 0, 3], [0, 3, 0], [3, 0, 0]]
+    from_file = agreed.reset_index().copy()
+    from_file.attrs = {}
+    assert SoftLabelReader(from_file, 'f', list('abc'), counts=True).table.tolist() == [[3, 0, 0], [0, 3, 0], [0, 0, 3]]
+    block = SoftCountBlock(list('abc')).type_tfms[0]
+    refused(lambda: block.read_columns(from_file, list('abc')), 'do not add up to `n_votes`', 'counts=True')
+    assert block.read_columns(from_file.assign(a=[3, 0, 0], b=[0, 3, 0], c=[0, 0, 3]), list('abc')).sum() == 9
+    spread = votes_to_soft(pd.DataFrame(dict(f=list('ppppp'), label=list('aa???'))), 'f', label='label', unsure=['?'], unsure_as='spread', vocab=list('abc'))
+    for soft in (spread, votes_to_soft(pd.DataFrame(dict(f=['p']*6, label=['a']*6)), 'f', label='label', prior=2, vocab=list('abc'))):
+        refused(lambda: SoftLabelReader(soft, None, counts=True), 'has smoothed or spread these votes', '`prior=`')
+
+def test_items_with_other_counts():
+    labels = pd.DataFrame(dict(x=[2, 5], y=[1, 5]), index=list('pq'))
+    reader = SoftLabelReader(labels, None, ['x', 'y'], counts=True)
+    reader.check_items(labels)
+    reader.check_items(labels.div(labels.sum(axis=1), axis=0))
+    refused(lambda: reader.check_items(labels*10), 'row p of the items holds the label [20.0, 10.0]')
+
+def test_losses_that_are_for_other_blocks():
+    for block in (SoftCategoryBlock, lambda **kw: SoftOrdinalBlock([1, 2, 3], **kw)):
+        refused(lambda: block(loss_func=DirichletMultinomialLossFlat()), 'reads numbers of votes', '`SoftCountBlock`')
+    for loss in (nn.CrossEntropyLoss(), nn.MSELoss(), nn.KLDivLoss()): refused(lambda: SoftCountBlock(loss_func=loss), 'divides by the items', 'SoftCrossEntropyLossFlat')
+    for loss in (SoftCrossEntropyLossFlat(), nn.CrossEntropyLoss()): refused(lambda: ConcentrationScaled(loss, 2.), 'has no concentrations')
+
+def test_questions_of_indices_and_of_maps():
+    z, a, b = torch.randn(4, 5), torch.tensor([0, 1, 2, 0]), torch.tensor([0, 1, 0, -100])
+    both = SumOfLosses([DirichletMultinomialLossFlat(), DirichletMultinomialLossFlat()], [3, 2])
+    each = [DirichletMultinomialLossFlat(reduction='none')(o, t) for o, t in ((z[:, :3], a), (z[:, 3:], b))]
+    torch.testing.assert_close(both(z, a, b), sum(each).mean())
+    maps = SumOfLosses([DirichletMultinomialLossFlat(axis=1), DirichletMultinomialLossFlat(axis=1)], [3, 2])
+    z, a, b = torch.randn(2, 5, 4, 4), torch.ones(2, 3, 4, 4), torch.ones(2, 2, 4, 4)
+    torch.testing.assert_close(maps(z, a, b), DirichletMultinomialLossFlat(axis=1)(z[:, :3], a) + DirichletMultinomialLossFlat(axis=1)(z[:, 3:], b))
+
+def test_nan_among_counts_is_seen():
+    assert DirichletMultinomialLossFlat()(torch.zeros(2, 3), torch.tensor([[torch.nan, 2, 3], [1, 2, 3]])).isnan()
+
+def test_questions_and_their_items():
+    df = pd.DataFrame({'f': ['a', 'b'], 'bar_yes': [1, 2], 'bar_no': [3, 4]})
+    reader = SoftLabelReader.by_question(df, None, {'bar': ['yes', 'no']})['bar']
+    refused(lambda: reader.check_items(df.iloc[::-1].reset_index(drop=True)), "has 'b' in the column 'f'")
+    refused(lambda: SoftLabelReader.by_question(df, None, {'bar': ['yes']}), 'has one answer')
+    refused(lambda: SoftLabelReader.by_question(df.rename(columns=dict(f='yes')), 'yes', {'bar': ['yes', 'no']}), 'Rename the column')
+    refused(lambda: SoftLabelReader.by_question(df.assign(bar_yes=0, bar_no=0), 'f', {'bar': ['yes', 'no']}, ignore=False), 'no votes')
+
+def test_cross_entropy_on_counts_is_calibrated_by_shares(crowd, trained):
+    learn = new_learner(crowd, loss_func=SoftCrossEntropyLossFlat())
+    learn.model.load_state_dict(trained.model.state_dict())
+    report = temperature_scale(learn, force=True)
+    assert report.kl_divergence['after'] < 1 and learn.loss_func.temperature == report.temperature['after']
+    refused(lambda: vote_intervals(learn), 'no concentrations')
+
+def test_learners_that_have_no_counts(crowd):
+    shares = crowd.assign(**{c: crowd[c]/crowd[list('abc')].sum(axis=1) for c in 'abc'})
+    block = DataBlock(blocks=(RegressionBlock, SoftCategoryBlock), get_x=ColReader('x'), get_y=ColReader(list('abc')), n_inp=1, splitter=RandomSplitter(.4, seed=0))
+    learn = Learner(block.dataloaders(shares, bs=60, num_workers=0), nn.Sequential(nn.Unflatten(0, (-1, 1)), nn.Linear(1, 3)), loss_func=DirichletMultinomialLossFlat())
+    refused(lambda: vote_intervals(learn), 'shares, not numbers of votes')
+    of_counts = DataBlock(blocks=(RegressionBlock, SoftCountBlock(loss_func=SoftCrossEntropyLossFlat())), get_x=ColReader('x'), get_y=ColReader(list('abc')), n_inp=1)
+    refused(lambda: train_two_heads(of_counts, crowd, lambda dls: learn, lambda learn: None), 'keeps numbers of votes', '`SoftCategoryBlock`')
+
+def test_the_interval_of_a_share_that_is_rounded_to_one():
+    pred = SoftVotes([1., 0], ['a', 'b'])
+    pred.concentration = 5e4
+    assert str(pred) == 'a 1.00 (1.00–1.00)'

@@ -266,3 +266,72 @@ def test_order_is_asked_of_a_block_that_has_one(digits, votes):
     refused(interp.plot_means, 'is for grades', 'SoftOrdinalBlock')
     refused(lambda: interp.plot_reliability(cumulative=True), 'is for grades')
     assert 'ranked_probability_score' not in interp.scores(n=0).index
+
+
+# what was read silently as something else
+
+def test_votes_and_shares_among_inferred_grades():
+    for labels in ([[3, 0, 0], [0, 2, 1], [1, 2, 0], [1, 1, 1]], [[0, 3, 2], [5, 0, 0], [1, 1, 3], [2, 2, 1]], [[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]):
+        refused(lambda: SoftOrdinalize().scan(labels), f'sum to {sum(labels[0])} each', 'Counter')
+    same = SoftOrdinalize()
+    same.scan([[3, 4, 4]]*4)
+    assert list(same.vocab) == [3, 4]
+
+def test_sure_labels_that_may_be_ratings():
+    refused(lambda: SoftOrdinalize(range(5)).encode([0, 0, 0, 1, 0]), 'may be ratings')
+    refused(lambda: SoftOrdinalize([0, .5, 1]).encode([0, .5, .5]), 'may be ratings')
+    refused(lambda: SoftOrdinalize(range(-2, 3)).encode([-1, 0, 1, 1, 0]), 'may be ratings')
+    assert SoftOrdinalize(range(5)).encode([0., 0., 0., 1., 0.]).tolist() == [0, 0, 0, 1, 0], 'floats are shares'
+    assert SoftOrdinalize(range(1, 6)).encode([0, 0, 0, 1, 0]).tolist() == [0, 0, 0, 1, 0], 'of grades without a 0'
+
+@pytest.mark.parametrize('label', (True, [True, False, True], np.array([True, False]), np.True_), ids=str)
+def test_yes_and_no_are_no_grades(label): refused(lambda: SoftOrdinalize(range(5)).encode(label), 'a yes or no is no grade')
+
+def test_columns_of_raters_with_numbers():
+    ratings = pd.DataFrame({'1': [3, 1, 2, 2, 3, 1], '2': [1, 1, 2, 3, 3, 2], '3': [2, 1, 3, 3, 3, 1]})
+    with pytest.warns(UserWarning, match='read as votes .* each of their numbers is a grade'): SoftOrdinalize(['1', '2', '3']).read_columns(ratings, ['1', '2', '3'])
+    votes = ratings.assign(**{'1': [3, 0, 2, 2, 3, 1]})
+    assert SoftOrdinalize(['1', '2', '3']).read_columns(votes, ['1', '2', '3']).shape == (6, 3)
+    refused(lambda: SoftOrdinalize(range(1, 6)).read_columns(ratings.set_axis(['r1', 'r2', 'r3'], axis=1), ['r1', 'r2', 'r3']), 'not named as the grades', 'annotators=')
+
+def test_orders_that_nobody_gave():
+    for vocab in (pd.Series(['none', 'mild', 'severe', 'mild'], dtype='category'), pd.Categorical(['none', 'mild', 'severe'])):
+        refused(lambda: SoftOrdinalize(vocab), 'have no order')
+    refused(lambda: SoftOrdinalize(sorted(map(str, range(1, 11))), values=range(10)), 'not in their order')
+    refused(lambda: SoftOrdinalize()._learn_vocab(['1', 2, 3, '2']), '2 and \'2\' are one grade')
+    assert grades_of(['1', 2, 3]*4) == ['1', 2, 3]
+    with pytest.warns(UserWarning, match='Nobody gave'): assert grades_of(['01', '02', '04']*4) == ['01', '02', '03', '04']
+    with pytest.warns(UserWarning, match='−1 is taken for the lowest grade'): assert grades_of([-1, 0, 1, 2]*4) == [-1, 0, 1, 2]
+    assert grades_of([Counter(np.array([1, 2, 2])), Counter(np.array([3, 3, 1]))]*6) == [1, 2, 3]
+    refused(lambda: SoftOrdinalBlock([.5, 1, 2.5]), 'give all in `vocab=`', '`values=[0.5, 1, 2.5]`')
+
+def test_values_that_do_not_fit():
+    refused(lambda: SoftOrdinalLossFlat(values=[1, 2, 3])(torch.zeros(2, 5), torch.tensor([0, 1])), '`values` has 3 numbers', '5 grades')
+    refused(lambda: SoftGrade([.4, .6], [1, 2], values=[1, 2, 3]), '3 numbers for 2 grades')
+    refused(lambda: SoftGrade([.4, .6], [1, 2], values='xy'), 'a number for each grade')
+    assert str(SoftGrade([1.], [3])) == '3.0 ± 0.0 (3 1.00)'
+    assert SoftOrdinalBlock(range(5), loss_func=SoftOrdinalLossFlat(values=range(5))) is not None
+
+def test_names_without_an_order_have_no_metrics_of_grades():
+    df = pd.DataFrame(dict(x=range(40), y=['none', 'mild', 'severe', 'mild']*10))
+    refused(lambda: SoftCategoryBlock(loss_func=SoftOrdinalLossFlat), 'a loss for grades', '`SoftOrdinalBlock`')
+    for metric in (ranked_probability_score, quadratic_weighted_kappa):
+        block = DataBlock(blocks=(RegressionBlock, SoftCategoryBlock), get_x=ColReader('x'), get_y=ColReader('y'), n_inp=1)
+        learn = Learner(block.dataloaders(df, bs=8, num_workers=0), nn.Sequential(nn.Unflatten(0, (-1, 1)), nn.Linear(1, 3)), metrics=[metric])
+        with learn.no_bar(), learn.no_logging(): refused(lambda: learn.validate(), 'in their order', 'SoftOrdinalBlock(vocab=…)')
+
+def test_a_table_with_a_gap_is_predicted():
+    from fastai.tabular.all import TabularPandas, tabular_learner
+    rng = np.random.default_rng(0)
+    df = pd.DataFrame(rng.multinomial(5, [.3, .3, .4], 40), columns=['1', '2', '4']).assign(x=rng.normal(size=40))
+    with pytest.warns(UserWarning, match='Nobody gave'):
+        to = TabularPandas(df, cont_names=['x'], y_names=['1', '2', '4'], y_block=SoftOrdinalBlock(), splits=(list(range(30)), list(range(30, 40))))
+    dls = to.dataloaders(bs=8)
+    learn = tabular_learner(dls, layers=[4])
+    with learn.no_bar(), learn.no_logging():
+        learn.fit(1)
+        probs, targets = learn.get_preds(dl=dls.test_dl(df.tail(10), with_labels=True))
+        row, *_ = learn.predict(df.iloc[0])
+    shares = df[['1', '2', '4']].tail(10).to_numpy()/5
+    np.testing.assert_allclose(targets[:, [0, 1, 3]], shares, atol=1e-6)
+    assert not targets[:, 2].any() and probs.shape == (10, 4)
