@@ -222,8 +222,9 @@ def _with_numbers(self: SoftVotes) -> str:
     if self.concentration is None: return text
     bounds = {c: '–'.join(map(format_prob, ends)) for c, ends in zip(self.vocab, self.interval().tolist())}
     parts = [(c, p) for c, p in self.items() if p >= .005]
-    shown = [f'{c} {format_prob(p)} ({bounds[c]})' for c, p in parts[:self.max_shown]]
-    return ' · '.join(shown + ['…']*(len(parts) > self.max_shown))
+    largest = [o for o in parts[:self.max_shown] if o[1] >= .05] or parts[:1] # an interval around little says little
+    shown = [f'{c} {format_prob(p)} ({bounds[c]})' for c, p in largest]
+    return ' · '.join(shown + ['…']*(len(parts) > len(shown)))
 
 # %% ../nbs/15_counts.ipynb #7d202d40
 class SoftCountize(SoftCategorize):
