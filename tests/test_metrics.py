@@ -10,11 +10,11 @@ from fastai.vision.all import DataBlock, EndSplitter, ImageBlock, Learner, Resiz
 from scipy.stats import rankdata
 from torch import nn
 
-from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftECE, SoftLabelReader, SoftMultiCategoryBlock,
+from fastai_softlabels.all import (SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftECE, SoftLabelReader, SoftMultiCategoryBlock,
                                    bootstrap_interval, brier_score, calibration_error, entropy_correlation, js_divergence, kl_divergence, soft_accuracy,
                                    soft_cross_entropy, top1_agreement, total_variation)
 from fastai_softlabels.metrics import calibration_bins
-from conftest import DIGITS
+from conftest import DIGITS, refused
 
 
 def plog(a, b): return sum(x*np.log(y) for x, y in zip(a, b) if x > 0)
@@ -232,3 +232,10 @@ def test_the_bootstrap_of_what_is_collected(metric, multi):
     draws = [torch.randint(40, (40,), generator=generator) for _ in range(30)]
     by_hand = [metric(p[i], y[i], multi=multi).item() for i in draws]
     assert bootstrap_interval(metric, p, y, multi, level=.9, n=30, seed=3) == pytest.approx(np.nanquantile(by_hand, [.05, .95]).tolist(), abs=1e-5)
+
+
+def test_where_a_mask_is_at_fault():
+    p = torch.full((2, 2, 3, 4), .5)
+    y = p.clone()
+    y[1, :, 2, 3] = .9
+    refused(lambda: SoftDice()(p, y), 'Item 1, at row 2, column 3, of the targets is not a distribution')

@@ -447,3 +447,11 @@ def test_ten_peoples_ratings_come_back(tmp_path):
     soft = votes_to_soft(table, 'item', label='label', annotator='annotator', vocab=grades)
     by_counts = votes_to_soft(words.assign(item=words.index.astype(str)), 'item', counts=grades)
     pd.testing.assert_frame_equal(soft, by_counts.loc[soft.index])
+
+
+def test_the_record_at_fault_is_named(tmp_path):
+    records = json.loads((DATA/'by_label_studio_min.json').read_text())
+    records[1]['image'] = ''
+    file = tmp_path/'min.json'
+    file.write_text(json.dumps(records))
+    refused(lambda: read_label_studio(file), f'Record 2 of {file}')
