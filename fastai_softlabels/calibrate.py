@@ -315,10 +315,12 @@ def _check_groups(groups, n: int):
     is_list = isinstance(groups, Collection) and not isinstance(groups, (str, Mapping, Set))
     if not is_list or getattr(groups, 'ndim', 1) != 1:
         refuse(f'groups is {brief(groups)}; expected one value for each item, like the column `df.patient` of the items of `dl`.')
-    if len(groups) != n: refuse(f'groups has {len(groups)} values for {n} items', 'Give one for each item of `dl`, in its order.')
+    if len(groups) != n: refuse(f'groups has {len(groups)} values for {n} items',
+                                'Give one for each item of `dl`, in its order.')
     for i, name in enumerate(_as_list(groups)):
         if not isinstance(name, Hashable): refuse(f'The group of item {i} is {brief(name)}; expected a name or a number.')
-        if is_missing(name) or name == '': refuse(f'The group of item {i} is missing', 'Give it one of its own, if it belongs to none.')
+        if is_missing(name) or name == '': refuse(f'The group of item {i} is missing',
+                                                  'Give it one of its own, if it belongs to none.')
 
 def _check_names(groups, dl):
     "Refuse a Series whose index names the items of a table in another order"
@@ -512,7 +514,8 @@ def _best_factor(terms_at: Callable, n: int) -> float:
     bounds = np.log(.01), np.log(100)
     best = minimize_scalar(loss_at, bounds=bounds, method='bounded', options=dict(xatol=1e-5))
     if min(map(loss_at, bounds)) > best.fun: return float(np.exp(best.x))
-    refuse(f'No factor of the concentration between 0.01 and 100 is best for the votes of these {n} items', 'Give more votes, or train the model first.')
+    refuse(f'No factor of the concentration between 0.01 and 100 is best for the votes of these {n} items',
+           'Give more votes, or train the model first.')
 
 def _votes_report(logits: Tensor, counts: Tensor, losses: dict) -> pd.DataFrame:
     "Negative log-likelihood, and coverage of intervals, by loss"

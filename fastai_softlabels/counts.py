@@ -161,7 +161,8 @@ class ConcentrationScaled(LossAround):
         loss,          # A `DirichletMultinomialLossFlat`
         factor: float, # Above 0: above 1 surer, below 1 less sure
     ):
-        if not hasattr(loss, 'concentrations'): refuse(f'{type(loss).__name__} has no concentrations', 'A factor is for a `DirichletMultinomialLossFlat` itself.')
+        if not hasattr(loss, 'concentrations'): refuse(f'{type(loss).__name__} has no concentrations',
+                                                       'A factor is for a `DirichletMultinomialLossFlat` itself.')
         super().__init__(loss)
         self.factor = in_range(factor, 'factor', 'a finite number above 0', above=0)
 
@@ -266,7 +267,8 @@ def SoftCountBlock(
 def _check_reader(self: SoftCountize, o: TensorSoftCategory, is_multi: bool):
     "Refuse rows of a reader that has divided the votes"
     if isinstance(o, TensorSoftCount): return
-    refuse('The reader has divided the votes of each item by their number, which this block needs', 'Say `SoftLabelReader(…, counts=True)`.')
+    refuse('The reader has divided the votes of each item by their number, which this block needs',
+           'Say `SoftLabelReader(…, counts=True)`.')
 
 @patch
 def _check_target(self: SoftCountize, o): "Numbers of votes have any sum"
@@ -277,7 +279,8 @@ def read_columns(self: SoftCountize, df: pd.DataFrame, cols: list) -> np.ndarray
     res = SoftCategorize.read_columns(self, df, cols)
     n_votes = df['n_votes'].to_numpy(float, na_value=np.nan) if 'n_votes' in df else res.sum(1)
     if np.allclose(n_votes, res.sum(1), equal_nan=True): return res
-    refuse('The columns do not add up to `n_votes` beside them, so they seem to be shares', 'Say `get_y=SoftLabelReader(df, …, counts=True)`, which makes numbers of them again.')
+    refuse('The columns do not add up to `n_votes` beside them, so they seem to be shares',
+           'Say `get_y=SoftLabelReader(df, …, counts=True)`, which makes numbers of them again.')
 
 @patch
 def decode(self: SoftCountize, o, split_idx=None, **kwargs) -> SoftVotes:
@@ -327,9 +330,10 @@ def vote_intervals(
     m: int | None = None,  # How many votes follow for each item; by default as many as it has, to be compared with them
     level: float = .8,     # Probability inside, in (0,1)
     plot: bool = False,    # Draw the intervals against the counted shares?
-) -> pd.DataFrame:         # A row by item (its number in `dl`) and class: `share`, `low`, `high` (votes), `m`; `votes` and whether they are `inside`, if `m` is that of the votes
+) -> pd.DataFrame:         # A row by item (its number in `dl`) and class: `share`, `low`, `high` (votes), `m`, and `votes`, `inside`
     """Predict how many of the next m votes each class will get, by the beta-binomial distribution
 
+    Without `m=` the votes of each item stand beside the interval, and whether they are `inside`.
     The mean of `inside` is the coverage: `table.inside.mean()`, or `table.groupby('class').inside.mean()`; it should be `level` or
     somewhat more. Only of held-out items does it say anything. Raises `SoftLabelError` for a learner without concentrations."""
     check_learner(learn)
@@ -338,7 +342,8 @@ def vote_intervals(
     if m is not None: check_count(m, 'm')
     logits, counts = _outputs_and_votes(learn, dl)
     alpha = concentrations_of(learn.loss_func, logits).double().numpy()
-    if m is None and counts is None: refuse('These items have no labels to compare with', 'Say how many votes follow: `m=`.')
+    if m is None and counts is None: refuse('These items have no labels to compare with',
+                                            'Say how many votes follow: `m=`.')
     sizes = counts.sum(1).astype(int) if m is None else np.full(len(alpha), m)
     low, high = count_intervals(alpha, sizes, level)
     columns = dict(share=alpha/alpha.sum(1, keepdims=True), low=low, high=high, m=np.broadcast_to(sizes[:, None], low.shape))
@@ -355,8 +360,10 @@ def _outputs_and_votes(learn, dl) -> tuple: # Outputs (N,K), and votes (N,K) or 
     found = items_target(learn, '`vote_intervals`')
     loss = innermost(learn.loss_func)
     if not hasattr(loss, 'concentrations'):
-        refuse(f'The loss is {type(loss).__name__}, which has no concentrations, so that shares have no intervals', 'Those of `SoftCountBlock` have.')
-    if found.kind not in (None, 'count'): refuse('The labels are shares, not numbers of votes', 'Train with `SoftCountBlock`.')
+        refuse(f'The loss is {type(loss).__name__}, which has no concentrations, so that shares have no intervals',
+               'Those of `SoftCountBlock` have.')
+    if found.kind not in (None, 'count'): refuse('The labels are shares, not numbers of votes',
+                                                 'Train with `SoftCountBlock`.')
     with learn.no_bar(), ungathered(learn): outputs, counts = learn.get_preds(dl=valid_dl(learn) if dl is None else dl, act=noop)
     return outputs.as_subclass(Tensor), None if counts is None else counts.as_subclass(Tensor).double().numpy().round()
 

@@ -95,7 +95,8 @@ def check_item_loss(
                'Use `SoftCrossEntropyLossFlat`, which has `weight` and `label_smoothing` too.')
     ignores_index = isinstance(loss, nn.CrossEntropyLoss) and loss.ignore_index >= 0
     if isinstance(loss, _OF_INDICES) or ignores_index:
-        refuse(f'{name} reads class indices alone', 'Use `SoftCrossEntropyLossFlat`, which has `weight=` and `label_smoothing=`, too.')
+        refuse(f'{name} reads class indices alone',
+               'Use `SoftCrossEntropyLossFlat`, which has `weight=` and `label_smoothing=`, too.')
     if getattr(loss, 'of_masks', False):
         refuse(f'{name} is a loss for masks: use `SoftMaskBlock`, or leave `loss_func=` out.')
     try: reads = reads_of(loss)
@@ -343,7 +344,8 @@ def _read_list(o, tfm, name):
 def _read_record(o, tfm, name):
     "A row of a structured array"
     fields = _fields_of(o)
-    if fields is None: refuse(f'{name} is a {type(o).__name__} without names of fields', 'Give a dict of class and number.')
+    if fields is None: refuse(f'{name} is a {type(o).__name__} without names of fields',
+                              'Give a dict of class and number.')
     return read_label(fields, tfm, name)
 
 def _fields_of(o) -> dict | None:
@@ -421,7 +423,8 @@ def check_index(o: pd.Series, tfm: SoftCategorize, name: str):
     check_one_level(o, name)
     check_classes(o.index, f'{name}: the index')
     if isinstance(o.index, pd.RangeIndex) and not set(o.index) <= set(tfm.vocab):
-        refuse(f'{name}: the Series has no class names as its index', 'Set them as index, or give a list (`.tolist()`).')
+        refuse(f'{name}: the Series has no class names as its index',
+               'Set them as index, or give a list (`.tolist()`).')
     if re.fullmatch(_PEOPLE, str(o.index.name), re.I):
         refuse(f'{name}: the index of the Series is named {repr_of(o.index.name)}, so its {len(o)} values seem to be the answers of people rather than numbers by class',
                'Count them: `answers.value_counts()`.')
@@ -520,7 +523,8 @@ def in_order(
 def _check_reader(self: SoftCategorize, o: TensorSoftCategory, is_multi: bool):
     "Refuse rows of a reader that was built for the other block"
     if isinstance(o, TensorSoftCount):
-        refuse('The reader keeps numbers of votes (`counts=True`), for `SoftCountBlock`; this block needs shares', 'Leave `counts=` out.')
+        refuse('The reader keeps numbers of votes (`counts=True`), for `SoftCountBlock`; this block needs shares',
+               'Leave `counts=` out.')
     if is_multi and not self.multi:
         refuse('The reader was built with `multi=True`, for `SoftMultiCategoryBlock`; '
                'this block needs one distribution over classes.')
@@ -606,7 +610,8 @@ def check_source(self: SoftMultiCategorize, reader: SoftLabelReader):
                f'`SoftLabelReader(…, multi=True, n_votes={self.n_votes})`.')
     remedy = 'Where each class was judged by itself, the reader needs `multi=True`'
     if reader.divided == 'flags':
-        refuse('The reader divided the flags of each item, 0 and 1, by their sum, so that several classes share one probability', remedy + '.')
+        refuse('The reader divided the flags of each item, 0 and 1, by their sum, so that several classes share one probability',
+               remedy + '.')
     if reader.divided == 'votes':
         warn('The votes of each item were divided by their sum, so that all classes share one probability, as for `SoftCategoryBlock`. '
              f'{remedy}: `SoftLabelReader(…, multi=True, n_votes=…)`.')
@@ -1210,7 +1215,8 @@ def check_teacher(learn, files):
     "Refuse what does not predict, and items that are not several"
     check_learner(learn)
     if isinstance(files, (str, Path)) or not hasattr(files, '__len__'):
-        refuse(f'`files` is a {type(files).__name__}; expected a list of items', 'For a folder: `get_image_files(folder)`.')
+        refuse(f'`files` is a {type(files).__name__}; expected a list of items',
+               'For a folder: `get_image_files(folder)`.')
     if not len(files): refuse('There are no items to predict.')
     if is_loader(files): check_in_order(files, 'which row is which item cannot be told')
     refuse_distributed(learn, '`preds_to_soft`')

@@ -294,7 +294,8 @@ def _check_one_class(scores: Sequence, n_classes: int | None):
     if n_classes != 1: return
     impossible = [name for name in scores if name in NOT_OF_ONE_CLASS]
     if not impossible: return
-    refuse(f'There is one class, of which {impossible[0]!r} does not say how sure the model is: of its presence or its absence', "Take 'sigmoid'.")
+    refuse(f'There is one class, of which {impossible[0]!r} does not say how sure the model is: of its presence or its absence',
+           "Take 'sigmoid'.")
 
 # %% ../nbs/20_ood.ipynb #5721b6ac
 @patch
@@ -638,7 +639,8 @@ def _check_softmax_block(block: DataBlock):
     tfms = _only_target_tfms(block)
     if len(tfms) != 1 or not isinstance(tfms[0], SoftCategorize) or tfms[0].multi: _refuse_block(block)
     if tfms[0].kind == 'count':
-        refuse('The block keeps numbers of votes, which the sigmoid training cannot read', 'Compare on shares: `SoftCategoryBlock`.')
+        refuse('The block keeps numbers of votes, which the sigmoid training cannot read',
+               'Compare on shares: `SoftCategoryBlock`.')
     loss = tfms[0].loss_func
     if repr(loss) == repr(SoftCrossEntropyLossFlat()): return
     refuse(f'The block has a loss of its own, {loss}, which the sigmoid training cannot have',
@@ -745,12 +747,14 @@ def _at_equal_steps(dl, n_most: int = 50_000):
 @contextmanager
 def _knn(learn: Learner):
     "A function that scores the items of the model's latest call, of which it takes the number, by their distance to training items"
-    if is_shared(learn.model): refuse("'knn' needs the features of all training items in one process", 'Call this outside of `distrib_ctx`.')
+    if is_shared(learn.model): refuse("'knn' needs the features of all training items in one process",
+                                      'Call this outside of `distrib_ctx`.')
     with _last_layer(learn.model) as taken:
         parts = []
         _stream(learn, _at_equal_steps(learn.dls.train), lambda logits, first: parts.append(_features(taken, len(logits))), 'train')
         bank = torch.cat(parts)
-        if bank.isnan().any(): refuse('The model gives NaN for training items, so no item has a distance to them', 'Did the training diverge?')
+        if bank.isnan().any(): refuse('The model gives NaN for training items, so no item has a distance to them',
+                                      'Did the training diverge?')
         yield lambda n: knn_score(_features(taken, n), bank)
 
 # %% ../nbs/20_ood.ipynb #71c835af

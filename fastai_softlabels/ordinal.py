@@ -139,10 +139,11 @@ def refuse_independent(name: str, multi: bool):
     if multi: refuse(f'`{name}` is for grades, which exclude each other; here each class has a probability of its own')
 
 def check_ordered(name: str, learn):
-    "Refuse a learner whose classes have names, in an order that no block knows"
+    "Refuse classes with names, whose order no block knows"
     found = target_of(learn, vars(learn).get('target'))
     if found.kind == 'ordinal' or found.vocab is None or _are_in_order(_numbers_of(found.vocab)): return
-    refuse(f'`{name}` compares grades in their order, but the classes {brief(found.vocab)} have none', 'Label them by `SoftOrdinalBlock(vocab=…)`, from the lowest to the highest.')
+    refuse(f'`{name}` compares grades in their order, but the classes {brief(found.vocab)} have none',
+           'Label them by `SoftOrdinalBlock(vocab=…)`, from the lowest to the highest.')
 
 def cdf_gaps(probs: Tensor, targets: Tensor) -> Tensor: # (…,K−1)
     "Subtract cumulative distributions, but for the last value, which is 1 in both"
@@ -214,7 +215,7 @@ def quadratic_weighted_kappa(probs, targets):
 
 @GradeStatistic
 def labels_kappa(probs, targets):
-    "Compute the quadratic weighted kappa of the labels with themselves, as of pairs of answers to each item that are drawn with replacement: 1 where all agree, or where each item has one answer"
+    "Compute the labels' quadratic weighted kappa with themselves, of pairs of answers drawn with replacement: 1 where all agree, or answer alone"
     return _kappa(targets, targets)
 
 # %% ../nbs/14_ordinal.ipynb #cb6f5bbc
@@ -228,7 +229,8 @@ class SoftGrade(SoftCategory):
     ):
         super().__init__(probs, vocab, label=label)
         self.values = _numbers_of(self.vocab) if values is None else checked_values(values)
-        if values is not None and len(self.values) != len(self.vocab): refuse(f'`values` has {len(self.values)} numbers for {len(self.vocab)} grades: give one each.')
+        n = len(self.vocab)
+        if values is not None and len(self.values) != n: refuse(f'`values` has {len(self.values)} numbers for {n} grades: give one each.')
 
 @patch(as_prop=True)
 def mean(self: SoftGrade) -> float: # NaN where unlabelled, or where grades have no numbers
@@ -332,17 +334,20 @@ def _check_vocab(self: SoftOrdinalize):
     check_values_match(self, grades)
     if self.numbers is None: return
     if not _are_in_order(self.numbers):
-        refuse(f'The grades {brief(grades)} are not in their order: numbers rise or fall', f'Give `vocab={brief(sorted(grades, key=grade_number))}`.')
+        refuse(f'The grades {brief(grades)} are not in their order: numbers rise or fall',
+               f'Give `vocab={brief(sorted(grades, key=grade_number))}`.')
     steps = np.diff(self.numbers)
     if self.values is not None or np.allclose(steps, steps[0]): return
     refuse(f'The grades {brief(grades)} are not equally far apart',
-           f'If some that nobody gave are missing, give all in `vocab=`; else say which is meant: `values={brief(self.numbers)}`, or steps of 1, `values=range({len(grades)})`.')
+           f'If some that nobody gave are missing, give all in `vocab=`; else say which is meant: '
+           f'`values={brief(self.numbers)}`, or steps of 1, `values=range({len(grades)})`.')
 
 def check_categories(vocab):
     "Refuse a categorical column whose categories have names, and no order"
     dtype = getattr(vocab, 'dtype', None)
     if not isinstance(dtype, pd.CategoricalDtype) or dtype.ordered or _numbers_of(list(dtype.categories)): return
-    refuse(f'The vocab is categorical, and its categories {brief(list(dtype.categories))} have no order', 'List the grades from the lowest to the highest.')
+    refuse(f'The vocab is categorical, and its categories {brief(list(dtype.categories))} have no order',
+           'List the grades from the lowest to the highest.')
 
 def check_values_match(tfm: SoftOrdinalize, grades: list):
     "Refuse values that are not one for each grade, and a loss with other values than the block's"
@@ -371,9 +376,11 @@ def check_numbers(numbers: list, names: list):
     first = dict(zip(reversed(numbers), reversed(names)))
     for number, name in zip(numbers, names):
         if first[number] != name or type(first[number]) is not type(name):
-            refuse(f'{repr_of(first[number])} and {repr_of(name)} are one grade, written in two ways', 'Make all of them numbers (`.astype(int)`).')
+            refuse(f'{repr_of(first[number])} and {repr_of(name)} are one grade, written in two ways',
+                   'Make all of them numbers (`.astype(int)`).')
     least, *others = sorted(numbers)
-    if least == -1 and others and others[0] in (0, 1): warn('−1 is taken for the lowest grade. If it stands for a missing rating, leave it out of the labels.')
+    if least != -1 or not others or others[0] > 1: return
+    warn('−1 is taken for the lowest grade. If it stands for a missing rating, leave it out of the labels.')
 
 def _without_gaps(grades: dict) -> dict:
     "The grades by number, with the whole numbers between the least and the largest; as they are if a number is not whole"
@@ -382,7 +389,8 @@ def _without_gaps(grades: dict) -> dict:
     missing = [n for n in range(least, largest + 1) if n not in grades]
     if not missing: return grades
     if len(missing) > 100:
-        refuse(f'Between the least grade, {least}, and the largest, {largest}, nobody gave {len(missing)} of the whole numbers', 'Are these grades? Give `vocab=`.')
+        refuse(f'Between the least grade, {least}, and the largest, {largest}, nobody gave {len(missing)} of the whole numbers',
+               'Are these grades? Give `vocab=`.')
     warn(f'Nobody gave the grades {brief(missing)}. They stand in the vocab all the same, since each is a step from {least} to {largest}; '
          'give `vocab=` if these are not the steps.')
     width = len(grades[least]) if isinstance(grades[least], str) and grades[least].startswith('0') else 0 # '01'
@@ -433,19 +441,21 @@ def _from_number_list(self: SoftOrdinalize, values: list, name: str):
     if len(plain) == self.c or self.numbers is None:
         self._check_no_ratings(plain, name)
         return self._from_numbers(values, name)
-    if any(map(is_missing, plain)): refuse(f'{name}: a rating is missing in {brief(plain)}', 'Leave it out: who gave none is not in the list.')
+    if any(map(is_missing, plain)):
+        refuse(f'{name}: a rating is missing in {brief(plain)}',
+               'Leave it out: who gave none is not in the list.')
     return self._from_names(Counter(plain), name)
 
 @patch
 def _check_no_ratings(self: SoftOrdinalize, values: list, name: str):
-    "Refuse as many whole numbers as there are grades, if they may be ratings (perhaps counted from another number); one of them alone is a sure label"
+    "Refuse as many numbers as there are grades, if they may be ratings, perhaps counted from another number"
     if not self._may_be_ratings(values): return
     refuse(f'{name}: the {len(values)} numbers may be ratings, or votes for the grades {brief(list(self.vocab))} in their order',
            'Give a `Counter` of ratings, or a dict of grade and votes.')
 
 @patch
 def _may_be_ratings(self: SoftOrdinalize, values: list) -> bool:
-    "Do the numbers lie among the grades, or one beside, as if counted from another number? If they sum to 1 they may be shares alone, unless all are grades"
+    "Do the numbers lie among the grades, or one beside? If they sum to 1 they are shares, unless all are grades"
     are_numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
     if self.numbers is None or not are_numbers: return False
     are_whole_floats = all(isinstance(v, float) and v.is_integer() for v in values)

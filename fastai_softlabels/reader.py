@@ -241,7 +241,8 @@ def _what_is_divided(
 # %% ../nbs/10_reader.ipynb #3ac9e685
 def _counted(shares: np.ndarray, df: pd.DataFrame) -> np.ndarray:
     "Numbers of votes again, where a row is of shares and beside it stands how many votes; what is no whole number by more than rounding stays a fraction"
-    if df.attrs.get('smoothed'): refuse('`votes_to_soft` has smoothed or spread these votes, so that the shares are no longer those of whole votes', 'Leave `prior=` and `unsure_as=` out.')
+    if df.attrs.get('smoothed'): refuse('`votes_to_soft` has smoothed or spread these votes, so that the shares are no longer those of whole votes',
+                                        'Leave `prior=` and `unsure_as=` out.')
     if STATISTICS[0] not in df: return shares
     n_votes = df[STATISTICS[0]].to_numpy(float, na_value=np.nan)
     are_shares = abs(np.nansum(shares, 1) - 1) < TOLERANCE
@@ -291,14 +292,16 @@ def _check_options(self: SoftLabelReader, df, n_votes, normalize):
     if self.key is not None and not callable(self.key):
         refuse(f'`key` is {brief(self.key)}; expected a function from an item to what stands in the table.')
     if df.attrs.get('multi') and n_votes is not None:
-        refuse('`n_votes` would divide shares of annotators again', 'Leave it out: `votes_to_soft(…, multi=True)` has divided.')
+        refuse('`n_votes` would divide shares of annotators again',
+               'Leave it out: `votes_to_soft(…, multi=True)` has divided.')
     if df.attrs.get('multi') and not self.multi:
         refuse('The table has the shares of annotators who named each class, of which several may be right at once',
                'Say `multi=True`.')
     if n_votes is not None and not self.multi:
         refuse('`n_votes` is for `multi=True`: the votes of one distribution are divided by their sum.')
     if self.counts and (self.multi or normalize):
-        refuse('`counts=True` keeps the votes of classes that exclude each other as they are, without `multi=` and `normalize=`', 'Leave these out.')
+        refuse('`counts=True` keeps the votes of classes that exclude each other as they are, without `multi=` and `normalize=`',
+               'Leave these out.')
     if normalize and self.multi:
         refuse('`normalize` is for one distribution; with `multi=True` counts are divided by `n_votes=`.')
 
@@ -548,8 +551,10 @@ def _answers_to(df: pd.DataFrame, item, question: str, answers) -> pd.DataFrame:
 
 def _check_answers(df: pd.DataFrame, item, question: str, answers: list, columns: list):
     "Refuse a question with one answer, an item named as an answer, and answers without a column"
-    if len(answers) < 2: refuse(f'The question {question!r} has one answer, {answers}, which leaves nothing to tell apart', 'Name all of them.')
-    if item in answers: refuse(f'The column {item!r} names the item, and an answer to {question!r}', 'Rename the column.')
+    if len(answers) < 2: refuse(f'The question {question!r} has one answer, {answers}, which leaves nothing to tell apart',
+                                'Name all of them.')
+    if item in answers: refuse(f'The column {item!r} names the item, and an answer to {question!r}',
+                               'Rename the column.')
     for c in columns:
         if c in df: continue
         fault = f'The table has no column {c!r}, of the question {question!r}; its columns are {brief(list(df.columns))}.'
@@ -582,7 +587,8 @@ def _grouping(groups) -> Callable:
     if isinstance(groups, Mapping): groups = pd.Series(groups)
     if isinstance(groups, pd.Series):
         rows = _RowsByKey(groups.index)
-        if rows.repeat: refuse(f'`groups` has two rows for the item {rows.key(rows.repeat[1])!r}', 'Give one group for each item.')
+        if rows.repeat: refuse(f'`groups` has two rows for the item {rows.key(rows.repeat[1])!r}',
+                               'Give one group for each item.')
         return lambda items: [_group_in(groups, rows, rows.depths(), o) for o in _each(items)]
     if callable(groups): return lambda items: [groups(o) for o in _each(items)]
     return lambda items: _group_column(items, groups)

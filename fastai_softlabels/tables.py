@@ -231,8 +231,10 @@ def _check_whole(rows: np.ndarray, name: Callable):
     are_shares = is_fraction & (abs(rows.sum(1) - 1) < TOLERANCE)
     refuse_rows(are_shares, rows, name, 'the label {v} holds shares; expected numbers of votes',
                 'Give the counts, which say how many voted, or use `SoftCategoryBlock`, which takes shares.')
-    refuse_rows(is_fraction, rows, name, 'the label {v} holds a fraction of a vote', 'Numbers of votes are whole; weighted votes become shares, for `SoftCategoryBlock`.')
-    refuse_rows((rows > 2**24).any(1), rows, name, 'the label {v} holds more votes than a float32 counts exactly (2²⁴)', 'Divide the counts, or use shares and `SoftCategoryBlock`.')
+    refuse_rows(is_fraction, rows, name, 'the label {v} holds a fraction of a vote',
+                'Numbers of votes are whole; weighted votes become shares, for `SoftCategoryBlock`.')
+    refuse_rows((rows > 2**24).any(1), rows, name, 'the label {v} holds more votes than a float32 counts exactly (2²⁴)',
+                'Divide the counts, or use shares and `SoftCategoryBlock`.')
 
 # %% ../nbs/03_tables.ipynb #b224c778
 def as_table(df) -> pd.DataFrame:
@@ -336,7 +338,8 @@ def refuse_total(
         if not is_sum or not (differ or is_called): continue
         fault = f'The column {repr_of(name)} is the sum of the others in each of the {len(rows)} rows'
         may_be_chance = len(rows) <= 4 and not is_called
-        if not may_be_chance: refuse(f'{fault}: a total, and no class', 'Leave it out (`pd.crosstab` without `margins=`).')
+        if not may_be_chance: refuse(f'{fault}: a total, and no class',
+                                     'Leave it out (`pd.crosstab` without `margins=`).')
         is_count = np.issubdtype(rows.dtype, np.integer)
         if is_count and len(rows) > 2: warn(f'{fault}. If it is a total, it is no class: leave it out.')
 
@@ -477,7 +480,8 @@ def _check_distinct(classes: list, what: str, kind: str):
     unfit = [c for c in classes if not _can_be_name(c)]
     if unfit: refuse(f'{what} holds {brief(unfit[0])}, which cannot be the name of a class: give texts or numbers.')
     twice = [c for c, n in Counter(classes).items() if n > 1]
-    if twice: refuse(f'{what} names the {kind} {twice[0]!r} more than once: {brief(classes)}', f'Name each {kind} once.')
+    if twice: refuse(f'{what} names the {kind} {twice[0]!r} more than once: {brief(classes)}',
+                     f'Name each {kind} once.')
 
 # %% ../nbs/03_tables.ipynb #ec5a716f
 def _can_be_name(o) -> bool:
