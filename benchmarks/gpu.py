@@ -101,6 +101,8 @@ def synchronising(device: str) -> dict:
             z, y = labels_for((2, 3, 16, 16), exclusive, device)
             res[f'{name}, {str(dtype)[6:]}'] = partial(gradient, ours, z.to(dtype), y)
     logits, targets = labels_for((64, 10), True, device)
+    res['grades'] = partial(gradient, SoftOrdinalLossFlat(ce=.5), logits, targets)
+    res['counts'] = partial(gradient, DirichletMultinomialLossFlat(), logits, (30*targets).round())
     meter = ConfidenceMeter(logits.device, (*SCORES, 'knn'), 9)
     res['confidence meter'] = partial(meter.add, logits, knn=logits[:, 0])
     for metric in (kl_divergence, brier_score, top1_agreement): res[f'{metric.name}.items'] = partial(metric.items, logits.softmax(1), targets)

@@ -5,10 +5,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fastai_softlabels.all import *
+from fastai_softlabels.ordinal import spread_difference
 from fastai_softlabels.scores import ConfidenceMeter, ScoreHistogram, SCORES
 
 LOSSES = {'CE': lambda **kw: SoftCrossEntropyLossFlat(axis=1, **kw), 'BCE': lambda **kw: SoftBCEWithLogitsLossFlat(axis=1, **kw), 'Dice, softmax': lambda **kw: SoftDiceLoss(**kw),
-          'Dice, sigmoid': lambda **kw: SoftDiceLoss(activation='sigmoid', **kw), 'CE + Dice': lambda **kw: SoftDiceCELoss(**kw), 'BCE + Dice': lambda **kw: SoftDiceBCELoss(**kw)}
+          'Dice, sigmoid': lambda **kw: SoftDiceLoss(activation='sigmoid', **kw), 'CE + Dice': lambda **kw: SoftDiceCELoss(**kw), 'BCE + Dice': lambda **kw: SoftDiceBCELoss(**kw),
+          'grades': lambda **kw: SoftOrdinalLossFlat(axis=1, ce=.5, **kw), 'counts': lambda **kw: DirichletMultinomialLossFlat(axis=1, **kw)}
 FLOATS = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
@@ -41,7 +43,7 @@ def test_losses(name, kw, dtype):
 
 
 @pytest.mark.parametrize('name, kw', [('CE', dict(weight=[1., 2., 3.])), ('CE', dict(label_smoothing=.1, kl=True)), ('BCE', dict(weight=[1., 2., 3.], pos_weight=[1., 2., 3.], kl=True)), ('Dice, softmax', dict(aggregate='batch', classes='present')),
-                                      ('CE + Dice', dict(weight=[1., 2., 3.])), ('BCE + Dice', dict(pos_weight=[1., 2., 3.]))], ids=str)
+                                      ('grades', dict(weight=[1., 2., 3.], values=[1, 2, 5], kl=True)), ('counts', dict(kl=True, concentration='bounded')), ('CE + Dice', dict(weight=[1., 2., 3.])), ('BCE + Dice', dict(pos_weight=[1., 2., 3.]))], ids=str)
 def test_options_of_losses(name, kw):
     device = 'meta' if {'weight', 'pos_weight'} & set(kw) else 'cuda' # weights have to lie where the logits do
     quiet(LOSSES[name](**kw).to('meta'), (2, 3, 8, 8), (2, 3, 8, 8), device=device)
@@ -70,7 +72,8 @@ def test_the_lean_forms_run():
     assert '_LeanBackward' in names
 
 
-@pytest.mark.parametrize('metric', [kl_divergence, brier_score, top1_agreement, soft_accuracy, soft_cross_entropy, js_divergence, total_variation], ids=lambda m: m.name)
+@pytest.mark.parametrize('metric', [kl_divergence, brier_score, top1_agreement, soft_accuracy, soft_cross_entropy, js_divergence, total_variation,
+                                    ranked_probability_score, wasserstein_distance, grade_error, within_one, spread_difference], ids=lambda m: m.name)
 def test_items_of_metrics(metric): quiet(lambda p, y: metric.items(p, y), (64, 10), (64, 10))
 
 
