@@ -17,11 +17,11 @@ from fastai.data.block import TransformBlock
 from fastai.torch_core import TensorBase
 from .errors import brief, check_count, in_range, one_of, refuse
 from .core import format_prob, SoftCategory, TensorSoftCategory, TensorSoftCount
-from .tables import check_vote_counts
+from .tables import are_shares, check_vote_counts
 from .formulas import at_least_float32
 from .losses import check_softmax, innermost, LossAround, prepare, SoftLoss, with_probs
 from .blocks import check_learner, items_target, labels_of, refuse_distributed, ungathered, valid_dl
-from .data import soft_block, SoftCategorize
+from .data import read_label, soft_block, SoftCategorize
 
 # %% auto #0
 __all__ = ['DirichletMultinomialLossFlat', 'TensorShares', 'ConcentrationScaled', 'SoftVotes', 'SoftCountize', 'SoftCountBlock',
@@ -277,9 +277,11 @@ def _check_target(self: SoftCountize, o): "Numbers of votes have any sum"
 def read_columns(self: SoftCountize, df: pd.DataFrame, cols: list) -> np.ndarray: # Votes (N,K) in vocab order
     "Check all rows of `df` at once; refuse shares with their number of votes beside them"
     res = SoftCategorize.read_columns(self, df, cols)
-    n_votes = df['n_votes'].to_numpy(float, na_value=np.nan) if 'n_votes' in df else res.sum(1)
-    if np.allclose(n_votes, res.sum(1), equal_nan=True): return res
-    refuse('The columns do not add up to `n_votes` beside them, so they seem to be shares',
+    numbers = df[[c if c in df else df.columns[c] for c in cols]].to_numpy()
+    if 'n_votes' not in df or numbers.dtype.kind != 'f' or not are_shares(numbers): return res
+    n_votes = pd.to_numeric(df['n_votes'], errors='coerce').to_numpy(float)
+    if np.isnan(n_votes).all() or np.allclose(n_votes, res.sum(1), equal_nan=True): return res
+    refuse('The columns sum to 1 in each row, but `n_votes` beside them says otherwise, so they seem to be shares',
            'Say `get_y=SoftLabelReader(df, …, counts=True)`, which makes numbers of them again.')
 
 @patch
@@ -295,6 +297,14 @@ def _decode_prediction(self: SoftCountize, o) -> SoftVotes:
     res = SoftCategorize._decode_prediction(self, o)
     res.concentration = getattr(o, 'concentration', None)
     return res
+
+# %% ../nbs/15_counts.ipynb #6a8a68ea
+@read_label.register(SoftVotes)
+def _read_votes(o, tfm, name):
+    "The votes that are shown, or their shares where votes are not kept or not known"
+    numbers = o.probs.double()
+    if tfm.kind == 'count' and o.n_votes is not None: numbers = (numbers*o.n_votes).round()
+    return tfm._from_names(dict(zip(o.vocab, numbers.tolist())), name)
 
 # %% ../nbs/15_counts.ipynb #2a31ddc9
 def count_intervals(

@@ -112,7 +112,8 @@ def check_counting(loss, kind: str):
     name = type(loss).__name__
     counts_votes = getattr(loss, 'counts_votes', False)
     if counts_votes and kind != 'count': refuse(f'{name} reads numbers of votes, which this block divides: use `SoftCountBlock`, or leave `loss_func=` out.')
-    is_theirs = type(loss).__module__.partition('.')[0] in ('torch', 'fastai')
+    func = getattr(loss, 'func', loss) # of fastai's losses, and of partials
+    is_theirs = func.__module__.partition('.')[0] in ('torch', 'fastai')
     if kind == 'count' and is_theirs:
         refuse(f'{name} does not know that its targets are numbers of votes, and divides by the items',
                'Use `SoftCrossEntropyLossFlat`, which divides by the votes, or `SoftCategoryBlock`, which gives shares.')

@@ -26,8 +26,9 @@ from .data import check_no_nan
 from .metrics import as_distributions, as_shares, bootstrap_interval, calibration_bins, check_preds, class_scores
 from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
 from .metrics import soft_cross_entropy, SoftECE, SoftMetric, top1_agreement, total_variation
+from .ordinal import check_order_of, GradeMetric, GradeStatistic
 from .ordinal import grade_error, labels_kappa, quadratic_weighted_kappa, ranked_probability_score
-from .ordinal import SoftGrade, spread_difference, wasserstein_distance, within_one
+from .ordinal import spread_difference, wasserstein_distance, within_one
 from .scores import augrc, aurc, risk_coverage
 from .calibrate import answer_errors
 
@@ -453,6 +454,8 @@ def scores(self: SoftInterpretation,
     if metrics is None: metrics = _METRICS + (_OF_GRADES if self.meaning.kind == 'ordinal' else ())
     if not isinstance(metrics, (list, tuple)): metrics = [metrics]
     check_scores(metrics, level, n)
+    for m in metrics:
+        if isinstance(m, (GradeMetric, GradeStatistic)): check_order_of(m.name, self.meaning)
     rows = {m.name: self._score(m, level, n, seed) for m in metrics}
     return pd.DataFrame(rows).T
 

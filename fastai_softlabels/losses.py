@@ -357,14 +357,16 @@ def forward(self: SumOfLosses,
     preds = self.split(preds)
     check_one_each(preds, 'predictions', self.losses)
     check_one_each(targets, 'targets', self.losses)
-    if self.reduction == 'mean' and all(map(_counts_votes, self.losses)): return self._mean_of_items(preds, targets)
+    if self._averages_items(targets): return self._mean_of_items(preds, targets)
     values = [f(p, t) for f, p, t in zip(self.losses, preds, targets)]
     if self.reduction == 'none': values = [_by_item(v, len(t)) for v, t in zip(values, targets)]
     return sum(values)
 
-def _counts_votes(loss) -> bool:
-    "Is it a likelihood of items' votes, whose sum over questions is averaged over items?"
-    return getattr(loss, 'counts_votes', False) and loss.axis == -1
+@patch
+def _averages_items(self: SumOfLosses, targets) -> bool:
+    "Are all losses means of likelihoods of items' votes, whose sum over questions is averaged over items?"
+    are_means = all(getattr(f, 'counts_votes', False) and f.reduction == 'mean' for f in self.losses)
+    return are_means and all(t.ndim <= 2 for t in targets)
 
 @patch
 def _mean_of_items(self: SumOfLosses, preds, targets) -> Tensor:

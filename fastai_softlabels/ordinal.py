@@ -19,7 +19,7 @@ from .core import format_prob, SoftCategory, TensorSoftCategory, TOLERANCE
 from .tables import check_classes, is_list, is_missing
 from .formulas import at_least_float32
 from .losses import check_softmax, innermost, prepare, SoftLoss, with_probs
-from .blocks import target_of
+from .blocks import Target, target_of
 from .data import as_python, label_names, soft_block, SoftCategorize
 from .metrics import CollectedMetric, ItemMetric
 
@@ -140,7 +140,10 @@ def refuse_independent(name: str, multi: bool):
 
 def check_ordered(name: str, learn):
     "Refuse classes with names, whose order no block knows"
-    found = target_of(learn, vars(learn).get('target'))
+    check_order_of(name, target_of(learn, vars(learn).get('target')))
+
+def check_order_of(name: str, found: Target):
+    "The same, of a target"
     if found.kind == 'ordinal' or found.vocab is None or _are_in_order(_numbers_of(found.vocab)): return
     refuse(f'`{name}` compares grades in their order, but the classes {brief(found.vocab)} have none',
            'Label them by `SoftOrdinalBlock(vocab=…)`, from the lowest to the highest.')
@@ -354,8 +357,13 @@ def check_values_match(tfm: SoftOrdinalize, grades: list):
     if tfm.values is not None and len(tfm.values) != len(grades):
         refuse(f'`values` has {len(tfm.values)} numbers for the {len(grades)} grades {brief(grades)}: give one each.')
     loss = innermost(tfm._loss)
-    if not isinstance(loss, SoftOrdinalLossFlat) or loss.values in (tfm.values, tfm.positions): return
+    if not isinstance(loss, SoftOrdinalLossFlat) or _same_steps(loss.values, tfm.values, len(grades)) or loss.values == tfm.positions: return
     refuse(f'The loss has `values={loss.values}`, the block `values={tfm.values}`: give both the same.')
+
+def _same_steps(a: list | None, b: list | None, n: int) -> bool:
+    "Do two lists of values for `n` grades, of which None is a step of 1 each, have the same steps?"
+    a, b = (range(n) if o is None else o for o in (a, b))
+    return len(a) == len(b) and np.allclose(steps_of(a), steps_of(b))
 
 # %% ../nbs/14_ordinal.ipynb #d8fbbd5a
 @patch
@@ -380,7 +388,7 @@ def check_numbers(numbers: list, names: list):
                    'Make all of them numbers (`.astype(int)`).')
     least, *others = sorted(numbers)
     if least != -1 or not others or others[0] > 1: return
-    warn('−1 is taken for the lowest grade. If it stands for a missing rating, leave it out of the labels.')
+    warn('−1 is taken for the lowest grade. If it stands for a missing rating, leave it out of the labels; if not, say so in `vocab=`.')
 
 def _without_gaps(grades: dict) -> dict:
     "The grades by number, with the whole numbers between the least and the largest; as they are if a number is not whole"
@@ -429,7 +437,7 @@ def read_columns(self: SoftOrdinalize, df: pd.DataFrame, cols: list) -> np.ndarr
 def _warn_of_ratings(columns: pd.DataFrame, numbers: list):
     "Warn of columns whose every number is a grade, and none of them 0, as it is where a class has no votes"
     cells = columns.to_numpy(dtype=float, na_value=np.nan)
-    if 0 in cells or not np.isin(cells, numbers).all(): return
+    if 0 in cells or not np.isin(cells, numbers).all() or len(set(cells.sum(1))) == 1: return
     warn(f'The columns {brief(list(columns))} are read as votes for the grades of these names, but each of their numbers is a grade, and none is 0. '
          'Columns of ratings, one for each person, become labels by `votes_to_soft(…, annotators=[…])`.')
 
@@ -486,7 +494,8 @@ def _names_in(self: SoftOrdinalize, o) -> list:
     return [grade_number(v) for v in _ratings_in(o)] or label_names(o)
 
 def _ratings_in(o) -> list:
-    "The numbers in a label that may be ratings; none if it holds anything else"
+    "The numbers in a label that may be ratings; none if it holds anything else, or is the row of a reader"
+    if hasattr(o, 'classes'): return []
     if isinstance(o, (Tensor, np.ndarray)): o = o.tolist()
     values = list(map(as_python, o)) if is_list(o) else [as_python(o)]
     return values if all(map(_is_rating, values)) else []

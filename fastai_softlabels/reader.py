@@ -21,7 +21,8 @@ from fasttransform import DisplayedTransform
 from sklearn.model_selection import GroupShuffleSplit
 from .errors import brief, check_count, in_range, nearest, refuse, refuse_first, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftCount, TensorSoftMultiCategory, TOLERANCE
-from .tables import (as_table, check_classes, check_columns, check_distributions, check_probabilities, check_vote_counts, item_name,
+from .tables import (are_shares, as_table, check_classes, check_columns, check_distributions, check_probabilities,
+                                      check_vote_counts, item_name,
                                       read_numbers, refuse_total_row, warn_of_names)
 from .votes import is_blank, STATISTICS, warn_of_twins
 
@@ -240,13 +241,11 @@ def _what_is_divided(
 
 # %% ../nbs/10_reader.ipynb #3ac9e685
 def _counted(shares: np.ndarray, df: pd.DataFrame) -> np.ndarray:
-    "Numbers of votes again, where a row is of shares and beside it stands how many votes; what is no whole number by more than rounding stays a fraction"
+    "Numbers of votes again, where all rows are shares and beside them stands how many votes; what is no whole number by more than rounding stays a fraction"
     if df.attrs.get('smoothed'): refuse('`votes_to_soft` has smoothed or spread these votes, so that the shares are no longer those of whole votes',
                                         'Leave `prior=` and `unsure_as=` out.')
-    if STATISTICS[0] not in df: return shares
-    n_votes = df[STATISTICS[0]].to_numpy(float, na_value=np.nan)
-    are_shares = abs(np.nansum(shares, 1) - 1) < TOLERANCE
-    votes = np.where(are_shares[:, None], shares*n_votes[:, None], shares)
+    if STATISTICS[0] not in df or not are_shares(shares): return shares
+    votes = shares*pd.to_numeric(df[STATISTICS[0]], errors='coerce').to_numpy(float)[:, None]
     whole = votes.round()
     return np.where(abs(votes - whole) < 1e-5*np.maximum(whole, 1), whole, votes)
 
@@ -506,7 +505,8 @@ def _check_labels(self: SoftLabelReader, df):
     labels = read_numbers(df, self.classes, lambda i: item_name(df, i)).astype(float)
     rows = slice(None) if self.rows.are(df.index) else [self.find(o) for o in df.index]
     found = self.probs[rows]
-    if not self.counts or np.allclose(np.nansum(labels, 1), 1, atol=TOLERANCE): labels, found = _as_shares(labels), _as_shares(found)
+    if not self.multi: labels = np.nan_to_num(labels) # as what is unlabelled is kept
+    if not self.counts or are_shares(labels): labels, found = _as_shares(labels), _as_shares(found)
     differ = ~np.isclose(labels, found, atol=2*TOLERANCE, equal_nan=True).all(1)
     if not differ.any(): return
     i = int(differ.argmax())

@@ -232,9 +232,18 @@ def _check_whole(rows: np.ndarray, name: Callable):
     refuse_rows(are_shares, rows, name, 'the label {v} holds shares; expected numbers of votes',
                 'Give the counts, which say how many voted, or use `SoftCategoryBlock`, which takes shares.')
     refuse_rows(is_fraction, rows, name, 'the label {v} holds a fraction of a vote',
-                'Numbers of votes are whole; weighted votes become shares, for `SoftCategoryBlock`.')
+                'Numbers of votes are whole. Weighted votes, and shares that were rounded too much to be made whole again, are for `SoftCategoryBlock`.')
     refuse_rows((rows > 2**24).any(1), rows, name, 'the label {v} holds more votes than a float32 counts exactly (2²⁴)',
                 'Divide the counts, or use shares and `SoftCategoryBlock`.')
+
+# %% ../nbs/03_tables.ipynb #18631a3f
+def are_shares(
+    rows: np.ndarray, # Numbers (N,K), as they stand in a table
+) -> bool:
+    "Are these floats of which each labelled row sums to 1?"
+    if np.issubdtype(rows.dtype, np.integer): return False
+    sums = np.nansum(rows.astype(float), 1)
+    return bool((abs(sums[sums != 0] - 1) < TOLERANCE).all())
 
 # %% ../nbs/03_tables.ipynb #b224c778
 def as_table(df) -> pd.DataFrame:

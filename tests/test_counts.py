@@ -1,4 +1,6 @@
 "Votes that stay counts: the likelihood, how labels are read, intervals, calibration, and what is refused."
+from functools import partial
+
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, pytest, torch, torch.nn.functional as F
 from fastai.vision.all import Callback, ColReader, DataBlock, EndSplitter, ImageBlock, Learner, MixUp, RandomSplitter, RegressionBlock, Resize, nn, noop, resnet18, set_seed, vision_learner
 from scipy.special import digamma, gammaln
@@ -368,7 +370,7 @@ def test_tables_with_their_number_of_votes():
     from_file.attrs = {}
     assert SoftLabelReader(from_file, 'f', list('abc'), counts=True).table.tolist() == [[3, 0, 0], [0, 3, 0], [0, 0, 3]]
     block = SoftCountBlock(list('abc')).type_tfms[0]
-    refused(lambda: block.read_columns(from_file, list('abc')), 'do not add up to `n_votes`', 'counts=True')
+    refused(lambda: block.read_columns(from_file, list('abc')), 'so they seem to be shares', 'counts=True')
     assert block.read_columns(from_file.assign(a=[3, 0, 0], b=[0, 3, 0], c=[0, 0, 3]), list('abc')).sum() == 9
     spread = votes_to_soft(pd.DataFrame(dict(f=list('ppppp'), label=list('aa???'))), 'f', label='label', unsure=['?'], unsure_as='spread', vocab=list('abc'))
     for soft in (spread, votes_to_soft(pd.DataFrame(dict(f=['p']*6, label=['a']*6)), 'f', label='label', prior=2, vocab=list('abc'))):
@@ -426,3 +428,38 @@ def test_the_interval_of_a_share_that_is_rounded_to_one():
     pred = SoftVotes([1., 0], ['a', 'b'])
     pred.concentration = 5e4
     assert str(pred) == 'a 1.00 (1.00–1.00)'
+
+
+# what was refused, or changed, though it was right
+
+def test_the_number_of_people_asked_beside_counts():
+    asked = pd.DataFrame([[1, 0, 0], [2, 1, 0], [0, 0, 1]], columns=list('abc')).assign(f=list('pqr'), n_votes=[3, 4, 5])
+    assert SoftLabelReader(asked, 'f', list('abc'), counts=True).table.tolist() == [[1, 0, 0], [2, 1, 0], [0, 0, 1]]
+    block = SoftCountBlock(list('abc')).type_tfms[0]
+    assert block.read_columns(asked, list('abc')).tolist() == [[1, 0, 0], [2, 1, 0], [0, 0, 1]]
+    assert block.read_columns(asked.assign(n_votes='many'), list('abc')).sum() == 5
+    assert SoftLabelReader(asked.assign(n_votes='many'), 'f', list('abc'), counts=True).table.sum() == 5
+
+def test_items_of_the_same_table_with_a_gap():
+    nan = float('nan')
+    shares = pd.DataFrame(dict(x=[.5, 1, nan], y=[.5, 0, nan], n_votes=[4, 3, nan]))
+    for table in (shares, pd.DataFrame(dict(x=[2, 3, nan], y=[2, 0, nan]))):
+        reader = SoftLabelReader(table, None, ['x', 'y'], counts=True, ignore=True)
+        reader.check_items(table)
+        assert reader.table.tolist() == [[2, 2], [3, 0], [0, 0]]
+    SoftLabelReader(shares, None, ['x', 'y'], ignore=True).check_items(shares)
+
+def test_votes_as_they_are_shown_are_labels():
+    tfm = SoftCountize(['cat', 'dog'])
+    assert tfm.encode(SoftVotes([1/3, 2/3], ['dog', 'cat'], n_votes=30)).tolist() == [20, 10]
+    refused(lambda: tfm.encode(SoftVotes([.5, .5], ['cat', 'dog'])), 'holds shares')
+    np.testing.assert_allclose(SoftCategoryBlock(['cat', 'dog']).type_tfms[0].encode(SoftVotes([1/3, 2/3], ['dog', 'cat'], n_votes=30)), [2/3, 1/3], rtol=1e-6)
+
+def test_functions_of_pytorch_on_counts():
+    for loss in (F.cross_entropy, partial(F.cross_entropy, label_smoothing=.1)): refused(lambda: SoftCountBlock(loss_func=loss), 'divides by the items')
+
+def test_the_axis_of_items():
+    z, a, b = torch.randn(4, 5), torch.tensor(draws(9, 1, 3, 4)[0]).float(), torch.tensor(draws(5, 1, 2, 4)[0]).float()
+    b[:2] = 0
+    values = [SumOfLosses([DirichletMultinomialLossFlat(axis=axis) for _ in range(2)], [3, 2])(z, a, b) for axis in (1, -1)]
+    torch.testing.assert_close(*values)

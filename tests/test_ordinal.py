@@ -289,6 +289,8 @@ def test_yes_and_no_are_no_grades(label): refused(lambda: SoftOrdinalize(range(5
 
 def test_columns_of_raters_with_numbers():
     ratings = pd.DataFrame({'1': [3, 1, 2, 2, 3, 1], '2': [1, 1, 2, 3, 3, 2], '3': [2, 1, 3, 3, 3, 1]})
+    fixed = pd.DataFrame({'1': [3, 1, 2, 2, 3, 1], '2': [1, 1, 2, 1, 1, 2], '3': [1, 3, 1, 2, 1, 2]})
+    SoftOrdinalize(['1', '2', '3']).read_columns(fixed, ['1', '2', '3']) # five people each
     with pytest.warns(UserWarning, match='read as votes .* each of their numbers is a grade'): SoftOrdinalize(['1', '2', '3']).read_columns(ratings, ['1', '2', '3'])
     votes = ratings.assign(**{'1': [3, 0, 2, 2, 3, 1]})
     assert SoftOrdinalize(['1', '2', '3']).read_columns(votes, ['1', '2', '3']).shape == (6, 3)
@@ -335,3 +337,24 @@ def test_a_table_with_a_gap_is_predicted():
     shares = df[['1', '2', '4']].tail(10).to_numpy()/5
     np.testing.assert_allclose(targets[:, [0, 1, 3]], shares, atol=1e-6)
     assert not targets[:, 2].any() and probs.shape == (10, 4)
+
+
+# what was refused though it was right
+
+def test_a_reader_inside_of_a_function():
+    soft = votes_to_soft(pd.DataFrame(dict(f=list('aaabbcc'), grade=[1, 1, 2, 3, 4, 5, 5])), 'f', label='grade')
+    reader = SoftLabelReader(soft, None)
+    block = DataBlock(blocks=(RegressionBlock, SoftOrdinalBlock), get_x=lambda f: [1.], get_y=lambda f: reader(f), n_inp=1, splitter=lambda o: ([0, 1], [2]))
+    assert list(block.datasets(list('abc')).vocab) == [1, 2, 3, 4, 5]
+
+def test_values_with_the_same_steps():
+    for vocab in ([1, 2, 4], ['a', 'b', 'c']): assert SoftOrdinalBlock(vocab, values=range(3), loss_func=SoftOrdinalLossFlat(ce=.5)) is not None
+    refused(lambda: SoftOrdinalBlock(['a', 'b', 'c'], values=[0, 1, 3], loss_func=SoftOrdinalLossFlat(ce=.5)), 'give both the same')
+    refused(lambda: SoftOrdinalBlock(['a', 'b', 'c'], loss_func=SoftOrdinalLossFlat(values=[0, 1])), 'give both the same')
+
+def test_scores_of_classes_without_an_order():
+    df = pd.DataFrame(dict(x=range(40), y=['none', 'mild', 'severe', 'mild']*10))
+    block = DataBlock(blocks=(RegressionBlock, SoftCategoryBlock), get_x=ColReader('x'), get_y=ColReader('y'), n_inp=1)
+    learn = Learner(block.dataloaders(df, bs=8, num_workers=0), nn.Sequential(nn.Unflatten(0, (-1, 1)), nn.Linear(1, 3)))
+    with learn.no_bar(): interp = SoftInterpretation.from_learner(learn)
+    for metric in (grade_error, quadratic_weighted_kappa): refused(lambda: interp.scores(metric, n=0), 'in their order')
