@@ -22,8 +22,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from .errors import brief, check_count, in_range, nearest, refuse, refuse_first, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftCount, TensorSoftMultiCategory, TOLERANCE
 from .tables import (are_shares, as_table, check_classes, check_columns, check_distributions, check_probabilities,
-                                      check_vote_counts, item_name,
-                                      read_numbers, refuse_total_row, warn_of_names)
+                                      check_vote_counts, item_name, read_numbers, refuse_total_row, warn_of_names)
 from .votes import is_blank, STATISTICS, warn_of_twins
 
 # %% auto #0
