@@ -275,7 +275,7 @@ def test_intervals_of_a_million_votes():
     assert covered(torch.tensor(a), torch.tensor([[350000, 560000, 90000], [999999, 0, 1]])).tolist() == [[True]*3, [False, True, False]]
 
 
-def test_a_factor_of_the_concentration(learn):
+def test_a_factor_of_the_concentration(trained, learn):
     with learn.no_bar(): before = learn.get_preds()[0].as_subclass(torch.Tensor)
     sure = ConcentrationScaled(learn.loss_func, 8.) # as a network that is too sure
     learn.loss_func = sure
@@ -284,6 +284,9 @@ def test_a_factor_of_the_concentration(learn):
     assert .7 < factor < 1.4 and report.loc['after', 'factor'] == factor and report.factor_low['after'] < factor < report.factor_high['after']
     with learn.no_bar(): after = learn.get_preds()[0].as_subclass(torch.Tensor)
     torch.testing.assert_close(after, before)
+    row = pd.Series(dict(x=.3))
+    with learn.no_bar(), trained.no_bar(): scaled, plain = (o.predict(row)[0].concentration.item() for o in (learn, trained))
+    assert scaled == pytest.approx(factor*plain, rel=1e-5)
     assert list(report.columns[:4]) == ['factor', 'n', 'neg_log_likelihood', 'coverage'] and report.n['after'] == 240
     undo_temperature(learn)
     assert isinstance(learn.loss_func, DirichletMultinomialLossFlat)

@@ -111,6 +111,7 @@ def test_kappa():
     shares = torch.tensor(np.array(raters)/2).float()
     unpaired = cohen_kappa_score(both[:, 0], both[:, 1], weights='quadratic')
     assert labels_kappa(shares, shares).item() == pytest.approx((1 + unpaired)/2, abs=1e-4) # a rater agrees with himself, in half of the pairs
+    assert labels_kappa(hard[0], shares[:200]) == labels_kappa(shares[:200], shares[:200]), 'whatever the predictions'
     assert torch.isnan(quadratic_weighted_kappa(hard[0]*0 + torch.eye(4)[0], hard[0]*0 + torch.eye(4)[0]))
 
 
