@@ -459,23 +459,28 @@ def temperature_scale(
     def terms_of(part): return lambda t: _loss_terms(logits[part].double()/t, targets[part], multi)
     low, high = _fit_interval(terms_of(fit), scaled.temperature, group[fit], seed)
     gain = _gain_interval(terms_of(judge), scaled.temperature, group[judge], seed)
-    report.loc['after', ['temperature_low', 'temperature_high', 'gain', 'gain_low', 'gain_high']] = [low, high, *gain]
-    n_judges = len(group[judge].unique())
-    helps = gain[1] > 0 and n_judges >= _FEW
-    if not helps and not force: _warn_of_noise(report.loc['after'], n_judges)
-    _put_loss(learn, scaled if helps or force else loss)
+    helps = _judged(report, 'temperature', (low, high), gain, group[judge], force)
+    _put_loss(learn, scaled if helps else loss)
     return report
 
 # %% ../nbs/21_calibrate.ipynb #6cf6677f
-def _warn_of_noise(after: pd.Series, n_judges: int):
-    "Warn of a temperature that is not kept"
+def _judged(report: pd.DataFrame, what: str, interval: Sequence, gain: tuple, group: Tensor, force: bool) -> bool:
+    "Put intervals into a report, and say whether what was fitted is kept; warn if it is not"
+    report.loc['after', [f'{what}_low', f'{what}_high', 'gain', 'gain_low', 'gain_high']] = [*interval, *gain]
+    n_judges = len(group.unique())
+    helps = gain[1] > 0 and n_judges >= _FEW
+    if not helps and not force: _warn_of_noise(report.loc['after'], what, n_judges)
+    return helps or force
+
+def _warn_of_noise(after: pd.Series, what: str, n_judges: int):
+    "Warn of a temperature, or a factor, that is not kept"
     reason, remedy = 'is within the noise', 'Give more labels.'
     if n_judges < _FEW: reason = f'{n_judges} items or groups are too few to show'
     if after.gain_high < 0: reason, remedy = 'makes it worse', 'Are the two halves alike?'
-    what = 'factor' if 'factor' in after else 'temperature'
     fitted, low, high = after[[what, f'{what}_low', f'{what}_high']]
+    gained = 'cross-entropy' if what == 'temperature' else 'log-likelihood'
     warn(f'The {what} {fitted:.3g} ({low:.3g} to {high:.3g}) gains {after.gain:.2g} '
-         f'({after.gain_low:.2g} to {after.gain_high:.2g}) nats of cross-entropy on the other {after.n:.0f} items, which {reason}, '
+         f'({after.gain_low:.2g} to {after.gain_high:.2g}) nats of {gained} on the other {after.n:.0f} items, which {reason}, '
          f'so the learner predicts without one. {remedy} `force=True` keeps it.')
 
 def _put_loss(learn: Learner, loss):
@@ -496,11 +501,8 @@ def _scale_concentration(learn, loss, logits: Tensor, counts: Tensor, group: Ten
     report = _votes_report(logits[judge], counts[judge], dict(before=loss, after=scaled))
     interval = _fit_interval(terms_of(fit), best, group[fit], seed)
     gain = _gain_interval(terms_of(judge), best, group[judge], seed)
-    report.loc['after', ['factor_low', 'factor_high', 'gain', 'gain_low', 'gain_high']] = [*interval, *gain]
-    n_judges = len(group[judge].unique())
-    helps = gain[1] > 0 and n_judges >= _FEW
-    if not helps and not force: _warn_of_noise(report.loc['after'], n_judges)
-    _put_factor(learn, scaled if helps or force else loss)
+    helps = _judged(report, 'factor', interval, gain, group[judge], force)
+    _put_factor(learn, scaled if helps else loss)
     return report
 
 def _votes_terms(loss, logits: Tensor, counts: Tensor, factor: float) -> tuple:

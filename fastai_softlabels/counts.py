@@ -14,14 +14,13 @@ from torch import Tensor
 from fastcore.all import noop, patch
 import fastai.callback.progress # gives learners `no_bar`
 from fastai.data.block import TransformBlock
-from fastai.torch_core import TensorBase
 from .errors import brief, check_count, in_range, one_of, refuse
-from .core import format_prob, SoftCategory, TensorSoftCategory, TensorSoftCount
+from .core import format_prob, RemembersProbs, SoftCategory, TensorSoftCategory, TensorSoftCount
 from .tables import are_shares, check_vote_counts
 from .formulas import at_least_float32
 from .losses import check_softmax, innermost, LossAround, prepare, SoftLoss, with_probs
 from .blocks import check_learner, items_target, labels_of, refuse_distributed, ungathered, valid_dl
-from .data import read_label, soft_block, SoftCategorize
+from .data import column_name, read_label, soft_block, SoftCategorize
 
 # %% auto #0
 __all__ = ['DirichletMultinomialLossFlat', 'TensorShares', 'ConcentrationScaled', 'SoftVotes', 'SoftCountize', 'SoftCountBlock',
@@ -128,11 +127,8 @@ def forward(self: DirichletMultinomialLossFlat,
     return values.sum()/(1 if reduction == 'sum' else n_items.clamp_min(1))
 
 # %% ../nbs/15_counts.ipynb #1adc11be
-class TensorShares(TensorBase):
+class TensorShares(RemembersProbs):
     "Expected shares (N,K) that know their `concentration` (N,), the sum of the α"
-    def __format__(self, spec):
-        "Format a single number, as `probs[idx]` gives it"
-        return format(self.as_subclass(Tensor), spec)
 
 @patch
 def activation(self: DirichletMultinomialLossFlat,
@@ -277,7 +273,7 @@ def _check_target(self: SoftCountize, o): "Numbers of votes have any sum"
 def read_columns(self: SoftCountize, df: pd.DataFrame, cols: list) -> np.ndarray: # Votes (N,K) in vocab order
     "Check all rows of `df` at once; refuse shares with their number of votes beside them"
     res = SoftCategorize.read_columns(self, df, cols)
-    numbers = df[[c if c in df else df.columns[c] for c in cols]].to_numpy()
+    numbers = df[[column_name(df, c) for c in cols]].to_numpy()
     if 'n_votes' not in df or numbers.dtype.kind != 'f' or not are_shares(numbers): return res
     n_votes = pd.to_numeric(df['n_votes'], errors='coerce').to_numpy(float)
     if np.isnan(n_votes).all() or np.allclose(n_votes, res.sum(1), equal_nan=True): return res

@@ -113,7 +113,7 @@ def check_counting(loss, kind: str):
     counts_votes = getattr(loss, 'counts_votes', False)
     if counts_votes and kind != 'count': refuse(f'{name} reads numbers of votes, which this block divides: use `SoftCountBlock`, or leave `loss_func=` out.')
     func = getattr(loss, 'func', loss) # of fastai's losses, and of partials
-    is_theirs = func.__module__.partition('.')[0] in ('torch', 'fastai')
+    is_theirs = str(getattr(func, '__module__', '')).partition('.')[0] in ('torch', 'fastai')
     if kind == 'count' and is_theirs:
         refuse(f'{name} does not know that its targets are numbers of votes, and divides by the items',
                'Use `SoftCrossEntropyLossFlat`, which divides by the votes, or `SoftCategoryBlock`, which gives shares.')
@@ -427,7 +427,8 @@ def check_index(o: pd.Series, tfm: SoftCategorize, name: str):
         refuse(f'{name}: the Series has no class names as its index',
                'Set them as index, or give a list (`.tolist()`).')
     if re.fullmatch(_PEOPLE, str(o.index.name), re.I):
-        refuse(f'{name}: the index of the Series is named {repr_of(o.index.name)}, so its {len(o)} values seem to be the answers of people rather than numbers by class',
+        refuse(f'{name}: the index of the Series is named {repr_of(o.index.name)}, '
+               f'so its {len(o)} values seem to be the answers of people rather than numbers by class',
                'Count them: `answers.value_counts()`.')
     is_counted = o.name in ('count', 'proportion') or o.index.name is not None # as `value_counts` and `crosstab` have it
     if pd.api.types.is_integer_dtype(o.index) and not is_counted: tfm._check_no_votes(o.tolist(), name)
@@ -789,7 +790,7 @@ def read_columns(self: SoftCategorize,
     cols: list,       # Columns, by name or position, that name the classes
 ) -> np.ndarray:      # Labels (N,K) in vocab order
     "Check all rows of `df` at once; raise `SoftLabelError` naming the first that is no label"
-    names = [_column_name(df, c) for c in cols]
+    names = [column_name(df, c) for c in cols]
     check_beside(names, '`ColReader` takes the columns {}', 'Leave them out, or use `SoftLabelReader`.')
     if self.vocab is None: self._learn_vocab(names)
     self._check_columns(names)
@@ -808,7 +809,7 @@ def reads_counts(self: SoftCategorize) -> bool:
     return self._column_type is not None and np.issubdtype(self._column_type, np.integer)
 
 # %% ../nbs/12_data.ipynb #5578f715
-def _column_name(df: pd.DataFrame, c):
+def column_name(df: pd.DataFrame, c):
     "The name of a column that a `ColReader` takes by name or position"
     is_position = isinstance(c, int) and c not in df.columns
     return df.columns[c] if is_position else c

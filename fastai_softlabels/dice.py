@@ -22,7 +22,8 @@ __all__ = ['SoftDiceLoss', 'SoftDiceBCELoss', 'SoftDiceCELoss']
 class SoftDiceLoss(SoftLoss):
     """Dice semimetric Σ|p − y|/(Σp + Σy + smooth) of soft masks (Wang et al., arXiv:2303.16296), minimal at p = y; on hard masks the usual soft Dice
 
-    Not proper in expectation: for images that it cannot tell apart a network learns one hard mask, not the mean of theirs (the mixtures with cross-entropy come near it).
+    Not proper in expectation: for images that it cannot tell apart a network learns one hard mask, not the mean of theirs
+    (the mixtures with cross-entropy come near it).
     Where a mask has no mass of a class in an image, Σp/(Σp + smooth·pixels), which has a gradient at any size."""
     of_masks = True # rather than of items (N,K)
 

@@ -26,7 +26,7 @@ from .data import check_no_nan
 from .metrics import as_distributions, as_shares, bootstrap_interval, calibration_bins, check_preds, class_scores
 from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
 from .metrics import soft_cross_entropy, SoftECE, SoftMetric, top1_agreement, total_variation
-from .ordinal import check_order_of, GradeMetric, GradeStatistic
+from .ordinal import check_order_of, OfGrades
 from .ordinal import grade_error, labels_kappa, quadratic_weighted_kappa, ranked_probability_score
 from .ordinal import spread_difference, wasserstein_distance, within_one
 from .scores import augrc, aurc, risk_coverage
@@ -455,7 +455,7 @@ def scores(self: SoftInterpretation,
     if not isinstance(metrics, (list, tuple)): metrics = [metrics]
     check_scores(metrics, level, n)
     for m in metrics:
-        if isinstance(m, (GradeMetric, GradeStatistic)): check_order_of(m.name, self.meaning)
+        if isinstance(m, OfGrades): check_order_of(m.name, self.meaning)
     rows = {m.name: self._score(m, level, n, seed) for m in metrics}
     return pd.DataFrame(rows).T
 

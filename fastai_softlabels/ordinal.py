@@ -20,7 +20,7 @@ from .tables import check_classes, is_list, is_missing
 from .formulas import at_least_float32
 from .losses import check_softmax, innermost, prepare, SoftLoss, with_probs
 from .blocks import Target, target_of
-from .data import as_python, label_names, soft_block, SoftCategorize
+from .data import as_python, column_name, label_names, soft_block, SoftCategorize
 from .metrics import CollectedMetric, ItemMetric
 
 # %% auto #0
@@ -124,26 +124,24 @@ def decodes(self: SoftOrdinalLossFlat, x: Tensor) -> Tensor:
     return with_probs(x.argmax(self.axis), x, TensorSoftCategory)
 
 # %% ../nbs/14_ordinal.ipynb #2f6c37e8
-class GradeMetric(ItemMetric):
+class OfGrades:
+    "What metrics of grades share: of a learner they take grades in their order alone"
+    def learner_probs(self, learn):
+        check_order_of(self.name, target_of(learn, vars(learn).get('target')))
+        return super().learner_probs(learn)
+
+class GradeMetric(OfGrades, ItemMetric):
     "The mean, over labelled items, of a function of two distributions over grades in their order"
     def items(self, probs, targets, multi=False):
         refuse_independent(self.name, multi)
         return super().items(probs, targets, multi)
 
-    def learner_probs(self, learn):
-        check_ordered(self.name, learn)
-        return super().learner_probs(learn)
-
 def refuse_independent(name: str, multi: bool):
     "Refuse independent classes, which have no order"
     if multi: refuse(f'`{name}` is for grades, which exclude each other; here each class has a probability of its own')
 
-def check_ordered(name: str, learn):
-    "Refuse classes with names, whose order no block knows"
-    check_order_of(name, target_of(learn, vars(learn).get('target')))
-
 def check_order_of(name: str, found: Target):
-    "The same, of a target"
+    "Refuse classes with names, whose order no block knows"
     if found.kind == 'ordinal' or found.vocab is None or _are_in_order(_numbers_of(found.vocab)): return
     refuse(f'`{name}` compares grades in their order, but the classes {brief(found.vocab)} have none',
            'Label them by `SoftOrdinalBlock(vocab=…)`, from the lowest to the highest.')
@@ -192,15 +190,11 @@ def spread_difference(probs, targets):
     return _spread(probs) - _spread(targets)
 
 # %% ../nbs/14_ordinal.ipynb #73870a2f
-class GradeStatistic(CollectedMetric):
+class GradeStatistic(OfGrades, CollectedMetric):
     "A function of all labelled distributions over grades"
     def collect(self, p, y):
         refuse_independent(self.name, p.ndim == 3)
         return p, y
-
-    def learner_probs(self, learn):
-        check_ordered(self.name, learn)
-        return super().learner_probs(learn)
 
 def _kappa(a: Tensor, b: Tensor) -> Tensor:
     "Quadratic weighted kappa of an expected confusion; NaN where all is one grade"
@@ -431,7 +425,7 @@ def _check_columns(self: SoftOrdinalize, names: list):
 def read_columns(self: SoftOrdinalize, df: pd.DataFrame, cols: list) -> np.ndarray: # Labels (N,K) in vocab order
     "Check all rows of `df` at once; warn of columns that seem to hold the ratings of people with numbers"
     labels = SoftCategorize.read_columns(self, df, cols)
-    if self.numbers is not None and len(df) > 4: _warn_of_ratings(df[[c if c in df else df.columns[c] for c in cols]], self.numbers)
+    if self.numbers is not None and len(df) > 4: _warn_of_ratings(df[[column_name(df, c) for c in cols]], self.numbers)
     return labels
 
 def _warn_of_ratings(columns: pd.DataFrame, numbers: list):

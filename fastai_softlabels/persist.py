@@ -700,7 +700,8 @@ def check_reads(dls: DataLoaders, saved: str | None, path):
     if None in (ours, saved) or ours == saved: return
     of_table = hasattr(dls.valid_ds, 'procs')
     what = 'columns in another way (order, means, categories or what is filled in)' if of_table else 'words as other numbers'
-    remedy = 'the training table, its columns in the same order' if of_table else "the training's tokenizer, rules and vocab, `TextBlock.from_df(…, vocab=…)`"
+    remedy = "the training's tokenizer, rules and vocab, `TextBlock.from_df(…, vocab=…)`"
+    if of_table: remedy = 'the training table, its columns in the same order'
     refuse(f'These DataLoaders read {what} than those with which the model in {path} was trained', f'Make them with {remedy}.')
 
 # %% ../nbs/25_persist.ipynb #7db2efa1

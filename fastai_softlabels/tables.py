@@ -228,8 +228,8 @@ def check_vote_counts(
 def _check_whole(rows: np.ndarray, name: Callable):
     "Refuse shares, other fractions, and more votes than a float32 counts"
     is_fraction = (rows != rows.round()).any(1)
-    are_shares = is_fraction & (abs(rows.sum(1) - 1) < TOLERANCE)
-    refuse_rows(are_shares, rows, name, 'the label {v} holds shares; expected numbers of votes',
+    sums_to_one = is_fraction & (abs(rows.sum(1) - 1) < TOLERANCE)
+    refuse_rows(sums_to_one, rows, name, 'the label {v} holds shares; expected numbers of votes',
                 'Give the counts, which say how many voted, or use `SoftCategoryBlock`, which takes shares.')
     refuse_rows(is_fraction, rows, name, 'the label {v} holds a fraction of a vote',
                 'Numbers of votes are whole. Weighted votes, and shares that were rounded too much to be made whole again, are for `SoftCategoryBlock`.')
