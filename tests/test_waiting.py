@@ -4,6 +4,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fastai_softlabels import formulas
 from fastai_softlabels.all import *
 from fastai_softlabels.ordinal import spread_difference
 from fastai_softlabels.scores import ConfidenceMeter, ScoreHistogram, SCORES
@@ -67,9 +68,14 @@ def test_the_lean_forms_run():
     with FakeTensorMode(allow_non_fake_inputs=True):
         fn = node(torch.empty(2, 3, 8, 8), torch.empty(2, 3, 8, 8))
         while fn is not None:
-            names.append(fn.name())
+            names.append(type(fn).__name__)
             fn = fn.next_functions[0][0] if fn.next_functions else None
     assert '_LeanBackward' in names
+
+
+@pytest.mark.parametrize('device, n', [('cpu', 64), ('cuda', 4)])
+def test_a_gpu_works_on_larger_pieces(device, n):
+    with FakeTensorMode(): assert len(formulas._chunks(torch.empty(64, 2**20, device=device))) == n
 
 
 @pytest.mark.parametrize('metric', [kl_divergence, brier_score, top1_agreement, soft_accuracy, soft_cross_entropy, js_divergence, total_variation,
