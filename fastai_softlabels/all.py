@@ -19,6 +19,7 @@ from .scores import *
 from .ood import *
 from .calibrate import *
 from .interpret import *
+from . import mask_interpret as _mask_interpret # what `SoftInterpretation.from_learner` gives for masks
 from .applications import *
 from .datasets import *
 from .persist import *

@@ -9,13 +9,14 @@ from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
-from typing import Sequence
+from typing import Callable, Sequence
 
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import SequentialSampler
 
 from fastcore.all import first, L
 from fasttransform import Transform
+from fastai.callback.core import Callback, CancelValidException
 from fastai.data.core import DataLoaders
 from fastai.data.load import SkipItemException
 from fastai.data.transforms import Categorize, ColReader, EncodedMultiCategorize, MultiCategorize
@@ -272,10 +273,13 @@ def test_dl_of(
     return dls.test_dl(items, **kwargs)
 
 # %% ../nbs/11_blocks.ipynb #eb9c5df0
+def unshuffled(dl):
+    "A loader of all items in their order; one that cannot be made anew stays as it is"
+    return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl
+
 def valid_dl(learn):
     "The validation loader, in order and complete; PyTorch's own is taken as it is"
-    dl = whole(learn.dls.valid)
-    return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl
+    return unshuffled(whole(learn.dls.valid))
 
 def is_loader(o) -> bool: return hasattr(o, 'dataset') or hasattr(o, 'one_batch')
 
@@ -325,6 +329,30 @@ def ungathered(
     learn.to_detach = partial(to_detach, gather=False)
     try: yield
     finally: del learn.to_detach
+
+# %% ../nbs/11_blocks.ipynb #48b7d641
+class _EachBatch(Callback):
+    "Hands each batch of a validation to a function, and keeps the fault that this finds"
+    def __init__(self, take: Callable):
+        self.take = take
+        self.fault = None
+
+    def after_batch(self):
+        try: self.take(self.learn)
+        except SoftLabelError as e: # fastai would put the callback's name before the message
+            self.fault = e
+            raise CancelValidException
+
+def each_batch(
+    learn,          # A `Learner`
+    dl,             # A loader, in order
+    take: Callable, # Gets the learner with each batch, its predictions in `learn.pred`, its targets in `learn.yb`
+):
+    "Predict a loader batch by batch, of which nothing is kept"
+    reader = _EachBatch(take)
+    with learn.no_bar(), learn.no_logging(), ungathered(learn): learn.validate(dl=dl, cbs=reader)
+    if reader.fault: raise reader.fault
+
 
 # %% ../nbs/11_blocks.ipynb #63c34e63
 def check_learner(

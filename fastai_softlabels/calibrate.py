@@ -19,13 +19,15 @@ from fastai.learner import Learner
 from .errors import brief, check_count, in_range, refuse
 from .core import DONT_KNOW, soft_targets, TOLERANCE
 from .tables import is_missing
-from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAround, reads_of, SoftBCEWithLogitsLossFlat,
-                                      SoftCrossEntropyLossFlat, temperature_of, TemperatureScaled, thresh_by_class)
-from .blocks import (check_in_order, check_learner, check_same_classes, is_loader, items_target, labels_of,
-                                      only_target, refuse_distributed, ungathered, valid_dl)
+from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAround, mask_confidence, pixel_confidence, reads_of,
+                                      SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, temperature_of, TemperatureScaled, thresh_by_class)
+from .blocks import (check_in_order, check_learner, check_same_classes, each_batch, is_loader, items_target, labels_of,
+                                      only_target, refuse_distributed, ungathered, unshuffled, valid_dl)
 from .data import SoftCategorize
 from .counts import ConcentrationScaled, covered, factor_of
-from .metrics import as_shares, brier_score, check_targets, class_scores, kl_divergence, plain_tensor, soft_cross_entropy, SoftECE
+from .metrics import (as_shares, brier_score, check_targets, class_scores, DiceAt, kl_divergence, plain_tensor, soft_cross_entropy,
+                                      SoftECE)
+from .masks import OpenSoftMask
 from .scores import check_reachable, risk_coverage
 
 # %% auto #0
@@ -70,8 +72,8 @@ def _check_loader(learn: Learner, dl):
 def _check_can_abstain(learn: Learner):
     "Raise `SoftLabelError` unless the labels of `learn` can show \"don't know\""
     target = only_target(learn, '`abstain`')
-    if not isinstance(target.tfm, SoftCategorize):
-        refuse('To show "don\'t know" takes the labels of `SoftCategoryBlock` or `SoftMultiCategoryBlock`, '
+    if not isinstance(target.tfm, (SoftCategorize, OpenSoftMask)):
+        refuse('To show "don\'t know" takes the labels of `SoftCategoryBlock`, `SoftMultiCategoryBlock` or `SoftMaskBlock`, '
                'for hard labels, too; fastai\'s own and a data set of your own cannot show it.')
     if DONT_KNOW in target.vocab:
         refuse(f'A class is called {DONT_KNOW!r}, so that an abstention could not be told from it',
@@ -138,7 +140,10 @@ def _threshold_at_risk(loss, probs: Tensor, targets, multi: bool, risk: float) -
     error = answer_errors(decided, soft_targets(probs, targets.as_subclass(Tensor), -1, torch.nan), multi)
     counts = ~error.isnan()
     if multi and probs.shape[-1] > 1: counts &= decided.bool().any(-1) # others get no answer anyway
-    confidence, error = confidence_of(probs)[counts], error[counts]
+    return _least_threshold(confidence_of(probs)[counts], error[counts], risk)
+
+def _least_threshold(confidence: Tensor, error: Tensor, risk: float) -> tuple: # The threshold, and the mean error of these answers
+    "Find the least threshold at which labelled answers keep the risk"
     if not len(error): refuse('There are no labelled answers to judge a risk by.')
     check_reachable(error, risk)
     curve = risk_coverage(confidence, error)
@@ -161,10 +166,11 @@ def _refuse_promise(curve: pd.DataFrame, risk: float):
 
 # %% ../nbs/21_calibrate.ipynb #0e83d7e5
 def abstain(
-    learn: Learner,             # A learner over a `SoftCategoryBlock` or `SoftMultiCategoryBlock`; from now on it may answer "don't know"
+    learn: Learner,             # A learner over a block of this package; from now on it may answer "don't know"
     keep: float | None = None,  # Share of in-domain images, in (0,1], whose confidence shall be enough; .95 by default
     dl=None,                    # In-domain items that were not trained on; the validation set by default
     risk: float | None = None,  # Instead: the largest mean error of the answers, in (0,1); takes labels
+    pixels: bool = False,       # Of masks: abstain from pixels, `keep` of them all, rather than from whole images?
 ) -> pd.Series:                 # `thresh`; the share that is `kept` (gets an answer), and its interval; `n`; for a `risk` that, and the `error` of the answers
     """Let `learn` abstain where it is less sure than on all but `1 − keep` of the in-domain images, or as often as a `risk` asks for
 
@@ -182,6 +188,9 @@ def abstain(
     digits. See `compare_confidence` for how sure it is of yours. Where you have examples of "none", teach them (without a
     class, with `SoftMultiCategoryBlock`): that reaches strangers that look like the examples, and no others.
 
+    Of masks, the confidence in an image is 1 − H/H_max, H the `foreground_entropy` of the `losses` notebook, which is defined where no
+    foreground is predicted, too; its error is 1 − Dice, of what exceeds .5. `pixels=True` abstains from pixels instead, and `predict` shows them.
+
     Raises `SoftLabelError` where the items are too few to promise that, or no threshold has so small a risk."""
     check_promise(keep, risk)
     check_learner(learn)
@@ -189,6 +198,8 @@ def abstain(
     _check_can_abstain(learn)
     loss = keep_probs(_without_threshold(learn.loss_func))
     LossAround(loss) # has it an activation?
+    if only_target(learn, '`abstain`').kind == 'mask': return _abstain_from_masks(learn, loss, dl, keep, risk, pixels)
+    if pixels: refuse('`pixels=True` is for masks; these labels are of items')
     probs, targets = _predictions(learn, dl)
     probs = probs.as_subclass(Tensor)
     n_classes = probs.shape[-1]
@@ -335,15 +346,16 @@ def _as_list(groups) -> list: return groups.tolist() if hasattr(groups, 'tolist'
 
 
 # %% ../nbs/21_calibrate.ipynb #9ee0b98a
-def _report(logits: Tensor, targets: Tensor, multi: bool, losses: dict) -> pd.DataFrame:
-    "Distances and calibration by loss"
+def _report(logits: Tensor, targets: Tensor, multi: bool, losses: dict, image: Tensor | None = None) -> pd.DataFrame:
+    "Distances and calibration by loss; of pixels with the number of their images"
     metrics = soft_cross_entropy, kl_divergence, brier_score, SoftECE()
+    size = dict(n=len(logits)) if image is None else dict(n=len(image.unique()), pixels=len(image))
     rows = {}
     for name, loss in losses.items():
-        probs = loss.activation(logits)
+        probs = loss.activation(logits if image is None else logits[..., None, None]).flatten(1)
         scores = {m.name: float(m(probs, targets, multi)) for m in metrics}
-        rows[name] = dict(temperature=getattr(loss, 'temperature', 1.), n=len(logits), **scores)
-    return pd.DataFrame(rows).T.astype({'n': int})
+        rows[name] = dict(temperature=getattr(loss, 'temperature', 1.), **size, **scores)
+    return pd.DataFrame(rows).T.astype(dict.fromkeys(size, int))
 
 # %% ../nbs/21_calibrate.ipynb #1e72f530
 def _loss_terms(logits: Tensor, targets: Tensor, multi: bool) -> tuple:
@@ -377,8 +389,7 @@ _STEPS = .05*torch.arange(-30, 31, dtype=torch.float64) # of log T around the be
 
 def _fit_interval(terms_at: Callable, best: float, group: Tensor, seed: int) -> list:
     "Bounds of the best temperature (or factor, of which `terms_at` gives the loss of each item), at most 4.5 times as large or as small"
-    losses = torch.stack([terms_at(best*float(step.exp()))[0] for step in _STEPS], 1)
-    losses = _by_group(losses, group)
+    losses = torch.stack([_by_group(terms_at(best*float(step.exp()))[0], group) for step in _STEPS], 1)
     steps = torch.stack([_lowest(counts @ losses) for counts in _resamples(len(losses), seed)])
     steps -= _lowest(losses.sum(0)) # what the parabola lacks
     return [best*np.exp(step) for step in _bounds(steps, len(losses))]
@@ -420,7 +431,7 @@ def _check_items(logits, targets):
     if targets is None: refuse('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
     if logits.ndim == 2: return
     refuse(f'The model predicts {tuple(logits.shape)}, but a temperature is fitted to predictions (N,K), '
-           'one row for each item; masks have none.')
+           'one row for each item, or to the masks of a `SoftMaskBlock`.')
 
 # %% ../nbs/21_calibrate.ipynb #7c1b706f
 def temperature_scale(
@@ -440,6 +451,9 @@ def temperature_scale(
     Of a learner of counts the factor of the concentration is fitted to the votes instead: shares stay as they are, their intervals change.
     The report then has `factor`, `n`, the negative log-likelihood of an item's votes, and the `coverage` of 80 % intervals (see `vote_intervals`).
 
+    Of masks, a sample of pixels is fitted and judged, of at most two million logits, the same share of each image's. What is split and drawn
+    anew are images: `n` is their number in the other half, `pixels` that of the pixels, and means are over pixels.
+
     The report has `temperature`, `n`, cross-entropy, KL, Brier and ECE; `temperature_low` and `temperature_high`; and `gain`,
     `gain_low`, `gain_high`: the cross-entropy that is saved, in nats an item (of independent classes, a label). Halves and
     intervals keep a group together. Intervals are of 95 %, from 500 bootstrap resamples of the items or groups, and approximate
@@ -448,14 +462,18 @@ def temperature_scale(
     LossAround(learn.loss_func) # has it an activation?
     loss = keep_probs(innermost(learn.loss_func))
     reads_of(loss)
-    logits, targets, multi, labelled = _labelled_logits(learn, dl)
+    of_masks = only_target(learn, '`temperature_scale`').kind == 'mask'
+    if of_masks: logits, targets, multi, labelled, image = _labelled_pixels(learn, dl, seed)
+    else:
+        logits, targets, multi, labelled = _labelled_logits(learn, dl)
+        image = torch.arange(len(logits))
     if groups is not None: check_in_order(dl, 'which item is of which group cannot be told')
     _check_names(groups, learn.dls.valid if dl is None else dl)
-    group = _group_numbers(groups, labelled)
+    group = _group_numbers(groups, labelled)[image]
     fit, judge = _halves(group, seed)
     if hasattr(loss, 'concentrations'): return _scale_concentration(learn, loss, logits, targets, group, fit, judge, seed, force)
     scaled = TemperatureScaled(loss, best_temperature(logits[fit], targets[fit], multi))
-    report = _report(logits[judge], targets[judge], multi, dict(before=loss, after=scaled))
+    report = _report(logits[judge], targets[judge], multi, dict(before=loss, after=scaled), image[judge] if of_masks else None)
     def terms_of(part): return lambda t: _loss_terms(logits[part].double()/t, targets[part], multi)
     low, high = _fit_interval(terms_of(fit), scaled.temperature, group[fit], seed)
     gain = _gain_interval(terms_of(judge), scaled.temperature, group[judge], seed)
@@ -550,7 +568,7 @@ def _check_can_split(learn: Learner, dl, seed: int, what: str):
     check_learner(learn)
     check_count(seed, 'seed', 0)
     refuse_distributed(learn, what)
-    items_target(learn, what)
+    only_target(learn, what)
     _check_loader(learn, dl)
 
 # %% ../nbs/21_calibrate.ipynb #51c4d4ce
@@ -580,6 +598,7 @@ def best_thresholds(
     is not larger than before, `learn` decides as before, with a warning. Thresholds are of the probabilities as they are: a
     temperature comes before them, `abstain` after them, and after more training call it again. Raises `SoftLabelError` for classes that exclude each other."""
     _check_can_split(learn, dl, seed, '`best_thresholds`')
+    items_target(learn, '`best_thresholds`')
     loss = innermost(learn.loss_func)
     _check_has_thresh(loss)
     logits, targets, _, labelled = _labelled_logits(learn, dl)
@@ -620,3 +639,120 @@ def _f1_report(probs: Tensor, targets: Tensor, thresh: list, before: list) -> pd
         p, y = probs[labelled, k], targets[labelled, k]
         rows.append(dict(thresh=new, f1=class_scores(p, y, new)['f1'], f1_before=class_scores(p, y, old)['f1'], support=float(y.sum())))
     return pd.DataFrame(rows)
+
+# %% ../nbs/21_calibrate.ipynb #6a2ce03b
+_MOST_LOGITS = 2**21 # of a sample of pixels
+
+class _PixelSample:
+    "The same share of each image's pixels, drawn at random, of at most `_MOST_LOGITS` numbers in all"
+    def __init__(self, seed: int):
+        self.generator = torch.Generator().manual_seed(seed)
+        self.step = 1 # of so many pixels one is kept
+        self.images = []
+
+    def add(self, values: tuple, there: Tensor):
+        "Take in tensors (N,P,…) of the pixels that are `there` (N,P)"
+        for image in zip(there, *values):
+            at, *of_image = image
+            at = at.nonzero()[:, 0].cpu()
+            at = at[torch.randperm(len(at), generator=self.generator)][::self.step].to(there.device)
+            self.images.append([t[at].cpu() for t in of_image])
+        while self._is_full(): self._thin()
+
+    def _is_full(self) -> bool:
+        n_most = max((len(image[0]) for image in self.images), default=0)
+        return n_most > 1 and sum(image[0].numel() for image in self.images) > _MOST_LOGITS
+
+    def _thin(self):
+        self.step *= 2
+        self.images = [[t[::2] for t in image] for image in self.images]
+
+    def rows(self) -> tuple: # Tensors (M,…), and the number of each row's image (M,)
+        sizes = torch.tensor([len(image[0]) for image in self.images])
+        return *(torch.cat(t) for t in zip(*self.images)), torch.arange(len(sizes)).repeat_interleave(sizes)
+
+
+# %% ../nbs/21_calibrate.ipynb #e7419896
+def _labelled_pixels(learn: Learner, dl, seed: int) -> tuple:
+    "Logits and targets (M,K) of a sample of labelled pixels, whether each class has a probability of its own, which images are labelled, and each row's among these (M,)"
+    sample, labelled, readings = _PixelSample(seed), [], set()
+    def take(learn):
+        if not learn.yb: refuse('These items have no labels: make the loader with `test_dl(…, with_labels=True)`.')
+        logits = learn.pred.as_subclass(Tensor).float()
+        if not logits.isfinite().all(): refuse(f'The model gives {logits[~logits.isfinite()][0]} for some pixel', 'Did the training diverge?')
+        n_classes = logits.shape[1]
+        multi = n_classes == 1 or not labels_of(learn, n_classes).exclusive
+        y = soft_targets(logits, learn.yb[0].as_subclass(Tensor), 1, torch.nan)
+        logits, y = (t.flatten(2).movedim(1, -1) for t in (logits, y))
+        mass = y.sum(-1, keepdim=True)
+        there = ~y.isnan().all(-1) if multi else mass.nan_to_num()[..., 0] > 0
+        sample.add((logits, y if multi else y/mass), there)
+        labelled.append(there.any(1).cpu())
+        readings.add(multi)
+    each_batch(learn, valid_dl(learn) if dl is None else unshuffled(dl), take)
+    logits, targets, image = sample.rows()
+    labelled = torch.cat(labelled)
+    if not labelled.any(): refuse('There are no labels to fit a temperature to.')
+    return logits, targets, readings.pop(), labelled, (labelled.cumsum(0) - 1)[image]
+
+
+# %% ../nbs/21_calibrate.ipynb #d1700ea2
+def _abstain_from_masks(learn: Learner, loss, dl, keep: float | None, risk: float | None, pixels: bool) -> pd.Series:
+    "What `abstain` does for masks"
+    if pixels and risk is not None: refuse('A risk is promised for images, whose errors are independent of each other; those of pixels are not',
+                                           'Say `keep=` for pixels, or leave `pixels=` out.')
+    dl = valid_dl(learn) if dl is None else unshuffled(dl)
+    if pixels: return _abstain_from_pixels(learn, loss, dl, .95 if keep is None else keep)
+    confidence, error = _answers_for_images(learn, dl, with_error=risk is not None)
+    _check_no_nan(confidence)
+    promise = {}
+    if risk is None:
+        keep = .95 if keep is None else keep
+        thresh = _threshold(confidence, int(np.ceil(keep*len(confidence) - 1e-9)))
+    else:
+        counts = ~error.isnan()
+        thresh, mean = _least_threshold(confidence[counts], error[counts], risk)
+        promise = dict(risk=risk, error=mean)
+    learn.loss_func = Abstaining(loss, thresh, risk)
+    answered = confidence >= thresh
+    interval = binomtest(int(answered.sum()), len(answered)).proportion_ci()
+    share = dict(kept=float(answered.double().mean()), kept_low=interval.low, kept_high=interval.high)
+    return pd.Series(dict(thresh=thresh, **share, n=len(confidence), **promise))
+
+def _answers_for_images(learn: Learner, dl, with_error: bool) -> tuple: # Confidences (N,) and errors (N,), NaN where nobody labelled
+    "How sure the model is of each image, and how wrong its mask is"
+    confidences, errors = [], []
+    def take(learn):
+        probs, multi = _mask_probs(learn)
+        confidences.append(mask_confidence(probs, multi).cpu())
+        if not with_error: return
+        if not learn.yb: refuse('These items have no labels to say what is wrong: make the loader with `test_dl(…, with_labels=True)`.')
+        dice, labelled = DiceAt(.5).items(probs, learn.yb[0], multi)
+        n = labelled.sum(1)
+        errors.append(torch.where(n > 0, 1 - dice.sum(1)/n.clamp_min(1), torch.nan).cpu())
+    each_batch(learn, dl, take)
+    return torch.cat(confidences), torch.cat(errors) if errors else None
+
+def _mask_probs(learn: Learner) -> tuple:
+    "The probabilities of a batch of masks, and whether each class has its own"
+    probs = learn.loss_func.activation(learn.pred).as_subclass(Tensor)
+    return probs, not labels_of(learn, probs.shape[1]).exclusive
+
+
+# %% ../nbs/21_calibrate.ipynb #51fd4166
+def _abstain_from_pixels(learn: Learner, loss, dl, keep: float) -> pd.Series:
+    "Let `learn` abstain from pixels, all but `keep` of those of in-domain images"
+    sample = _PixelSample(seed=0)
+    def take(learn):
+        confidence = pixel_confidence(*_mask_probs(learn)).flatten(1)
+        sample.add((confidence,), torch.ones_like(confidence, dtype=torch.bool))
+    each_batch(learn, dl, take)
+    confidence, image = sample.rows()
+    if confidence.isnan().any(): refuse('The model gives NaN for some pixel', 'Did the training diverge?')
+    thresh = _threshold(confidence, int(np.ceil(keep*len(confidence) - 1e-9)))
+    learn.loss_func = Abstaining(loss, thresh, pixels=True)
+    answered = (confidence >= thresh).double()
+    kept, n = _by_group(answered, image), _by_group(torch.ones_like(answered), image)
+    low, high = _bounds(torch.stack([(counts @ kept)/(counts @ n) for counts in _resamples(len(n), 0)]), len(n)) if len(n) > 1 else (0., 1.)
+    return pd.Series(dict(thresh=thresh, kept=float(answered.mean()), kept_low=max(low, 0.), kept_high=min(high, 1.), n=len(n)))
+

@@ -5,6 +5,7 @@
 # %% ../nbs/06_dice.ipynb #c8e4d90b
 from __future__ import annotations
 from typing import Sequence
+from warnings import warn
 
 import torch
 from torch import Tensor
@@ -245,3 +246,16 @@ class SoftDiceCELoss(_WithDice):
         pixel = SoftCrossEntropyLossFlat(axis, weight, compile=compile)
         dice = SoftDiceLoss(axis, 'softmax', smooth, 'mean', aggregate, classes, compile=compile)
         super().__init__(pixel, dice, dice_weight, reduction, compile)
+
+# %% ../nbs/06_dice.ipynb #0c9ead93
+def warn_of_dice_alone(
+    loss,      # That a model was trained with
+    what: str, # What reads its percentages
+):
+    "Warn where percentages are read of a model that was trained with Dice alone"
+    is_alone = isinstance(loss, SoftDiceLoss) or getattr(loss, 'dice_weight', 0) == 1
+    if not is_alone: return
+    mixture = 'SoftDiceCELoss' if getattr(loss, 'reads', None) == 'softmax' else 'SoftDiceBCELoss'
+    warn(f'{what} reads percentages, and the loss is Dice alone: where the model cannot know the mask, its best answer to 30 % of the raters '
+         f'is 100 %. Train with `SoftMaskBlock(loss_func={mixture})`; `temperature_scale` makes them softer, but does not tell apart where raters disagree.')
+

@@ -21,7 +21,7 @@ from .core import entropy, soft_targets, SoftCategory
 from .losses import confidence_of, exceeds, innermost, thresh_by_class
 from .reader import SoftLabelReader
 from .blocks import check_learner, check_same_classes, check_reads_items, labels_of, preceding, prediction_of
-from .blocks import refuse_distributed, target_of, ungathered
+from .blocks import refuse_distributed, target_of, ungathered, unshuffled
 from .data import check_no_nan
 from .metrics import as_distributions, as_shares, bootstrap_interval, calibration_bins, check_preds, class_scores
 from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
@@ -68,6 +68,11 @@ def check_has_probs(probs: Tensor, labels: Tensor):
 # %% ../nbs/22_interpret.ipynb #6a5e7603
 class SoftInterpretation(Interpretation):
     "fastai's `Interpretation` with all predictions and soft labels at hand; the losses are KL divergences, above the floor"
+    of_kind = {} # kind of labels → the class that interprets them, where it is another one
+    def __init_subclass__(cls, kind: str | None = None, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if kind: SoftInterpretation.of_kind[kind] = cls
+
     def __init__(self,
         learn,       # A trained `Learner`, outside of `distrib_ctx`
         dl,          # A loader of items with labels, not shuffled
@@ -106,19 +111,16 @@ def from_learner(cls: SoftInterpretation,
     target=None, # Which target, where there are several
     vocab=None,  # Class names in order, where no block says them; by default 0 to K − 1
 ):
-    "Interpret the validation set, or `dl`"
+    "Interpret the validation set, or `dl`; masks by `SoftMaskInterpretation`"
     check_learner(learn)
     refuse_distributed(learn, '`SoftInterpretation`')
     check_activation(learn.loss_func, act)
-    if dl is None: dl = _in_order(learn.dls[ds_idx])
+    if dl is None: dl = unshuffled(learn.dls[ds_idx])
     check_same_classes(learn, dl, target)
+    if cls is SoftInterpretation: cls = cls.of_kind.get(target_of(learn, target).kind, cls)
     return cls(learn, dl, None, act, target, vocab)
 
 # %% ../nbs/22_interpret.ipynb #44da497c
-def _in_order(dl):
-    "Make a loader of all items in their order; one that cannot be made anew stays as it is"
-    return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl
-
 def check_activation(loss, act):
     "Refuse a loss that does not turn logits into probabilities"
     if act is None and not hasattr(loss, 'activation'): refuse(
@@ -174,17 +176,22 @@ def plot_confusion_matrix(self: SoftInterpretation,
     "Draw the expected confusion matrix"
     cm = self.confusion_matrix()
     if normalize: cm = cm/np.maximum(cm.sum(1, keepdims=True), 1e-12)
-    if ax is None: ax = _square_axes(1.5 + .5*min(len(cm), _MOST_NAMES))
+    if ax is None: ax = square_axes(1.5 + .5*min(len(cm), _MOST_NAMES))
     ax.imshow(cm, cmap=cmap)
     if len(cm) <= _MOST_NAMES: _write_mass(ax, cm, '.2f' if normalize else '.1f')
-    _write_vocab(ax, self.vocab, len(cm))
+    _write_vocab(ax, self._rows(), len(cm))
     ax.set(xlabel='Predicted', ylabel='Label (mass)', title='Expected confusion')
     return ax
 
 # %% ../nbs/22_interpret.ipynb #55d307e4
+@patch
+def _rows(self: SoftInterpretation) -> list:
+    "What the rows of the confusion matrix are called"
+    return self.vocab
+
 _MOST_NAMES = 30 # classes with names and numbers; of more than that only some have their names written
 
-def _square_axes(side: float): # In inches
+def square_axes(side: float): # In inches
     return plt.subplots(figsize=(side, side), layout='constrained')[1]
 
 def _write_mass(ax, cm: np.ndarray, spec: str):
@@ -212,7 +219,8 @@ def most_confused(self: SoftInterpretation,
     cm = self.confusion_matrix()
     np.fill_diagonal(cm, np.nan)
     pairs = np.argwhere(cm >= min_val).tolist()
-    confused = [(self.vocab[i], self.vocab[j], float(cm[i, j])) for i, j in pairs]
+    rows = self._rows()
+    confused = [(rows[i], rows[j], float(cm[i, j])) for i, j in pairs]
     return sorted(confused, key=itemgetter(2), reverse=True)
 
 # %% ../nbs/22_interpret.ipynb #622246fe
@@ -228,7 +236,7 @@ def plot_reliability(self: SoftInterpretation,
     bins = calibration_bins(confidence, n_bins, equal_mass)
     items = pd.DataFrame(dict(bin=bins, confidence=confidence, votes=votes))
     res = items.groupby('bin').agg(confidence=('confidence', 'mean'), votes=('votes', 'mean'), n=('votes', 'size'))
-    _draw_reliability(res, n_bins)
+    draw_reliability(res, n_bins)
     return res
 
 # %% ../nbs/22_interpret.ipynb #8b4e352a
@@ -249,14 +257,14 @@ def check_grades(kind: str | None, what: str):
     "Refuse classes that have no order"
     if kind != 'ordinal': refuse(f'{what} is for grades, which have an order', 'Those of `SoftOrdinalBlock` have one.')
 
-def _draw_reliability(res: pd.DataFrame, n_bins: int):
-    "Draw shares of votes by confidence, and bars of the items underneath"
+def draw_reliability(res: pd.DataFrame, n_bins: int, what: str = 'items', votes: str = 'share of votes'):
+    "Draw shares of votes by confidence, and bars of the items, or of other things, underneath"
     fig, (top, below) = plt.subplots(2, 1, figsize=(4, 4.6), sharex=True, height_ratios=[3, 1], layout='constrained')
     top.plot([0, 1], [0, 1], color='grey', ls=':')
     top.plot(res.confidence, res.votes, marker='o')
-    top.set(ylabel='share of votes', xlim=(0, 1), ylim=(0, 1), title='Reliability')
+    top.set(ylabel=votes, xlim=(0, 1), ylim=(0, 1), title='Reliability')
     below.bar(res.confidence, res.n, width=.6/n_bins)
-    below.set(xlabel='confidence', ylabel='items')
+    below.set(xlabel='confidence', ylabel=what)
 
 # %% ../nbs/22_interpret.ipynb #6052d81b
 @patch
@@ -267,7 +275,7 @@ def plot_risk_coverage(self: SoftInterpretation,
     "Draw the risk of the surest answers by their share of all, for one learner or several"
     everybody = {'this learner': self, **(others or {})}
     for name, other in everybody.items(): check_interpretation(name, other)
-    if ax is None: ax = _square_axes(4)
+    if ax is None: ax = square_axes(4)
     rows = {}
     for name, other in everybody.items():
         confidence, error = other._answers()
@@ -303,7 +311,7 @@ def plot_ambiguity(self: SoftInterpretation,
     check_exclusive(self.multi, 'The entropy of a label needs one distribution over classes')
     people = entropy(self.targets[self.labelled])
     model = entropy(self.probs[self.labelled])
-    if ax is None: ax = _square_axes(4)
+    if ax is None: ax = square_axes(4)
     largest = float(max(people.max(), model.max()))
     ax.plot([0, largest], [0, largest], color='grey', ls=':')
     ax.scatter(people, model, s=8, alpha=.5)
@@ -487,7 +495,7 @@ def plot_means(self: SoftInterpretation,
     check_grades(self.meaning.kind, '`plot_means`')
     at = torch.tensor(self.meaning.tfm.positions, dtype=torch.float64)
     people, model = (o[self.labelled].as_subclass(Tensor).double() @ at for o in (self.targets, self.probs))
-    if ax is None: ax = _square_axes(4)
+    if ax is None: ax = square_axes(4)
     ends = [min(at), max(at)]
     ax.plot(ends, ends, color='grey', ls=':')
     ax.scatter(people, model, s=8, alpha=.5)

@@ -4,7 +4,7 @@
 
 # %% ../nbs/05_losses.ipynb #2d848eff
 from __future__ import annotations
-import operator
+import math, operator
 from typing import Sequence
 
 import numpy as np, torch, torch.nn.functional as F
@@ -557,6 +557,41 @@ def confidence_of(probs: Tensor) -> Tensor:
     if probs.shape[-1] == 1: return torch.maximum(probs, 1 - probs)[..., 0]
     return probs.amax(-1)
 
+# %% ../nbs/05_losses.ipynb #33baec2e
+def foreground_entropy(
+    probs: Tensor,       # Probabilities (N,K,…)
+    multi: bool = False, # A probability of its own for each class? (One class always has.)
+) -> Tensor:             # (N,), in nats, from 0 to log K, of independent classes to log 2; lower is surer
+    """Compute how unsure a segmentation is of what it finds: the mean entropy of each image's pixels, weighted by their probability of being foreground
+
+    Of classes that exclude each other the first one is the background; of independent classes each has its entropy of yes and no. 0 where
+    no pixel has any probability."""
+    p = _plain_tensor(probs).float()
+    if multi or p.shape[1] == 1: entropies, weights = torch.special.entr(p) - torch.special.xlog1py(1 - p, -p), p
+    else: entropies, weights = torch.special.entr(p).sum(1), p[:, 1:].sum(1)
+    total = weights.flatten(1).sum(1)
+    return (entropies*weights).flatten(1).sum(1)/torch.where(total == 0, 1., total)
+
+def most_entropy(n_classes: int, multi: bool) -> float:
+    "Give the largest entropy that a pixel can have, in nats"
+    return math.log(2 if multi or n_classes == 1 else n_classes)
+
+def mask_confidence(
+    probs: Tensor,       # Probabilities (N,K,…)
+    multi: bool = False, # A probability of its own for each class?
+) -> Tensor:             # (N,), in [0,1]
+    "Compute 1 − H/H_max of each image, H its `foreground_entropy`"
+    return 1 - foreground_entropy(probs, multi)/most_entropy(probs.shape[1], multi)
+
+def pixel_confidence(
+    probs: Tensor,       # Probabilities (N,K,…)
+    multi: bool = False, # A probability of its own for each class?
+) -> Tensor:             # (N,…), without the class axis
+    "Take each pixel's top probability; of independent classes the surer side, of the class of which that is least"
+    p = _plain_tensor(probs)
+    return torch.maximum(p, 1 - p).amin(1) if multi or p.shape[1] == 1 else p.amax(1)
+
+
 # %% ../nbs/05_losses.ipynb #14d90bf4
 class Abstaining(LossAround):
     "A loss that decides \"don't know\" where the confidence is low; what `abstain` gives a learner"
@@ -564,27 +599,35 @@ class Abstaining(LossAround):
         loss,                       # A loss with an `activation`
         thresh: float,              # Confidence in [0,1] from which on the model answers
         risk: float | None = None,  # The mean error of its answers that was promised, in (0,1), if any was
+        pixels: bool = False,       # Of masks: does it answer for each pixel, rather than for the whole image?
     ):
         super().__init__(loss)
         self.thresh = in_range(thresh, 'thresh', 'a confidence in [0,1]', 0, 1)
         self.risk = None if risk is None else in_range(risk, 'risk', 'a mean error in (0,1)', above=0, below=1)
+        self.pixels = pixels
 
     def decodes(self, x: Tensor) -> Tensor:
         "Take the loss's decision where it is confident"
         res = super().decodes(x)
-        unsure = ~(confidence_of(x) >= self.thresh) # of NaN, too
-        multi = reads_of(self.loss, x.shape[-1]) == 'sigmoid'
+        multi = reads_of(self.loss, x.shape[1]) == 'sigmoid'
         cls = TensorSoftMultiCategory if multi else TensorSoftCategory
         if x.ndim == 2 and not hasattr(res, 'probs'): res = with_probs(res, x, cls)
+        unsure = ~(self._confidence(x, multi) >= self.thresh) # of NaN, too
+        everywhere = unsure.unsqueeze(1) if multi else unsure
+        everywhere = everywhere.view(*everywhere.shape, *[1]*(res.ndim - everywhere.ndim))
         # fastai's tensors keep their `probs`
-        if multi: res = res & ~unsure.unsqueeze(-1)
-        else: res = res.masked_fill(unsure, x.shape[-1])
+        res = res & ~everywhere if multi else res.masked_fill(everywhere, x.shape[1])
         if isinstance(res, RemembersProbs): res.unsure = unsure # a "no" of all classes is another thing
         return res
 
+    def _confidence(self, x: Tensor, multi: bool) -> Tensor:
+        "How sure each item is, or each pixel"
+        if x.ndim == 2: return confidence_of(x)
+        return (pixel_confidence if getattr(self, 'pixels', False) else mask_confidence)(x, multi) # exported by an earlier version?
+
     def extra_repr(self):
-        promise = '' if getattr(self, 'risk', None) is None else f', risk={self.risk:.4g}' # exported by an earlier version?
-        return f'thresh={self.thresh:.4g}{promise}'
+        promise = '' if getattr(self, 'risk', None) is None else f', risk={self.risk:.4g}' # likewise
+        return f'thresh={self.thresh:.4g}{promise}' + (', pixels=True' if getattr(self, 'pixels', False) else '')
 
 # %% ../nbs/05_losses.ipynb #7c5e2abd
 class TemperatureScaled(LossAround):

@@ -32,7 +32,7 @@ from fastai.losses import BaseLoss, BCEWithLogitsLossFlat
 from fastai.torch_core import TensorImage
 from fastai.vision.augment import PadMode
 from .errors import brief, one_of, refuse, SoftLabelError, UnknownNameError
-from .core import cut_names, cut_text, format_prob, missing_raters, TensorSoftMask, TOLERANCE, without_gaps, write_title
+from .core import cut_names, cut_text, DONT_KNOW, format_prob, missing_raters, TensorSoftMask, TOLERANCE, without_gaps, write_title
 from .tables import check_classes, is_list, is_missing, item_name
 from .losses import keep_probs, reads_of
 from .dice import SoftDiceLoss
@@ -301,6 +301,7 @@ def decode(self: OpenSoftMask, o, split_idx=None, **kwargs):
     check_probs(probs)
     res = with_codes(probs, self.vocab, self.exclusive)
     res.are_raters = bool(self.raters) and probs.ndim == 4
+    res.unsure = getattr(o, 'unsure', None)
     return res
 
 # %% ../nbs/17_masks.ipynb #afc768cc
@@ -609,11 +610,26 @@ def mask_legend(
 
 
 # %% ../nbs/17_masks.ipynb #540c360e
+_VEIL = (.5, .5, .5, .8) # over what the model does not know
+
+def is_unsure(mask: TensorSoftMask) -> bool | None:
+    "Tell whether the model abstains from the whole image; None where it does so for pixels"
+    unsure = getattr(mask, 'unsure', None)
+    if unsure is None: return False
+    return bool(unsure) if not unsure.ndim else None
+
+def draw_unsure(ctx, mask: TensorSoftMask):
+    "Veil what the model does not know"
+    unsure = mask.unsure.as_subclass(Tensor).cpu().float()
+    veil = unsure.expand(shown_mask(mask).shape[-2:])[..., None].numpy()
+    ctx.imshow(veil*np.array(_VEIL))
+
 def draw_key(where, masks: Sequence, cmap: str):
     "Draw legend and colour bar of what `masks` show, each name once"
     heats = {name: None for mask in masks if is_heat(mask) for name in names_of(mask)}
     for name in heats: draw_heat_bar(where, name, cmap)
     handles = {h.get_label(): h for mask in masks if not is_heat(mask) for h in legend_of(mask)}
+    if any(is_unsure(mask) is None for mask in masks): handles[DONT_KNOW] = Patch(color=_VEIL, label=DONT_KNOW)
     if handles: draw_legend(where, list(handles.values()))
 
 
@@ -661,7 +677,9 @@ def show(self: TensorSoftMask,
     if ctx is None: _, ctx = plt.subplots(figsize=figsize)
     if getattr(self, 'are_raters', False): draw_outlines(ctx, probs)
     else: draw_overlay(ctx, probs, meaning_of(self)[1], alpha, cmap, **kwargs)
-    if title is not None: write_title(ctx, str(title))
+    if getattr(self, 'unsure', None) is not None: draw_unsure(ctx, self)
+    says = [str(title)]*(title is not None) + [DONT_KNOW]*bool(is_unsure(self))
+    if says: write_title(ctx, '\n'.join(says))
     if legend: draw_key(ctx, [self], cmap)
     ctx.axis('off')
     return ctx

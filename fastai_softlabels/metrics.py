@@ -67,8 +67,43 @@ def yes_and_no(p: Tensor) -> Tensor: return torch.stack([1-p, p], -1) # no first
 def check_matrix(probs: Tensor):
     "Refuse predictions of another shape than (N,K)"
     if probs.ndim == 2: return
-    remedy = ' For masks use `SoftDice` or `DiceAt`.' if probs.ndim == 4 else ''
+    remedy = ' For masks there are `SoftDice` and `DiceAt`; what compares pixels takes `axis=1`.' if probs.ndim == 4 else ''
     refuse(f'Expected predictions (N,K), got shape {tuple(probs.shape)}.{remedy}')
+
+# %% ../nbs/13_metrics.ipynb #9a51d8bf
+def classes_last(t: Tensor) -> Tensor:
+    "Move the class axis of masks to the end"
+    return t.movedim(1, -1) if t.ndim > 2 else t
+
+def are_independent(t: Tensor, multi: bool) -> bool:
+    "Has each class a probability of its own? In masks of one class it always has"
+    return multi or (t.ndim > 2 and t.shape[1] == 1)
+
+# %% ../nbs/13_metrics.ipynb #afeaf8e9
+def are_pixels(
+    probs: Tensor,    # Predictions
+    axis: int | None, # Their class axis, as it was given
+) -> bool:
+    "Are these masks (N,K,…), rather than items (N,K)? Refuse what is neither"
+    shape = tuple(probs.shape)
+    if len(shape) == 2 and axis in (None, 1, -1): return False
+    if len(shape) > 2 and axis == 1: return True
+    if len(shape) < 3: refuse(f'Expected predictions (N,K) and no other `axis` than 1; got shape {shape} and axis {brief(axis)}.')
+    refuse(f'Predictions of shape {shape}: say where their classes are, `axis=1` for masks (N,K,H,W)')
+
+def pixel_distributions(
+    probs: Tensor,   # Probabilities (N,K,…)
+    targets: Tensor, # Soft masks of that shape, raters' masks (N,R,K,…), or class indices without the class axis
+    multi: bool,     # A probability of its own for each class? (One class always has.)
+) -> tuple:          # Both (N,P,K), for independent classes (N,P,K,2); and how much of each is labelled, (N,P) or (N,P,K), in [0,1]
+    "Bring masks to distributions along the last axis, their pixels in a row"
+    probs = plain_tensor(probs, 'predictions').float()
+    y = soft_targets(probs, plain_tensor(targets, 'targets'), 1, torch.nan)
+    probs, y = (t.flatten(2).movedim(1, -1) for t in (probs, y))
+    if are_independent(probs.movedim(-1, 1), multi): return yes_and_no(probs), yes_and_no(y), (~y.isnan()).float()
+    mass = y.sum(-1).nan_to_num()
+    return probs, y/mass.unsqueeze(-1), mass
+
 
 # %% ../nbs/13_metrics.ipynb #d54859a3
 def is_outside(t: Tensor) -> Tensor:
@@ -86,15 +121,6 @@ def as_shares(counts: Tensor) -> Tensor:
 def clip(t: Tensor) -> Tensor:
     "Take back what rounding did to probabilities"
     return t.clamp(0, 1) if t.is_floating_point() else t
-
-# %% ../nbs/13_metrics.ipynb #9a51d8bf
-def classes_last(t: Tensor) -> Tensor:
-    "Move the class axis of masks to the end"
-    return t.movedim(1, -1) if t.ndim > 2 else t
-
-def are_independent(t: Tensor, multi: bool) -> bool:
-    "Has each class a probability of its own? In masks of one class it always has"
-    return multi or (t.ndim > 2 and t.shape[1] == 1)
 
 # %% ../nbs/13_metrics.ipynb #b6dc9a56
 def refuse_row(
@@ -264,6 +290,8 @@ def refuse_labels(name: str):
 # %% ../nbs/13_metrics.ipynb #d2eb06e4
 class MeanMetric(SoftMetric):
     "The mean of the values that `items` gives, over those that are labelled"
+    def of_batch(self, *batch): return self.items(*batch)
+
     def reset(self):
         self.total = 0.
         self.count = 0
@@ -271,7 +299,7 @@ class MeanMetric(SoftMetric):
     def accumulate(self, learn):
         "Add one batch"
         batch = self.learner_probs(learn)
-        values, labelled = self.gather_batch(learn, self.items(*batch), *batch)
+        values, labelled = self.gather_batch(learn, self.of_batch(*batch), *batch)
         self.total = self.total + values.double().sum(0)
         self.count = self.count + labelled.sum(0)
 
@@ -294,31 +322,41 @@ class ItemMetric(MeanMetric):
         self.higher_is_better = higher_is_better
 
     def __call__(self,
-        probs: Tensor,       # Probabilities (N,K)
-        targets: Tensor,     # Probabilities (N,K), or class indices (N,) with −100 for unlabelled
+        probs: Tensor,       # Probabilities (N,K), or with `axis=1` of masks (N,K,H,W)
+        targets: Tensor,     # Probabilities of that shape, or class indices without the class axis, −100 for unlabelled; raters' masks (N,R,K,H,W)
         multi: bool = False, # A probability of its own for each class? Then the mean is over all labelled classes
+        axis: int | None = None, # The class axis; required for masks: 1
     ) -> Tensor:             # A scalar; NaN where nothing is labelled
-        "Compute the mean over labelled items; for `multi`, over the labelled classes of all items"
-        as_distributions(probs, targets, multi) # shapes first
+        "Compute the mean over labelled items, or over the labelled pixels of all masks; for `multi`, over all their labelled classes"
+        self.items(probs, targets, multi, axis) # shapes first
         probs = check_preds(probs, multi)
         targets = check_targets(targets, multi)
-        values, labelled = self.items(probs, targets, multi)
+        values, labelled = self.items(probs, targets, multi, axis)
         return values.sum() / labelled.sum()
+
+    def of_batch(self, probs, targets, multi): return self.items(probs, targets, multi, 1)
 
 # %% ../nbs/13_metrics.ipynb #f9920120
 @patch
 def items(self: ItemMetric,
-    probs: Tensor,       # Probabilities (N,K)
-    targets: Tensor,     # Probabilities (N,K), or class indices (N,)
+    probs: Tensor,       # Probabilities (N,K), or with `axis=1` of masks (N,K,H,W)
+    targets: Tensor,     # Probabilities of that shape, or class indices without the class axis
     multi: bool = False, # A probability of its own for each class?
-) -> tuple:              # Values (N,), for `multi` (N,K); and which of them are labelled
-    "Compute the metric of each item (for `multi` of each class of each item), 0 where unlabelled"
+    axis: int | None = None, # The class axis; required for masks: 1
+) -> tuple:              # Values (N,), for `multi` (N,K); and which of them are labelled. Of masks the sum over the labelled pixels of each image (N,), and their number
+    "Compute the metric of each item (for `multi` of each class of each item), 0 where unlabelled; of masks its sum over each image"
     probs = plain_tensor(probs, 'predictions')
-    if self.across_classes and probs.shape[-1] > 1: multi = False # a single class is compared as yes and no
-    p, y, labelled = as_distributions(probs, targets, multi)
+    of_pixels = are_pixels(probs, axis)
+    compete = multi and self.across_classes and probs.shape[1] > 1 # a single class is compared as yes and no
+    bring = pixel_distributions if of_pixels else as_distributions
+    p, y, labelled = bring(probs, targets, multi and not compete)
     values = self.func(p, y)
     is_nan = p.isnan() if values.ndim == p.ndim else p.isnan().any(-1) # whose top class is an accident
-    return torch.where(labelled, values.masked_fill(is_nan, torch.nan), 0.), labelled
+    values = torch.where(labelled > 0, values.masked_fill(is_nan, torch.nan), 0.)
+    if not of_pixels: return values, labelled
+    weight = (labelled > 0).float() if compete else labelled
+    return (values*weight).flatten(1).sum(1), weight.flatten(1).sum(1)
+
 
 # %% ../nbs/13_metrics.ipynb #79765f76
 @partial(ItemMetric, across_classes=True)
@@ -379,11 +417,18 @@ class CollectedMetric(SoftMetric):
         multi: bool = False, # A probability of its own for each class? Then labelled classes are collected
     ) -> Tensor:             # A scalar
         "Compute the function of all labelled items; for `multi`, of the labelled classes of all items"
+        self._refuse_masks(probs)
         as_distributions(probs, targets, multi) # shapes first
         probs = check_preds(probs, multi)
         targets = check_targets(targets, multi)
         p, y, labelled = as_distributions(probs, targets, multi)
         return self.func(*(o[labelled] for o in self.collect(p, y)))
+
+    def _refuse_masks(self, probs):
+        "Refuse masks, of which all pixels would be kept"
+        if getattr(probs, 'ndim', 2) < 3: return
+        refuse(f'`{self.name}` keeps numbers of each item, and masks {tuple(probs.shape)} have one for each pixel',
+               'For pixels take a mean, like `brier_score`, or `SoftECE()`; for images `SoftInterpretation`.')
 
     def reset(self): self.kept = []
     def __getstate__(self): return {**vars(self), 'kept': []} # labels do not travel with an exported learner
@@ -391,6 +436,7 @@ class CollectedMetric(SoftMetric):
     def accumulate(self, learn):
         "Keep what is collected of one batch"
         batch = self.learner_probs(learn)
+        self._refuse_masks(batch[0])
         p, y, labelled = as_distributions(*batch)
         *collected, labelled = self.gather_batch(learn, (*self.collect(p, y), labelled), *batch)
         self.kept.append(tuple(o[labelled] for o in collected))
@@ -506,7 +552,8 @@ def _presence(self: SoftECE, p: Tensor, y: Tensor) -> tuple:
 # %% ../nbs/13_metrics.ipynb #60c06785
 @patch
 def func(self: SoftECE, conf: Tensor, correct: Tensor, number: Tensor | None = None) -> Tensor:
-    "Compute the error over all that was collected"
+    "Compute the error over all that was collected, of masks what `image_bins` gives"
+    if conf.ndim == 3: return error_of_bins(conf, correct) # of masks
     def error(c, y): return calibration_error(c, y, self.n_bins, self.equal_mass)
     if number is not None and len(number): return torch.stack([error(conf[number == i], correct[number == i]) for i in number.unique()]).mean()
     if conf.ndim == 1: return error(conf, correct)
@@ -572,30 +619,51 @@ def bootstrap_interval(
     level: float = .95,   # Share of the bootstrap distribution between the bounds
     n: int = 1000,        # Resamples
     seed: int = 0,        # Seed of the resampling
+    axis: int | None = None, # 1 for metrics of pixels, whose images are drawn
 ) -> tuple:               # (lower, upper), without resamples in which the metric is NaN, like a correlation where nothing varies
-    "Compute the percentile bootstrap interval of a metric over items"
+    "Compute the percentile bootstrap interval of a metric over items, or over images"
     check_bootstrap(metric, level, n, seed)
     probs = check_preds(probs, multi)
     targets = check_targets(targets, multi)
     if not len(probs): refuse('There are no items to resample.')
-    values = torch.stack(list(resampled(metric, probs, targets, multi, n, seed)))
+    return interval_of(metric, metric.parts(probs, targets, multi, axis), level, n, seed)
+
+# %% ../nbs/13_metrics.ipynb #47e5bbda
+@patch
+def parts(self: MeanMetric, probs: Tensor, targets: Tensor, multi: bool, axis: int | None = None) -> tuple:
+    "Values and counts by item, of which any resample is made; what is for masks alone needs no axis"
+    return self.items(probs, targets, multi)
+
+@patch
+def parts(self: ItemMetric, probs: Tensor, targets: Tensor, multi: bool, axis: int | None = None) -> tuple:
+    "Values and counts by item, or by image"
+    return self.items(probs, targets, multi, axis)
+
+@patch
+def of_parts(self: MeanMetric, values: Tensor, counts: Tensor) -> Tensor: return values.sum()/counts.sum()
+
+@patch
+def parts(self: CollectedMetric, probs: Tensor, targets: Tensor, multi: bool, axis: int | None = None) -> tuple:
+    "What is collected of each item, and which are labelled"
+    self._refuse_masks(probs)
+    p, y, labelled = as_distributions(probs, targets, multi)
+    return *self.collect(p, y), labelled
+
+@patch
+def of_parts(self: CollectedMetric, *parts) -> Tensor:
+    *collected, labelled = parts
+    return self.func(*(o[labelled] for o in collected))
+
+def interval_of(metric, parts: tuple, level: float, n: int, seed: int) -> tuple: # Bounds
+    "Compute the percentile bootstrap interval from what a metric keeps of each item"
+    size = len(parts[0])
+    generator = torch.Generator().manual_seed(seed)
+    draws = (torch.randint(size, (size,), generator=generator) for _ in range(n))
+    values = torch.stack([metric.of_parts(*(o[i] for o in parts)) for i in draws])
     tail = (1 - level)/2
     bounds = torch.tensor([tail, 1 - tail])
     return tuple(values.float().nanquantile(bounds).tolist())
 
-# %% ../nbs/13_metrics.ipynb #47e5bbda
-def resampled(metric, probs: Tensor, targets: Tensor, multi: bool, n: int, seed: int):
-    "Yield the metric of `n` resamples of the items"
-    size = len(probs)
-    generator = torch.Generator().manual_seed(seed)
-    draws = (torch.randint(size, (size,), generator=generator) for _ in range(n))
-    if hasattr(metric, 'items'): # a mean: compute its values once
-        values, labelled = metric.items(probs, targets, multi)
-        for i in draws: yield values[i].sum()/labelled[i].sum()
-    else:
-        p, y, labelled = as_distributions(probs, targets, multi)
-        kept = metric.collect(p, y)
-        for i in draws: yield metric.func(*(o[i][labelled[i]] for o in kept))
 
 # %% ../nbs/13_metrics.ipynb #5b33c448
 def check_bootstrap(metric, level, n, seed):
@@ -607,7 +675,7 @@ def check_bootstrap(metric, level, n, seed):
         refuse(f'{brief(metric)} is no metric of this module, like `kl_divergence` or `SoftECE()`.')
 
 # %% ../nbs/13_metrics.ipynb #8ded8665
-class _LearnerOfTarget(GetAttr):
+class LearnerOfTarget(GetAttr):
     "A learner as the metric of one of its targets sees it"
     _default = 'learn'
     def __init__(self, learn, target: int):
@@ -640,7 +708,7 @@ class _MetricOfTarget(Metric):
 
     def __reduce__(self): return on_target, (self.given, self.target)
     def reset(self): self.metric.reset()
-    def accumulate(self, learn): self.metric.accumulate(_LearnerOfTarget(learn, self.target))
+    def accumulate(self, learn): self.metric.accumulate(LearnerOfTarget(learn, self.target))
     @property
     def value(self): return self.metric.value
     @property
@@ -737,3 +805,80 @@ class DiceAt(SoftDice):
         total = predicted.sum(pixels) + present.sum(pixels)
         shared = (predicted & present).sum(pixels)
         return torch.where(total > 0, 2*shared/total.clamp_min(1), 1.), labelled.sum(pixels)
+
+# %% ../nbs/13_metrics.ipynb #f82979d0
+@patch
+def image_bins(self: SoftECE, probs: Tensor, targets: Tensor, multi: bool) -> tuple: # (N,C,`n_bins`) and (N,C); C is 1, or the number of classes
+    "Sum confidence minus correctness by bin over each image, and how many pixels are labelled"
+    p, y, weight = self.of_pixels(probs, targets, multi)
+    gap = torch.where(weight > 0, (p - y)*weight, 0.)
+    wide = wide_type(p)
+    sums = torch.zeros(*p.shape[:2], self.n_bins, dtype=wide, device=p.device)
+    return sums.scatter_add_(2, self._pixel_bins(p, weight), gap.to(wide)), weight.sum(-1, dtype=wide)
+
+@patch
+def of_pixels(self: SoftECE, probs: Tensor, targets: Tensor, multi: bool) -> tuple: # (N,C,P) each; C is 1, or the number of classes
+    "Confidences of pixels, how right each is, and how much of it is labelled"
+    p, y, weight = pixel_distributions(probs, targets, multi)
+    if p.ndim == 4: p, y = p[..., 1], y[..., 1]
+    else:
+        if not self.classwise:
+            top = p.argmax(-1, keepdim=True)
+            p, y = p.gather(-1, top), y.gather(-1, top)
+        weight = weight.unsqueeze(-1).expand_as(p)
+    return tuple(t.movedim(-1, 1) if self.classwise else t.flatten(1).unsqueeze(1) for t in (p.clamp(0, 1), y, weight))
+
+def wide_type(t: Tensor) -> torch.dtype:
+    "The type in which many numbers are summed"
+    return torch.float32 if t.device.type == 'mps' else torch.float64 # Apple's GPUs have no float64
+
+@patch
+def _pixel_bins(self: SoftECE, p: Tensor, weight: Tensor) -> Tensor:
+    "The bin of each pixel (N,C,P)"
+    if not self.equal_mass: return calibration_bins(p.nan_to_num(), self.n_bins)
+    bins = torch.zeros_like(p, dtype=torch.long)
+    for c in range(p.shape[1]):
+        labelled = weight[:, c] > 0
+        bins[:, c][labelled] = calibration_bins(p[:, c][labelled], self.n_bins, True)
+    return bins
+
+def error_of_bins(sums: Tensor, weights: Tensor) -> Tensor:
+    "The calibration error of the bins of several images, the mean over classes with labelled pixels"
+    sums, weights = sums.sum(0), weights.sum(0)
+    return (sums.abs().sum(-1)/weights)[weights > 0].mean().float()
+
+
+# %% ../nbs/13_metrics.ipynb #0638ad72
+@patch
+def __call__(self: SoftECE,
+    probs: Tensor,       # Probabilities (N,K), or with `axis=1` of masks (N,K,H,W)
+    targets: Tensor,     # Probabilities of that shape, or class indices without the class axis; raters' masks (N,R,K,H,W)
+    multi: bool = False, # A probability of its own for each class? Then labelled classes are collected
+    axis: int | None = None, # The class axis; required for masks: 1
+) -> Tensor:             # A scalar
+    "Compute the error of all labelled items, or of all labelled pixels"
+    if not are_pixels(plain_tensor(probs, 'predictions'), axis): return CollectedMetric.__call__(self, probs, targets, multi)
+    self.image_bins(probs, targets, multi) # shapes first
+    parts = self.image_bins(check_preds(probs, multi), check_targets(targets, multi), multi)
+    return error_of_bins(*parts)
+
+@patch
+def accumulate(self: SoftECE, learn):
+    "Keep what is collected of one batch; of masks the bins of each image"
+    batch = self.learner_probs(learn)
+    if batch[0].ndim < 3: return CollectedMetric.accumulate(self, learn)
+    if self.equal_mass:
+        refuse(f'`{self.name}` needs all pixels at once, to make bins with equally many of them',
+               'In a training take bins of equal width, `SoftECE()`; as a function it takes masks with `axis=1`.')
+    self.kept.append(tuple(self.gather_batch(learn, self.image_bins(*batch), *batch)))
+
+@patch
+def parts(self: SoftECE, probs: Tensor, targets: Tensor, multi: bool, axis: int | None = None) -> tuple:
+    "What is collected of each item, of masks the bins of each image"
+    if axis is None: return CollectedMetric.parts(self, probs, targets, multi)
+    return self.image_bins(probs, targets, multi)
+
+@patch
+def of_parts(self: SoftECE, *parts) -> Tensor:
+    return self.func(*parts) if parts[0].ndim == 3 else CollectedMetric.of_parts(self, *parts)
+

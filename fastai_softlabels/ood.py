@@ -28,13 +28,13 @@ from fastai.torch_core import display_df, find_bs, no_random, show_image
 from fastai.vision.data import get_grid
 from .errors import brief, check_count, refuse, SoftLabelError
 from .core import TensorSoftCategory
-from .losses import reads_of, SoftCrossEntropyLossFlat, temperature_of
+from .losses import keep_probs, reads_of, SoftCrossEntropyLossFlat, temperature_of
 from .counts import logits_of
-from .blocks import (check_learner, check_reads_items, FreshTransforms, is_loader, is_shared, is_split, items_target,
+from .blocks import (check_learner, check_reads_items, FreshTransforms, is_loader, is_shared, is_split,
                                       like_items, only_target, test_dl_of, whole)
 from .data import SoftCategorize, SoftMultiCategorize
-from .scores import (check_score_names, compare_readings, ConfidenceMeter, has_confidence, knn_score,
-                                      NOT_OF_ONE_CLASS, Reading, SCORES, SHARES)
+from .scores import (check_score_names, compare_readings, ConfidenceMeter, GIVEN, has_confidence, knn_score,
+                                      mask_score, NOT_OF_ONE_CLASS, Reading, SCORES, SHARES)
 
 # %% auto #0
 __all__ = ['OODConfidence', 'train_two_heads', 'compare_confidence']
@@ -191,6 +191,17 @@ def _share_of(model) -> tuple:
     if not is_shared(model): return model, 0, 1
     return model.module, torch.distributed.get_rank(), torch.distributed.get_world_size()
 
+def _taking(learn: Learner, meter: ConfidenceMeter) -> Callable:
+    "A function that gives a meter the logits of a batch, or of masks the score of each image"
+    if only_target(learn, 'A confidence').kind != 'mask': return meter.add
+    loss = keep_probs(learn.loss_func)
+    def take(logits, first=None):
+        multi = reads_of(loss, logits.shape[1]) == 'sigmoid'
+        score = mask_score(loss.activation(logits.as_subclass(Tensor)), multi)
+        meter.add(score.unsqueeze(1), first, foreground_entropy=score) # the meter counts rows
+    return take
+
+
 # %% ../nbs/20_ood.ipynb #6155e133
 def _run_model(model, inputs: tuple, where: str):
     "What `model` returns for one batch; raise `SoftLabelError` where it cannot take it"
@@ -222,7 +233,10 @@ class OODConfidence(Callback):
     everything that was measured: the same model, read in other ways.
 
     'max_logit', 'energy' (the log-sum-exp of the logits) and 'entropy' have a ranking alone, no confidence; the last two were
-    made for softmax. Of several classes 'max_logit' ranks as 'sigmoid' does. Logits are divided by the learner's temperature."""
+    made for softmax. Of several classes 'max_logit' ranks as 'sigmoid' does. Logits are divided by the learner's temperature.
+
+    Of masks there is one score for each image, 'foreground_entropy': the mean entropy of its pixels, weighted by their probability of
+    being foreground. The confidence is the share of the largest entropy that is missing. Defined where no foreground is predicted, too."""
     order = 51 # after the Recorder has its metrics, before trackers and tables read them
     def __init__(self,
         ood,                           # A list of files, a DataFrame of items, or a DataLoader; or several by name, as a dict
@@ -257,7 +271,7 @@ def _check_listed(scores):
     if scores is None: return
     if isinstance(scores, Collection) and not isinstance(scores, str) and 'knn' in scores:
         refuse("'knn' takes the features of all training items, which are compared after the training: `compare_confidence(…, scores=['knn'])`.")
-    check_score_names(scores)
+    check_score_names(scores, (*SCORES, 'foreground_entropy'))
 
 # %% ../nbs/20_ood.ipynb #d527b02b
 @patch
@@ -276,11 +290,18 @@ def n_classes(self: OODConfidence) -> int | None:
 def score_names(self: OODConfidence) -> list:
     "The scores to measure, of which the model's own reading is one"
     n_classes = self.n_classes()
-    own = reads_of(self.trained_with or self.learn.loss_func, n_classes)
+    own = self.own_score()
+    if own in GIVEN: return _mask_scores(self.scores)
     usual = ['sigmoid'] if n_classes == 1 else ['softmax', 'sigmoid']
     names = usual if self.scores is None else list(self.scores)
     _check_one_class(names, n_classes)
     return names if own in names else [own, *names]
+
+@patch
+def own_score(self: OODConfidence) -> str:
+    "The model's own reading; of masks the one that there is"
+    if only_target(self.learn, '`OODConfidence`').kind == 'mask': return 'foreground_entropy'
+    return reads_of(self.trained_with or self.learn.loss_func, self.n_classes())
 
 @patch
 def new_meter(self: OODConfidence) -> ConfidenceMeter:
@@ -289,8 +310,14 @@ def new_meter(self: OODConfidence) -> ConfidenceMeter:
     return ConfidenceMeter(device, self.score_names(), self.k, temperature_of(self.learn.loss_func))
 
 # %% ../nbs/20_ood.ipynb #e2492834
+def _mask_scores(scores: Sequence | None) -> list:
+    "The one score of masks; raise `SoftLabelError` where others are asked for"
+    if scores in (None, ['foreground_entropy'], ('foreground_entropy',)): return ['foreground_entropy']
+    refuse(f'scores is {brief(scores)}, but of masks there is one score for each image', "Leave `scores=` out, or say `['foreground_entropy']`.")
+
 def _check_one_class(scores: Sequence, n_classes: int | None):
     "Raise `SoftLabelError` for scores that one class cannot have"
+    if 'foreground_entropy' in scores: refuse("'foreground_entropy' is a score of masks, and these labels are of items.")
     if n_classes != 1: return
     impossible = [name for name in scores if name in NOT_OF_ONE_CLASS]
     if not impossible: return
@@ -353,7 +380,6 @@ def loader(self: OODConfidence, name: str, items):
 @patch
 def _check_training(self: OODConfidence):
     "Raise `SoftLabelError` unless loss, validation set and OOD sets will do"
-    items_target(self.learn, '`OODConfidence`')
     self.score_names()
     _check_valid(self.dls)
     for name, items in self.ood.items():
@@ -415,7 +441,7 @@ def remember(self: OODConfidence,
     readings: dict, # By set, by score
 ) -> list:          # The epoch's columns
     "Keep one measurement, all of it or nothing"
-    own = reads_of(self.trained_with, self.n_classes())
+    own = self.own_score()
     fit = self.fits if self.new_fit else self.fits - 1
     rows = []
     for name, by_score in readings.items():
@@ -451,7 +477,7 @@ def after_batch(self: OODConfidence):
     if hasattr(dl, 'n_padded'):
         n_own = dl.n - dl.rank*dl.n_padded//dl.world_size
         pred = pred[:max(0, n_own - self.meter.seen)]
-    self.meter.add(pred)
+    _taking(self.learn, self.meter)(pred)
 
 # %% ../nbs/20_ood.ipynb #274bd2bb
 @patch
@@ -473,7 +499,7 @@ def _measure(self: OODConfidence, valid_meter: ConfidenceMeter) -> list:
     readings = {'valid': valid_meter.read(is_split(self.learn))}
     for name, dl in self.loaders.items():
         meter = self.new_meter()
-        _stream(self.learn, dl, meter.add, name)
+        _stream(self.learn, dl, _taking(self.learn, meter), name)
         readings[name] = meter.read(is_shared(self.model))
     return self.remember(readings)
 
@@ -768,9 +794,8 @@ def _read_all(learn: Learner, sets: dict, skip_unreadable: bool, scores: Sequenc
         score_knn = stack.enter_context(_knn(learn)) if 'knn' in names else None
         for name, items in {'valid': learn.dls.valid, **sets}.items():
             meter = ConfidenceMeter(device, names, temperature=temperature_of(learn.loss_func))
-            def take(logits, first):
-                others = {} if score_knn is None else {'knn': score_knn(len(logits))}
-                meter.add(logits, first, **others)
+            give = _taking(learn, meter)
+            def take(logits, first): give(logits, first, **({} if score_knn is None else {'knn': score_knn(len(logits))}))
             _stream(learn, _loader(learn, name, items, skip_unreadable), take, name)
             readings[name] = meter.read(is_shared(learn.model))
             for reading in readings[name].values(): _check_no_nan(name, reading)
@@ -779,8 +804,9 @@ def _read_all(learn: Learner, sets: dict, skip_unreadable: bool, scores: Sequenc
 # %% ../nbs/20_ood.ipynb #00c5e101
 def _scores_of(learn: Learner, scores: Sequence | None) -> list:
     "Names of the scores to measure, by default the learner's own reading"
-    vocab = only_target(learn, '`compare_confidence`').vocab
-    n_classes = None if vocab is None else len(vocab)
+    found = only_target(learn, '`compare_confidence`')
+    if found.kind == 'mask': return _mask_scores(scores)
+    n_classes = None if found.vocab is None else len(found.vocab)
     if scores is None: return [reads_of(learn.loss_func, n_classes)]
     _check_one_class(scores, n_classes)
     return list(scores)
@@ -801,7 +827,7 @@ def _check_learners(learners: Mapping):
 # %% ../nbs/20_ood.ipynb #efa1cd55
 def _check_same_classes(learners: Mapping):
     "Raise `SoftLabelError` for learners over other classes"
-    vocabs = {name: items_target(learn, '`compare_confidence`').vocab for name, learn in learners.items()}
+    vocabs = {name: only_target(learn, '`compare_confidence`').vocab for name, learn in learners.items()}
     (first, expected), *others = vocabs.items()
     for name, vocab in others:
         if vocab == expected: continue
@@ -860,7 +886,7 @@ def compare_confidence(
     _check_learners(learners)
     sets = _named_sets(ood)
     _check_same_classes(learners)
-    if scores is not None: check_score_names(scores, (*SCORES, 'knn'))
+    if scores is not None: check_score_names(scores, (*SCORES, *GIVEN))
     _check_average(average, sets)
     rows, shares = {}, {}
     for learner, learn in learners.items():

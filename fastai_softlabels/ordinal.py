@@ -132,9 +132,9 @@ class OfGrades:
 
 class GradeMetric(OfGrades, ItemMetric):
     "The mean, over labelled items, of a function of two distributions over grades in their order"
-    def items(self, probs, targets, multi=False):
+    def items(self, probs, targets, multi=False, axis=None):
         refuse_independent(self.name, multi)
-        return super().items(probs, targets, multi)
+        return super().items(probs, targets, multi, axis)
 
 def refuse_independent(name: str, multi: bool):
     "Refuse independent classes, which have no order"

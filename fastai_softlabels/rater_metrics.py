@@ -14,9 +14,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from fastcore.all import patch
-from fastai.callback.core import Callback
 from fastai.learner import Learner
 from .errors import brief, check_count, in_range, one_of, refuse, SoftLabelError
+from .blocks import each_batch, unshuffled
 from .metrics import check_preds, MeanMetric, plain_tensor
 
 # %% auto #0
@@ -506,24 +506,16 @@ def rater_scores(
     if isinstance(scores, RaterMetric): scores = [scores]
     check_rater_scores(scores, level, n_boot)
     scores = list(scores or (threshold_dice, ged2, best_rater_dice, consensus_dice, volume_crps))
-    dl = (learn.dls.valid if dl is None else dl).new(shuffle=False, drop_last=False)
-    collect = _Collect(lambda learn: scores_of_batch(learn, scores, n_boot, seed))
-    with learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=collect)
+    dl = unshuffled(learn.dls.valid if dl is None else dl)
+    found = []
+    each_batch(learn, dl, lambda learn: found.append(scores_of_batch(learn, scores, n_boot, seed)))
     names = [s.name for s in scores]
-    model, people, n_raters = (torch.cat(o, -1).double() for o in zip(*collect.found)) # (B,S,N), (B,S,N), (N,)
+    model, people, n_raters = (torch.cat(o, -1).double() for o in zip(*found)) # (B,S,N), (B,S,N), (N,)
     check_people(n_raters)
     if by_image: return image_table(model[0], people[0], names, dl)
     return score_table(in_same_images(model, people), people, names, level, seed)
 
 # %% ../nbs/18_rater_metrics.ipynb #694826f8
-class _Collect(Callback):
-    "Keeps what `compute` makes of each batch of a validation"
-    def __init__(self, compute: Callable):
-        self.compute = compute
-        self.found = []
-
-    def after_batch(self): self.found.append(self.compute(self.learn))
-
 def people_draws(n_raters: int, n_boot: int, seed: int) -> np.ndarray: # (1 + n_boot,R)
     "How often each rater is drawn; the first time all once"
     rng = np.random.default_rng(seed)

@@ -15,6 +15,7 @@ from torch import Tensor
 from fastcore.all import patch
 from .errors import brief, check_count, in_range, refuse, SoftLabelError
 from .core import writable
+from .losses import foreground_entropy, most_entropy
 
 # %% auto #0
 __all__ = ['softmax_score', 'softmax_confidence', 'sigmoid_score', 'sigmoid_confidence', 'energy_score', 'entropy_score',
@@ -139,6 +140,17 @@ def _check_bank(features: Tensor, bank: Tensor, k: int):
     if len(bank) >= k: return
     refuse(f'The bank has features of {len(bank)} items, so that no item has a neighbour number {k}',
            f'It takes {k} training items, or a smaller `k`.')
+
+# %% ../nbs/19_scores.ipynb #e21fcb58
+def mask_score(
+    probs: Tensor,       # Probabilities (N,K,…)
+    multi: bool = False, # A probability of its own for each class?
+) -> Tensor:             # (N,), float32, from −28 to 28; higher is surer
+    "Log-odds of the confidence 1 − H/H_max in masks, H their `foreground_entropy`"
+    h = foreground_entropy(probs, multi)
+    most = most_entropy(probs.shape[1], multi)
+    return torch.log((most - h).clamp_min(1e-12)/h.clamp_min(1e-12))
+
 
 # %% ../nbs/19_scores.ipynb #6f2a2931
 def _auroc(n_id: np.ndarray, n_ood: np.ndarray) -> float:
@@ -485,6 +497,8 @@ SCORES = dict( # name → how logits become confidences, if the score is the log
     energy=(None, energy_score),
     entropy=(None, entropy_score))
 
+GIVEN = dict(knn=None, foreground_entropy=torch.sigmoid) # what a meter is given: name → how the score becomes a confidence, if it is the logit of one
+
 NOT_OF_ONE_CLASS = ('softmax', 'entropy', 'max_logit', 'energy') # whose softmax is always 1, and which may be sure that it is absent
 
 def check_score_names(scores: Sequence, known: Sequence = tuple(SCORES)):
@@ -498,7 +512,7 @@ def check_score_names(scores: Sequence, known: Sequence = tuple(SCORES)):
 # %% ../nbs/19_scores.ipynb #4fd15c0d
 def has_confidence(score: str) -> bool:
     "Is this score the logit of a confidence, so that there is more than a ranking?"
-    confidence_of, _ = SCORES.get(score, (None, None))
+    confidence_of = SCORES[score][0] if score in SCORES else GIVEN.get(score)
     return confidence_of is not None
 
 # %% ../nbs/19_scores.ipynb #b6c1640f
@@ -506,11 +520,11 @@ class ConfidenceMeter:
     "Confidences and scores of a stream of logits, by the scores asked for; memory and transfers do not grow with the stream"
     def __init__(self,
         device='cpu',                              # Where the logits will be
-        scores: Sequence = ('softmax', 'sigmoid'), # Which; also rankings alone: 'max_logit', 'energy', 'entropy', and 'knn', which `add` takes
+        scores: Sequence = ('softmax', 'sigmoid'), # Which; also rankings alone: 'max_logit', 'energy', 'entropy', 'knn', and of masks 'foreground_entropy', which `add` takes
         k: int = 9,                                # How many of the surest items to keep
         temperature: float = 1.,                   # Logits are divided by it
     ):
-        check_score_names(scores, (*SCORES, 'knn'))
+        check_score_names(scores, (*SCORES, *GIVEN))
         in_range(temperature, 'temperature', 'a finite number above 0', above=0)
         check_count(k, 'k', 0)
         self.temperature = temperature
@@ -534,12 +548,13 @@ def check_others(others: Mapping, names):
 
 # %% ../nbs/19_scores.ipynb #be51b710
 def _given(others: Mapping, name: str, n: int) -> tuple:
-    "Scores that were given by `name`, in the place of confidences, too; raise `SoftLabelError` unless there is one for each of `n` items"
+    "Confidences and scores that were given by `name`; scores stand in for confidences where there are none; raise `SoftLabelError` unless there is one for each of `n` items"
     if name not in others: refuse(f'{name!r} is no score of logits', f'Give it with each batch: `meter.add(logits, {name}=scores)`.')
     scores = others[name]
     _check_one_each(scores, f'The scores {name!r}')
     if len(scores) != n: refuse(f'There are {len(scores)} scores {name!r} for {n} items.')
-    return scores, scores
+    confidence_of = GIVEN[name]
+    return (scores if confidence_of is None else confidence_of(scores)), scores
 
 # %% ../nbs/19_scores.ipynb #17ef41d2
 @patch

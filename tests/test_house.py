@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # in the order of their imports: a room may import from those before it
 ROOMS = ['errors', 'files', 'core', 'tables', 'formulas', 'losses', 'dice', 'votes', 'vote_files', 'reader', 'blocks', 'data', 'metrics', 'ordinal', 'counts',
-         'mask_files', 'masks', 'rater_metrics', 'scores', 'ood', 'calibrate', 'interpret', 'applications', 'datasets', 'persist']
+         'mask_files', 'masks', 'rater_metrics', 'scores', 'ood', 'calibrate', 'interpret', 'mask_interpret', 'applications', 'datasets', 'persist']
 
 
 def modules(): return {p.stem: ast.parse(p.read_text()) for p in (ROOT/'fastai_softlabels').glob('*.py') if p.stem not in ('__init__', '_modidx', 'all')}
