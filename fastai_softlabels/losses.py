@@ -604,7 +604,7 @@ class Abstaining(LossAround):
         super().__init__(loss)
         self.thresh = in_range(thresh, 'thresh', 'a confidence in [0,1]', 0, 1)
         self.risk = None if risk is None else in_range(risk, 'risk', 'a mean error in (0,1)', above=0, below=1)
-        self.pixels = pixels
+        self.pixels = one_of(pixels, 'pixels', True, False)
 
     def decodes(self, x: Tensor) -> Tensor:
         "Take the loss's decision where it is confident"

@@ -23,7 +23,7 @@ from .metrics import brier_score, calibration_bins, DiceAt, interval_of, ItemMet
 from .metrics import LearnerOfTarget, refuse_activation, refuse_labels
 from .metrics import soft_accuracy, soft_cross_entropy, SoftDice, SoftECE, total_variation, wide_type
 from .mask_files import with_codes
-from .masks import annotators_of, draw_key, OpenSoftMask
+from .masks import annotators_of, heat_colours, is_heat, legend_of, OpenSoftMask
 from .rater_metrics import by_person, decided, dice_of, dice_to_majority, drawn_by_raters, overlaps, RaterMetric
 from .interpret import check_scores, draw_reliability, SoftInterpretation, square_axes
 
@@ -276,7 +276,7 @@ def _loss(self: SoftMaskInterpretation):
 @patch
 def confusion_matrix(self: SoftMaskInterpretation) -> np.ndarray: # (K,K), of one class (2,2): no and yes; rows are labels, columns predictions
     "Compute the expected confusion matrix of pixels"
-    found = self.totals['confusion'].numpy()
+    found = self.totals['confusion'].numpy().copy()
     if not self.multi: return found
     if len(found) == 1: return found[0]
     refuse('A confusion matrix needs one class for each pixel; here each class has a probability of its own', 'See `classification_report()` and `plot_reliability()`.')
@@ -322,8 +322,8 @@ def _difference(self: SoftMaskInterpretation, y: Tensor, p: Tensor) -> tuple: # 
 
 # %% ../nbs/23_mask_interpret.ipynb #e890abdf
 def panels(n: int, titles: Sequence, figsize=None) -> tuple: # The figure, and axes (n,len(titles))
-    "Rows of pictures under titles"
-    fig, axs = plt.subplots(n, len(titles), figsize=figsize or (2.1*len(titles), 2.1*n + .4), squeeze=False, layout='constrained')
+    "Rows of pictures under titles, with room for a key below"
+    fig, axs = plt.subplots(n, len(titles), figsize=figsize or (1.7*len(titles), 1.65*n + 1), squeeze=False, layout='constrained')
     for ax in axs.flat: ax.set_axis_off()
     for ax, title in zip(axs[0], titles): ax.set_title(title, fontsize=text_size(fig))
     return fig, axs
@@ -332,9 +332,18 @@ def name_row(ax, text: str):
     "Write a name and a number to the left of a row of pictures"
     ax.text(-.04, .5, text, rotation=90, ha='right', va='center', transform=ax.transAxes, fontsize=.85*text_size(ax.figure))
 
+def key_below(colours, axs, label: str, **kwargs):
+    "Draw a colour bar below some columns of pictures"
+    fig = axs.flat[0].figure
+    bar = fig.colorbar(colours, ax=axs, location='bottom', aspect=10*axs.shape[1], pad=.02, **kwargs)
+    bar.ax.tick_params(labelsize=.85*text_size(fig), length=2)
+    bar.set_label(label, size=.85*text_size(fig))
+
+_PIXELS = dict(interpolation='nearest') # as they are
+
 def draw_map(ax, values: Tensor, cmap: str, low: float, high: float):
     "Draw a number for each pixel; nothing where it is NaN"
-    return ax.imshow(values.cpu().numpy(), cmap=cmap, vmin=low, vmax=high)
+    return ax.imshow(values.cpu().numpy(), cmap=cmap, vmin=low, vmax=high, **_PIXELS)
 
 @patch
 def _chosen(self: SoftMaskInterpretation, k, order: Tensor) -> list:
@@ -357,22 +366,25 @@ def plot_top_losses(self: SoftMaskInterpretation,
     order = self.losses.masked_fill(~self.labelled, -torch.inf if largest else torch.inf).argsort(descending=largest)
     chosen = self._chosen(k, order[:int(self.labelled.sum())])
     names, of_raters = self._index(), 'areas' in self.values
-    titles = ['image', *['raters']*of_raters, 'their mean', 'prediction', 'prediction − mean' if len(self.vocab) == 1 else 'difference']
+    titles = ['image', *['raters']*of_raters, 'their mean', 'prediction', 'difference']
     fig, axs = panels(len(chosen), titles, figsize)
     shown = []
     for i, row in zip(chosen, axs):
         image, mask, y, p = self._read(i)
         masks = [*[mask]*of_raters, self._as_mask(y), self._as_mask(p)]
-        image.show(ctx=row[0])
+        image.show(ctx=row[0], **_PIXELS)
         for ax, m in zip(row[1:], masks):
-            image.show(ctx=ax)
-            m.show(ctx=ax, **kwargs)
+            image.show(ctx=ax, **_PIXELS)
+            m.show(ctx=ax, **{**_PIXELS, **kwargs})
         values, cmap, low = self._difference(y, p)
         drawn = draw_map(row[-1], values, cmap, low, 1)
         name_row(row[0], f'{names[i]}\nKL {self.losses[i]:.3f}')
         shown += masks
-    draw_key(fig, shown, kwargs.get('cmap', 'inferno'))
-    fig.colorbar(drawn, ax=axs[:, -1]).ax.tick_params(labelsize=text_size(fig))
+    is_one = len(self.vocab) == 1
+    if is_one: key_below(heat_colours(kwargs.get('cmap', 'inferno')), axs[:, -3:-1], str(self.vocab[0]), ticks=[0, .5, 1])
+    key_below(drawn, axs[:, -1:], 'prediction − mean' if is_one else 'total variation', ticks=[low, 0, 1])
+    handles = {h.get_label(): h for m in shown if not is_heat(m) for h in legend_of(m)}
+    if handles: fig.legend(handles=list(handles.values()), loc='outside lower center', ncols=6, frameon=False, fontsize=.85*text_size(fig))
     return fig
 
 @patch
@@ -382,6 +394,14 @@ def show_disagreements(self: SoftMaskInterpretation,
 ):
     "Show the images with the largest KL divergence"
     return self.plot_top_losses(k, **kwargs)
+
+
+# %% ../nbs/23_mask_interpret.ipynb #26329d97
+@patch
+def _answers(self: SoftMaskInterpretation) -> tuple: # Confidences (N,) and errors (N,) of the labelled images
+    "How sure the model is of each image, and how wrong its mask"
+    error = 1 - self._mean_of('dice_at_0.5')
+    return self.values['confidence'][self.labelled], error[self.labelled]
 
 
 # %% ../nbs/23_mask_interpret.ipynb #69e98a6a
@@ -426,12 +446,11 @@ def show_ambiguity(self: SoftMaskInterpretation,
     fig, axs = panels(len(chosen), ['image', 'mean mask', "raters' entropy", "model's entropy"], figsize)
     for i, row in zip(chosen, axs):
         image, _, y, p = self._read(i)
-        image.show(ctx=row[0])
-        image.show(ctx=row[1])
-        self._as_mask(y).show(ctx=row[1], **kwargs)
+        for ax in row[:2]: image.show(ctx=ax, **_PIXELS)
+        self._as_mask(y).show(ctx=row[1], **{**_PIXELS, **kwargs})
         for ax, planes in zip(row[2:], (y, p)): drawn = draw_map(ax, self._entropy_map(planes), 'viridis', 0, most)
         name_row(row[0], f'{names[i]}\nraters {people[i]:.3f}\nmodel {model[i]:.3f}')
-    fig.colorbar(drawn, ax=axs[:, 2:], label='nats').ax.tick_params(labelsize=text_size(fig))
+    key_below(drawn, axs[:, 2:], 'nats')
     return fig
 
 @patch

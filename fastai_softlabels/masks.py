@@ -581,13 +581,17 @@ def draw_legend(where, handles: list):
     return legend
 
 # %% ../nbs/17_masks.ipynb #fe249e9e
+def heat_colours(cmap: str) -> ScalarMappable:
+    "Return the colours of one class's probabilities, for a colour bar"
+    heat = ScalarMappable(cmap=ListedColormap(heat_of(np.linspace(0, 1, 256), cmap)))
+    heat.set_clim(0, 1)
+    return heat
+
 def draw_heat_bar(where, name, cmap: str):
     "Draw the colours of one class's probabilities beside an axes, or beside all axes of a figure"
     fig = where.figure if isinstance(where, Axes) else where
     axs = [where] if isinstance(where, Axes) else [ax for ax in where.axes if ax.get_label() != '<colorbar>']
-    heat = ScalarMappable(cmap=ListedColormap(heat_of(np.linspace(0, 1, 256), cmap)))
-    heat.set_clim(0, 1)
-    bar = fig.colorbar(heat, ax=axs, ticks=[0, .5, 1], format=lambda p, _: format_prob(p))
+    bar = fig.colorbar(heat_colours(cmap), ax=axs, ticks=[0, .5, 1], format=lambda p, _: format_prob(p))
     size = text_size(fig)
     bar.ax.tick_params(labelsize=size, length=2)
     bar.outline.set_visible(False)

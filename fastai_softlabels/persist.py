@@ -337,16 +337,16 @@ def check_one_target(n: int, n_soft: int, remedy: str):
 # %% ../nbs/26_persist.ipynb #961117b0
 def _describe_loss(loss) -> dict:
     "Describe the loss that the model was trained with (None if it is not ours), its name, temperature or factor, and threshold"
-    threshold = temperature = factor = risk = None
+    threshold = temperature = factor = risk = pixels = None
     while type(loss) in (Abstaining, TemperatureScaled, ConcentrationScaled, Remembering):
         if type(loss) is Abstaining and loss.thresh >= (threshold or 0.): # of two the larger decides
-            threshold, risk = float(loss.thresh), getattr(loss, 'risk', None)
+            threshold, risk, pixels = float(loss.thresh), getattr(loss, 'risk', None), getattr(loss, 'pixels', False) or None
         if type(loss) is TemperatureScaled: temperature = float(loss.temperature)*(temperature or 1.)
         if type(loss) is ConcentrationScaled: factor = float(loss.factor)*(factor or 1.)
         loss = loss.loss
     name, places = type(loss).__name__, _LOSSES.get(type(loss))
     description = None if places is None else _describe(loss, name, places)
-    return dict(loss=description, loss_name=name, temperature=temperature, factor=factor, threshold=threshold, risk=risk)
+    return dict(loss=description, loss_name=name, temperature=temperature, factor=factor, threshold=threshold, risk=risk, pixels=pixels)
 
 # %% ../nbs/26_persist.ipynb #b18a9f76
 _STEPS = ('after_item', 'before_batch', 'after_batch')
@@ -543,10 +543,10 @@ def _described_loss(description: dict, path):
 def _wrapped(loss, description: dict, path):
     "Wrap `loss` in the temperature and the threshold of the file"
     for key, cls, names in (('temperature', TemperatureScaled, {'temperature': 'temperature'}), ('factor', ConcentrationScaled, {'factor': 'factor'}),
-                            ('threshold', Abstaining, {'threshold': 'thresh', 'risk': 'risk'})):
+                            ('threshold', Abstaining, {'threshold': 'thresh', 'risk': 'risk', 'pixels': 'pixels'})):
         if description.get(key) is None: continue
         args = {arg: description[name] for name, arg in names.items() if description.get(name) is not None}
-        args = {arg: float(v) if isinstance(v, int) else v for arg, v in args.items()}
+        args = {arg: float(v) if type(v) is int else v for arg, v in args.items()}
         listed = {key: (partial(cls, loss), tuple(names.values()))}
         loss = _make({'name': key, 'args': args}, listed, 'number', path)
     return loss
