@@ -17,7 +17,7 @@ from fastai.vision.all import (ColReader, ConvLayer, DataBlock, EndSplitter, Ima
 from timing import ROOT, about, alternate, peak, quartiles
 from fastai_softlabels.all import *
 from fastai_softlabels.formulas import plain_bce, plain_cross_entropy, plain_dice
-from fastai_softlabels.scores import ConfidenceMeter, SCORES
+from fastai_softlabels.scores import ConfidenceMeter, mask_score, SCORES
 sys.path.insert(0, str(ROOT))
 from experiments.runs import plain_net
 
@@ -76,8 +76,23 @@ def check_metrics(device: str) -> str:
     for metric in (top1_agreement, soft_accuracy, soft_cross_entropy, kl_divergence, js_divergence, total_variation, brier_score, entropy_correlation):
         there, here = metric(probs.to(device), targets.to(device)), metric(probs, targets)
         off[metric.name] = abs(float(there) - float(here))
+    masks = [t.sigmoid() for t in labels_for((20, 3, 32, 32), False)]
+    for metric in (soft_cross_entropy, kl_divergence, brier_score, total_variation, soft_accuracy, SoftECE(), SoftECE(classwise=True)):
+        there, here = (metric(*(t.to(d) for t in masks), multi=True, axis=1) for d in (device, 'cpu'))
+        off[f'{metric.name} of pixels'] = abs(float(there) - float(here))
     assert max(off.values()) <= 1e-5, off
     return f'{len(off)} metrics to {max(off.values()):.1g}'
+
+def check_grades_and_counts(device: str) -> str:
+    "Losses of grades and of counts, against the same in float64 on the CPU"
+    logits, shares = labels_for((64, 9), True)
+    votes, off = (30*shares).round(), {}
+    for name, loss, y in (('grades', SoftOrdinalLossFlat(ce=.5), shares), ('counts', DirichletMultinomialLossFlat(), votes)):
+        value, grad = gradient(loss, logits.to(device), y.to(device))
+        right, right_grad = gradient(loss, logits.double(), y.double())
+        off[name] = max(abs(value.item() - right.item())/abs(right.item()), (grad.cpu().double() - right_grad).abs().max().item()/right_grad.abs().max().item())
+    assert max(off.values()) <= 1e-5, off
+    return ', '.join(f'{name} to {v:.1g}' for name, v in off.items())
 
 
 # --- the device does not wait
@@ -108,6 +123,9 @@ def synchronising(device: str) -> dict:
     for metric in (kl_divergence, brier_score, top1_agreement): res[f'{metric.name}.items'] = partial(metric.items, logits.softmax(1), targets)
     maps, masks = labels_for((2, 3, 16, 16), True, device)
     res['SoftDice.items'] = partial(SoftDice().items, maps.softmax(1), masks)
+    res['kl_divergence of pixels'] = partial(kl_divergence.items, maps.softmax(1), masks, axis=1)
+    res['SoftECE of pixels'] = partial(SoftECE().image_bins, maps.softmax(1), masks, False)
+    res['the score of masks'] = partial(mask_score, maps.softmax(1))
     return res
 
 def check_waiting(device: str) -> str:
@@ -190,6 +208,34 @@ def check_masks(device: str, precision: str, tiny: bool):
     learn = moved(learn.to_fp32(), 'cpu')
     with learn.no_bar(), learn.no_logging(): here = learn.validate()[1]
     return {'dice': abs(dice - here)}, dice, float('nan'), seconds
+
+def inside(learn: Learner, strange: list) -> dict:
+    "What interpretation, temperature, doubt and strangers say of a learner of masks"
+    learn.loss_func = SoftDiceBCELoss()
+    interp = SoftInterpretation.from_learner(learn)
+    res = {'KL by image': interp.by_image().kl_divergence, 'Dice of raters': interp.suspicious_labels(20, raters=True).to_others, 'ECE': interp.scores(n=0).value.soft_ece}
+    res['strangers'] = compare_confidence({'one': learn}, strange, plot=False)[['mean', 'median', 'max']].to_numpy()
+    res['temperature'] = temperature_scale(learn, force=True).temperature['after']
+    res['threshold'] = abstain(learn, keep=.9, pixels=True).thresh
+    return res
+
+def check_inside(device: str, tiny: bool) -> str:
+    "What is said of a segmentation on the device, and on the CPU with the same weights"
+    set_seed(0, reproducible=True)
+    path = ellipses_masks()
+    block = DataBlock((ImageBlock, SoftMaskBlock(raters=True, loss_func=SoftDiceBCELoss)), get_items=lambda p: get_image_files(p/'images').sorted()[:32 if tiny else 160], splitter=EndSplitter(.4),
+                      get_y=lambda f: [path/'masks'/f'{f.stem}_{a}.png' for a in range(5)], batch_tfms=Normalize.from_stats(*imagenet_stats))
+    layers = [ConvLayer(i, o, ks=5) for i, o in [(3, 16), (16, 16)]]
+    learn = Learner(block.dataloaders(path, bs=16, num_workers=0, device=device), nn.Sequential(*layers, nn.Conv2d(16, 1, 1)))
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(2 if tiny else 6, 1e-2)
+    strange = get_image_files(photo_squares()).sorted()[:40]
+    start = time.perf_counter()
+    there = inside(learn, strange)
+    seconds = time.perf_counter() - start
+    here = inside(moved(learn, 'cpu'), strange)
+    off = {name: float(np.abs(np.asarray(there[name]) - np.asarray(here[name])).max()) for name in here}
+    assert max(off.values()) <= 2e-3, off
+    return f'{", ".join(f"{name} to {v:.1g}" for name, v in off.items())}; {seconds:.1f} s'
 
 def check_batch_tfms(device: str) -> str:
     "Masks that are augmented in batches stay on the device, and within [0,1]"
@@ -338,10 +384,12 @@ def main():
     print(', '.join(f'{k} {v}' for k, v in about().items()))
     checks = [tried('losses', partial(check_losses, device)),
               tried('metrics', partial(check_metrics, device)),
+              tried('grades and counts', partial(check_grades_and_counts, device)),
               tried('nothing waits', partial(check_waiting, device)),
               tried('batch transforms of masks', partial(check_batch_tfms, device)),
               tried('a saved learner', partial(check_loading, device)),
-              tried('transfers', partial(check_transfers, device))]
+              tried('transfers', partial(check_transfers, device)),
+              tried('inside a segmentation', partial(check_inside, device, args.tiny))]
     limits = {'float32': 1e-3, 'float16': 2e-2, 'bfloat16': 5e-2}
     for precision in PRECISIONS:
         if device == 'cpu' and precision != 'float32': continue

@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_blocks.ipynb #3de47dc7
 from __future__ import annotations
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -277,6 +277,11 @@ def unshuffled(dl):
     "A loader of all items in their order; one that cannot be made anew stays as it is"
     return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl
 
+def without_augmentation(dl):
+    "A context in which the items of a loader are transformed as in validation"
+    dataset = getattr(dl, 'dataset', None)
+    return dataset.set_split_idx(1) if hasattr(dataset, 'set_split_idx') else nullcontext()
+
 def valid_dl(learn):
     "The validation loader, in order and complete; PyTorch's own is taken as it is"
     return unshuffled(whole(learn.dls.valid))
@@ -348,9 +353,9 @@ def each_batch(
     dl,             # A loader, in order
     take: Callable, # Gets the learner with each batch, its predictions in `learn.pred`, its targets in `learn.yb`
 ):
-    "Predict a loader batch by batch, of which nothing is kept"
+    "Predict a loader batch by batch, without augmentation; nothing is kept"
     reader = _EachBatch(take)
-    with learn.no_bar(), learn.no_logging(), ungathered(learn): learn.validate(dl=dl, cbs=reader)
+    with learn.no_bar(), learn.no_logging(), ungathered(learn), without_augmentation(dl): learn.validate(dl=dl, cbs=reader)
     if reader.fault: raise reader.fault
 
 

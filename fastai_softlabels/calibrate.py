@@ -16,16 +16,16 @@ from torch import Tensor
 
 from fastcore.all import noop
 from fastai.learner import Learner
-from .errors import brief, check_count, in_range, refuse
+from .errors import brief, check_count, in_range, one_of, refuse
 from .core import DONT_KNOW, soft_targets, TOLERANCE
 from .tables import is_missing
-from .losses import (Abstaining, confidence_of, innermost, keep_probs, LossAround, mask_confidence, pixel_confidence, reads_of,
+from .losses import (Abstaining, confidence_of, decided_planes, innermost, keep_probs, LossAround, mask_confidence, pixel_confidence, reads_of,
                                       SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, temperature_of, TemperatureScaled, thresh_by_class)
 from .blocks import (check_in_order, check_learner, check_same_classes, each_batch, is_loader, items_target, labels_of,
-                                      only_target, refuse_distributed, ungathered, unshuffled, valid_dl)
+                                      only_target, refuse_distributed, ungathered, unshuffled, valid_dl, without_augmentation)
 from .data import SoftCategorize
 from .counts import ConcentrationScaled, covered, factor_of
-from .metrics import (as_shares, brier_score, check_targets, class_scores, DiceAt, kl_divergence, plain_tensor, soft_cross_entropy,
+from .metrics import (as_shares, brier_score, check_targets, class_scores, kl_divergence, mask_errors, plain_tensor, soft_cross_entropy,
                                       SoftECE)
 from .masks import OpenSoftMask
 from .scores import check_reachable, risk_coverage
@@ -53,7 +53,7 @@ def _answered(decided: Tensor, confidence: Tensor, thresh: float, n_classes: int
 def _predictions(learn: Learner, dl, **kwargs) -> tuple:
     "Predictions for `dl`, by default for the validation set, and its labels"
     if dl is None: dl = valid_dl(learn)
-    with learn.no_bar(), learn.no_logging(), ungathered(learn):
+    with learn.no_bar(), learn.no_logging(), ungathered(learn), without_augmentation(dl):
         preds, targets = learn.get_preds(dl=dl, **kwargs)
     return preds, targets
 
@@ -189,10 +189,11 @@ def abstain(
     class, with `SoftMultiCategoryBlock`): that reaches strangers that look like the examples, and no others.
 
     Of masks, the confidence in an image is 1 − H/H_max, H the `foreground_entropy` of the `losses` notebook, which is defined where no
-    foreground is predicted, too; its error is 1 − Dice, of what exceeds .5. `pixels=True` abstains from pixels instead, and `predict` shows them.
+    foreground is predicted, too; its error is 1 − Dice of what the model decides with what most raters marked, the mean over the classes that either of them has there, background included. `pixels=True` abstains from pixels instead, and `predict` shows them.
 
     Raises `SoftLabelError` where the items are too few to promise that, or no threshold has so small a risk."""
     check_promise(keep, risk)
+    one_of(pixels, 'pixels', True, False)
     check_learner(learn)
     _check_loader(learn, dl)
     _check_can_abstain(learn)
@@ -648,28 +649,37 @@ class _PixelSample:
     def __init__(self, seed: int):
         self.generator = torch.Generator().manual_seed(seed)
         self.step = 1 # of so many pixels one is kept
-        self.images = []
+        self.sizes = [] # of the images
+        self.kept = None # what is kept has its place from the beginning: small pieces between large ones would scatter the memory
 
     def add(self, values: tuple, there: Tensor):
         "Take in tensors (N,P,…) of the pixels that are `there` (N,P)"
-        for image in zip(there, *values):
-            at, *of_image = image
+        if self.kept is None: self.kept = [torch.zeros(max(1, _MOST_LOGITS//t[0, :1].numel()), *t.shape[2:]) for t in values]
+        for of_image, at in zip(zip(*values), there):
             at = at.nonzero()[:, 0].cpu()
-            at = at[torch.randperm(len(at), generator=self.generator)][::self.step].to(there.device)
-            self.images.append([t[at].cpu() for t in of_image])
-        while self._is_full(): self._thin()
+            at = at[torch.randperm(len(at), generator=self.generator)][::self.step]
+            while len(at) > 1 and self._has_no_room(at):
+                self._thin()
+                at = at[::2]
+            if self._has_no_room(at): at = at[:0]
+            start = sum(self.sizes)
+            for kept, t in zip(self.kept, of_image): kept[start:start + len(at)] = t[at.to(t.device)].cpu()
+            self.sizes.append(len(at))
 
-    def _is_full(self) -> bool:
-        n_most = max((len(image[0]) for image in self.images), default=0)
-        return n_most > 1 and sum(image[0].numel() for image in self.images) > _MOST_LOGITS
+    def _has_no_room(self, at: Tensor) -> bool: return sum(self.sizes) + len(at) > len(self.kept[0])
 
     def _thin(self):
+        "Drop every second pixel of each image"
+        places = torch.cat([torch.arange(n) for n in self.sizes]) if self.sizes else torch.zeros(0)
+        for kept in self.kept:
+            left = kept[:len(places)][places % 2 == 0]
+            kept[:len(left)] = left
+        self.sizes = [(n + 1)//2 for n in self.sizes]
         self.step *= 2
-        self.images = [[t[::2] for t in image] for image in self.images]
 
     def rows(self) -> tuple: # Tensors (M,…), and the number of each row's image (M,)
-        sizes = torch.tensor([len(image[0]) for image in self.images])
-        return *(torch.cat(t) for t in zip(*self.images)), torch.arange(len(sizes)).repeat_interleave(sizes)
+        sizes = torch.tensor(self.sizes)
+        return *(kept[:int(sizes.sum())] for kept in self.kept), torch.arange(len(sizes)).repeat_interleave(sizes)
 
 
 # %% ../nbs/21_calibrate.ipynb #e7419896
@@ -687,11 +697,11 @@ def _labelled_pixels(learn: Learner, dl, seed: int) -> tuple:
         mass = y.sum(-1, keepdim=True)
         there = ~y.isnan().all(-1) if multi else mass.nan_to_num()[..., 0] > 0
         sample.add((logits, y if multi else y/mass), there)
-        labelled.append(there.any(1).cpu())
+        labelled.extend(there.any(1).tolist())
         readings.add(multi)
     each_batch(learn, valid_dl(learn) if dl is None else unshuffled(dl), take)
     logits, targets, image = sample.rows()
-    labelled = torch.cat(labelled)
+    labelled = torch.tensor(labelled)
     if not labelled.any(): refuse('There are no labels to fit a temperature to.')
     return logits, targets, readings.pop(), labelled, (labelled.cumsum(0) - 1)[image]
 
@@ -724,14 +734,12 @@ def _answers_for_images(learn: Learner, dl, with_error: bool) -> tuple: # Confid
     confidences, errors = [], []
     def take(learn):
         probs, multi = _mask_probs(learn)
-        confidences.append(mask_confidence(probs, multi).cpu())
+        confidences.extend(mask_confidence(probs, multi).tolist())
         if not with_error: return
         if not learn.yb: refuse('These items have no labels to say what is wrong: make the loader with `test_dl(…, with_labels=True)`.')
-        dice, labelled = DiceAt(.5).items(probs, learn.yb[0], multi)
-        n = labelled.sum(1)
-        errors.append(torch.where(n > 0, 1 - dice.sum(1)/n.clamp_min(1), torch.nan).cpu())
+        errors.extend(mask_errors(decided_planes(learn.loss_func, probs), learn.yb[0], multi).tolist())
     each_batch(learn, dl, take)
-    return torch.cat(confidences), torch.cat(errors) if errors else None
+    return torch.tensor(confidences), torch.tensor(errors)
 
 def _mask_probs(learn: Learner) -> tuple:
     "The probabilities of a batch of masks, and whether each class has its own"

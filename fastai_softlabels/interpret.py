@@ -21,7 +21,7 @@ from .core import entropy, soft_targets, SoftCategory
 from .losses import confidence_of, exceeds, innermost, thresh_by_class
 from .reader import SoftLabelReader
 from .blocks import check_learner, check_same_classes, check_reads_items, labels_of, preceding, prediction_of
-from .blocks import refuse_distributed, target_of, ungathered, unshuffled
+from .blocks import refuse_distributed, target_of, ungathered, unshuffled, without_augmentation
 from .data import check_no_nan
 from .metrics import as_distributions, as_shares, bootstrap_interval, calibration_bins, check_preds, class_scores
 from .metrics import brier_score, entropy_correlation, js_divergence, kl_divergence, soft_accuracy
@@ -44,7 +44,7 @@ def labelled_preds(
 ) -> tuple:             # Probabilities (N,K), and labels as they come from the loader
     "Predict all items of a loader"
     found = target_of(learn, target)
-    with ungathered(learn): probs, labels = learn.get_preds(dl=dl, act=act)
+    with ungathered(learn), without_augmentation(dl): probs, labels = learn.get_preds(dl=dl, act=act)
     check_has_labels(probs, labels, target)
     probs = prediction_of(probs, found)
     labels = prediction_of(labels, found)
@@ -61,8 +61,9 @@ def check_has_labels(probs, labels, target):
 def check_has_probs(probs: Tensor, labels: Tensor):
     "Refuse predictions of another shape than (N,K), and NaN"
     if probs.ndim != 2:
+        masks = ' For masks whose block is not known take `SoftMaskInterpretation` of the module `mask_interpret`.' if probs.ndim > 3 else ''
         refuse(f'Predictions of shape {tuple(probs.shape)} and labels of shape {tuple(labels.shape)}: '
-               'expected soft labels, (N,K) both.')
+               f'expected soft labels, (N,K) both.{masks}')
     check_no_nan(probs)
 
 # %% ../nbs/22_interpret.ipynb #6a5e7603
@@ -348,6 +349,21 @@ def plot_top_losses(self: SoftInterpretation,
     self.show_results(self.top_losses(k, largest)[1].tolist(), **kwargs)
 
 # %% ../nbs/22_interpret.ipynb #6620867f
+@patch
+def top_losses(self: SoftInterpretation,
+    k: int | None = None, # How many; by default all
+    largest: bool = True, # The largest, rather than the smallest?
+    items: bool = False,  # Return the items, too?
+) -> tuple:               # Losses, and the numbers of their items
+    "List the largest or the smallest losses of labelled items"
+    if k is not None: check_count(k, 'k')
+    labelled = self.labelled.nonzero()[:, 0]
+    n = len(labelled) if k is None else min(k, len(labelled))
+    losses, order = self.losses[labelled].topk(n, largest=largest)
+    chosen = labelled[order]
+    if not items: return losses, chosen
+    return losses, chosen, getattr(self.dl.items, 'iloc', L(self.dl.items))[chosen.tolist()]
+
 def check_shown(learn, n_targets: int):
     "Refuse items that fastai cannot show"
     check_reads_items(learn, '`show_disagreements` reads items anew', '`suspicious_labels` names their numbers.')

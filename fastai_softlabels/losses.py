@@ -451,7 +451,7 @@ def check_has_activation(loss):
     "Refuse a loss that cannot turn logits into probabilities"
     if hasattr(loss, 'activation'): return
     refuse(f'The loss {loss} has no `activation`, so its logits cannot become probabilities',
-           'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`.')
+           'Use `SoftCrossEntropyLossFlat` or `SoftBCEWithLogitsLossFlat`; for masks `SoftDiceCELoss` or `SoftDiceBCELoss`.')
 
 # %% ../nbs/05_losses.ipynb #22322bef
 def innermost(
@@ -550,6 +550,16 @@ def keep_probs(
     except SoftLabelError: return loss # what its logits mean is not known
     return Remembering(loss)
 
+def decided_planes(
+    loss,          # That decides, or losses around it
+    probs: Tensor, # Probabilities (N,K,…)
+) -> Tensor:       # 0 or 1, of their shape
+    "Decide what is where in masks, as the loss does without any threshold of confidence"
+    decided = _plain_tensor(keep_probs(innermost(loss)).decodes(probs))
+    if decided.dtype == torch.bool: return decided.float()
+    return F.one_hot(decided.long(), probs.shape[1]).movedim(-1, 1).float()
+
+
 # %% ../nbs/05_losses.ipynb #936e9d81
 def confidence_of(probs: Tensor) -> Tensor:
     "Take the top probability; of one class, that of the surer side"
@@ -581,7 +591,7 @@ def mask_confidence(
     multi: bool = False, # A probability of its own for each class?
 ) -> Tensor:             # (N,), in [0,1]
     "Compute 1 − H/H_max of each image, H its `foreground_entropy`"
-    return 1 - foreground_entropy(probs, multi)/most_entropy(probs.shape[1], multi)
+    return (1 - foreground_entropy(probs, multi)/most_entropy(probs.shape[1], multi)).clamp(0, 1)
 
 def pixel_confidence(
     probs: Tensor,       # Probabilities (N,K,…)

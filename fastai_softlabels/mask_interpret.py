@@ -10,21 +10,21 @@ from pathlib import Path
 import matplotlib.pyplot as plt, numpy as np, pandas as pd, torch
 from torch import Tensor
 
-from fastcore.all import L, patch, tuplify
+from fastcore.all import L, noop, patch, tuplify
 from fastai.interpret import Interpretation
-from fastai.torch_core import to_detach
 from .errors import check_count, refuse
-from .core import missing_raters, soft_targets
-from .losses import exceeds, innermost, mask_confidence, most_entropy
+from .core import soft_targets
+from .losses import decided_planes, exceeds, innermost, mask_confidence, most_entropy
 from .dice import warn_of_dice_alone
-from .blocks import check_reads_items, each_batch, labels_of, loss_of, prediction_of, refuse_distributed
+from .blocks import check_in_order, check_reads_items, each_batch, labels_of, loss_of, refuse_distributed, ungathered
+from .blocks import unshuffled
 from .data import check_no_nan, text_size
 from .metrics import brier_score, calibration_bins, DiceAt, interval_of, ItemMetric, items_at_fault, js_divergence, kl_divergence
-from .metrics import LearnerOfTarget, refuse_activation, refuse_labels
+from .metrics import mask_errors, pixel_distributions, refuse_activation, refuse_labels
 from .metrics import soft_accuracy, soft_cross_entropy, SoftDice, SoftECE, total_variation, wide_type
 from .mask_files import with_codes
 from .masks import annotators_of, heat_colours, is_heat, legend_of, OpenSoftMask
-from .rater_metrics import by_person, decided, dice_of, dice_to_majority, drawn_by_raters, overlaps, RaterMetric
+from .rater_metrics import by_person, check_shares, decided, dice_of, dice_to_majority, drawn_by_raters, overlaps, RaterMetric
 from .interpret import check_scores, draw_reliability, SoftInterpretation, square_axes
 
 # %% auto #0
@@ -41,21 +41,25 @@ def entropy_of_model(probs, targets):
     "Compute the entropy of the predictions, in nats"
     return torch.special.entr(probs).sum(-1)
 
-_METRICS = (SoftDice(), DiceAt(), soft_cross_entropy, kl_divergence, js_divergence, total_variation, brier_score, soft_accuracy, SoftECE())
+_OF_MASKS = (SoftDice(), DiceAt(), SoftECE())
+_OF_PIXELS = (soft_cross_entropy, kl_divergence, js_divergence, total_variation, brier_score, soft_accuracy)
 _ENTROPIES = (entropy_of_people, entropy_of_model)
 
 
 # %% ../nbs/23_mask_interpret.ipynb #d3e4710c
 def areas_of(probs: Tensor, y: Tensor, multi: bool) -> dict: # Name → (N,K), in pixels
-    "Sum predictions and mean masks over the labelled pixels of each image"
-    labelled = (~y.isnan()).float() if multi else y.nan_to_num().sum(1, keepdim=True)
+    "Sum predictions and mean masks over the labelled pixels of each image, whoever labelled them"
+    labelled = (~y.isnan()).float()
+    if not multi:
+        mass = y.sum(1, keepdim=True)
+        y, labelled = y/mass, (mass > 0).float()
     return dict(area=(probs*labelled).flatten(2).sum(-1), people=y.nan_to_num().flatten(2).sum(-1))
 
-def rater_values(probs: Tensor, masks: Tensor, multi: bool) -> dict: # Name → (N,R), of the areas (N,R,K); NaN where a rater is missing
-    "Compare the masks of each rater with the others' and with the model's"
-    raters = drawn_by_raters(masks, probs.shape[1], multi)
+def rater_values(decision: Tensor, masks: Tensor, multi: bool) -> dict: # Name → (N,R), of the areas (N,R,K); NaN where a rater is missing
+    "Compare the masks of each rater with the others' and with what the model decides (N,K,…)"
+    raters = drawn_by_raters(masks, decision.shape[1], multi)
     missing = raters.weight == 0
-    to_model = dice_of(*overlaps(decided(probs.unsqueeze(1).flatten(3), multi), raters))[:, 0]
+    to_model = dice_of(*overlaps(decided(decision.unsqueeze(1).flatten(3), multi), raters))[:, 0]
     to_others = by_person(raters, dice_to_majority) if masks.shape[1] > 1 else torch.full_like(to_model, torch.nan)
     alone = (~missing).sum(1, keepdim=True) < 2
     return dict(to_others=to_others.masked_fill(missing | alone, torch.nan), to_model=to_model.masked_fill(missing, torch.nan),
@@ -97,12 +101,13 @@ class SoftMaskInterpretation(SoftInterpretation, kind='mask'):
         learn,       # A trained `Learner`, outside of `distrib_ctx`
         dl,          # A loader of images with masks, not shuffled
         losses=None, # Not used: the losses are KL divergences
-        act=None,    # Activation instead of the loss's own
+        act=None,    # Activation of the target's own logits, instead of the loss's
         target=None, # Which target, where there are several
         vocab=None,  # Class names in order, where no block says them; by default 0 to K − 1
     ):
         refuse_distributed(learn, '`SoftInterpretation`')
-        Interpretation.__init__(self, learn, dl, losses, act)
+        check_in_order(dl, 'which image a number is of cannot be told')
+        Interpretation.__init__(self, learn, unshuffled(dl), losses, act)
         self.target = target
         self.given = vocab
         self.meaning = None # known with the first batch
@@ -119,22 +124,24 @@ class SoftMaskInterpretation(SoftInterpretation, kind='mask'):
 @patch
 def _collect(self: SoftMaskInterpretation, compute) -> dict:
     "Join what `compute` makes of each batch: dictionaries of tensors (N,…), or of tuples of them"
-    found = []
-    def take(learn): found.append(to_detach(compute(*self._batch(learn)), gather=False))
+    rows = {}
+    def take(learn):
+        for name, o in compute(*self._batch(learn)).items(): _keep(o, rows.setdefault(name, ([], []) if isinstance(o, tuple) else []))
     each_batch(self.learn, self.dl, take)
-    if not found: refuse('There are no images to interpret: the loader is empty.')
-    return {name: _joined([o[name] for o in found]) for name in found[0]}
+    if not rows: refuse('There are no images to interpret: the loader is empty.')
+    return {name: tuple(map(_as_tensor, o)) if isinstance(o, tuple) else _as_tensor(o) for name, o in rows.items()}
 
-def _joined(parts: list):
-    "Tensors of several batches as one, and tuples of them"
-    if isinstance(parts[0], tuple): return tuple(_joined(list(o)) for o in zip(*parts))
-    most = max(o.shape[1] for o in parts) if parts[0].ndim > 1 else 0 # raters
-    return torch.cat([_padded(o, most) for o in parts])
+def _keep(o, rows):
+    "Add what a batch leaves to lists of numbers: small tensors between the large ones of the next batches would scatter the memory"
+    if isinstance(o, tuple): [_keep(*pair) for pair in zip(o, rows)]
+    else: rows.extend(o.tolist())
 
-def _padded(t: Tensor, n: int) -> Tensor:
-    "A tensor (N,R,…) with places for `n` raters"
-    if t.ndim < 2 or t.shape[1] == n: return t
-    return torch.cat([t, t.new_full((len(t), n - t.shape[1], *t.shape[2:]), torch.nan)], 1)
+def _as_tensor(rows: list) -> Tensor:
+    "Rows of numbers as one tensor; where some images have fewer raters than others, NaN for those who are missing"
+    if not isinstance(rows[0], list): return torch.tensor(rows)
+    most = max(map(len, rows))
+    missing = torch.full_like(torch.tensor(rows[0][:1], dtype=torch.float32), torch.nan).tolist()
+    return torch.tensor([row + missing*(most - len(row)) for row in rows])
 
 
 # %% ../nbs/23_mask_interpret.ipynb #24286c12
@@ -142,38 +149,55 @@ def _padded(t: Tensor, n: int) -> Tensor:
 def _batch(self: SoftMaskInterpretation, learn) -> tuple: # Probabilities and mean masks (N,K,…), the masks as they came, and whether classes are independent
     "Read a batch of predictions and masks"
     if not learn.yb: refuse('These images have no masks: make the loader with `test_dl(…, with_labels=True)`.')
-    seen = learn if self.target is None or len(learn.yb) == 1 else LearnerOfTarget(learn, self.target)
-    activation = self.act or seen.loss_func.activation
-    probs = activation(seen.pred).as_subclass(Tensor).float()
-    masks = seen.yb[0].as_subclass(Tensor)
+    probs = self._probs_of(learn.pred)
+    masks = learn.yb[self.target or 0].as_subclass(Tensor)
     if probs.ndim < 4: refuse(f'Predictions of shape {tuple(probs.shape)} and masks of shape {tuple(masks.shape)}: expected (N,K,H,W) both.')
     check_no_nan(probs)
     self.meaning = labels_of(learn, probs.shape[1], self.target, self.given)
     self.vocab = self.meaning.vocab
     self.multi = not self.meaning.exclusive
     bad_probs, bad_labels = items_at_fault(probs, masks, self.multi)
-    if bad_probs.any(): refuse_activation('SoftInterpretation', seen.loss_func, self.multi)
+    if bad_probs.any(): refuse_activation('SoftInterpretation', self._loss(), self.multi)
     if bad_labels.any(): refuse_labels('SoftInterpretation')
     y = soft_targets(probs, masks, 1, torch.nan if self.multi else 0.)
+    if not self.multi: check_shares(y.sum(1))
     return probs, y, masks, self.multi
+
+@patch
+def _probs_of(self: SoftMaskInterpretation, pred) -> Tensor: # (N,K,…)
+    "The probabilities of our target, in what the model gives for all"
+    everything = innermost(self.learn.loss_func)
+    if hasattr(everything, 'losses'): pred = everything.split(pred)[self.target or 0]
+    activation = self.act or loss_of(self.learn, self.target or 0).activation
+    return activation(pred).as_subclass(Tensor).float()
 
 @patch
 def _sums_of_batch(self: SoftMaskInterpretation, probs: Tensor, y: Tensor, masks: Tensor, multi: bool) -> dict:
     "What is kept of each image of a batch, by name; the sums over all images are added up"
     totals = dict(reliability=reliability_sums(probs, y, multi).cpu(), confusion=confusion_sums(probs, y, multi, self._thresh()).cpu())
-    self.totals = totals if self.totals is None else {name: self.totals[name] + t for name, t in totals.items()}
-    res = {m.name: m.parts(probs, y, multi, 1) for m in (*_METRICS, *_ENTROPIES)}
+    if self.totals is None: self.totals = totals
+    else:
+        for name, t in totals.items(): self.totals[name] += t
+    res = {m.name: m.parts(probs, y, multi, 1) for m in _OF_MASKS}
+    distributions = pixel_distributions(probs, y, multi)
+    res |= {m.name: m.image_sums(*distributions) for m in (*_OF_PIXELS, *_ENTROPIES)}
     res |= areas_of(probs, y, multi)
-    res['confidence'] = mask_confidence(probs, multi)
-    return res | (rater_values(probs, masks, multi) if masks.ndim > probs.ndim else {})
+    decision = decided_planes(self._loss(), probs)
+    res |= dict(confidence=mask_confidence(probs, multi), error=mask_errors(decision, y, multi))
+    return res | (rater_values(decision, masks, multi) if masks.ndim > probs.ndim else {})
 
 
 # %% ../nbs/23_mask_interpret.ipynb #e4b531f5
 @patch
 def _thresh(self: SoftMaskInterpretation):
     "Above which the model says that an independent class is present"
-    loss = innermost(loss_of(self.learn, self.target or 0))
+    loss = self._loss()
     return getattr(getattr(loss, 'dice', loss), 'thresh', .5)
+
+@patch
+def _loss(self: SoftMaskInterpretation):
+    "The loss that the model was trained with for this target"
+    return innermost(loss_of(self.learn, self.target or 0))
 
 @patch
 def _mean_of(self: SoftMaskInterpretation, name: str) -> Tensor: # (N,), NaN where nothing is labelled
@@ -229,47 +253,43 @@ def scores(self: SoftMaskInterpretation,
     seed: int = 0,      # Seed of the resampling
 ) -> pd.DataFrame:      # By metric: `value`, `low`, `high`
     "Compute metrics with bootstrap intervals over images"
-    metrics = list(_METRICS) if metrics is None else list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+    metrics = [*_OF_MASKS, *_OF_PIXELS] if metrics is None else list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
     check_scores(metrics, level, n)
-    others = [m for m in metrics if m.name not in self.parts]
-    parts = self.parts | (self._collect(lambda *batch: _parts_of_batch(others, *batch)) if others else {})
-    rows = {}
-    for m in metrics:
-        low, high = interval_of(m, parts[m.name], level, n, seed) if n else (np.nan, np.nan)
-        rows[m.name] = dict(value=float(m.of_parts(*parts[m.name])), low=low, high=high)
-    return pd.DataFrame(rows).T
+    parts = {i: self.parts[m.name] for i, m in enumerate(metrics) if any(m is o for o in (*_OF_MASKS, *_OF_PIXELS))}
+    others = {i: m for i, m in enumerate(metrics) if i not in parts} # the same name may stand for other settings
+    if others: parts |= self._collect(lambda *batch: _parts_of_batch(others, *batch))
+    rows = []
+    for i, m in enumerate(metrics):
+        low, high = interval_of(m, parts[i], level, n, seed) if n else (np.nan, np.nan)
+        rows.append(dict(value=float(m.of_parts(*parts[i])), low=low, high=high))
+    return pd.DataFrame(rows, [m.name for m in metrics])
 
-def _parts_of_batch(metrics: list, probs: Tensor, y: Tensor, masks: Tensor, multi: bool) -> dict:
+def _parts_of_batch(metrics: dict, probs: Tensor, y: Tensor, masks: Tensor, multi: bool) -> dict:
     "What some metrics keep of each image"
-    return {m.name: m.parts(probs, masks if isinstance(m, RaterMetric) else y, multi, 1) for m in metrics}
+    return {i: m.parts(probs, masks if isinstance(m, RaterMetric) else y, multi, 1) for i, m in metrics.items()}
 
 
 # %% ../nbs/23_mask_interpret.ipynb #48fb51b1
 @patch
 def plot_reliability(self: SoftMaskInterpretation,
     n_bins: int = 10,         # Number of bins, which divides 5,040
-    equal_mass: bool = False, # Bins with equally many pixels, instead of equal width?
+    equal_mass: bool = False, # Of items alone: it takes all pixels at once
     cumulative: bool = False, # Of grades alone
 ) -> pd.DataFrame:            # By bin: `confidence`, `votes` (mean share of raters), `n` (labelled pixels)
     "Draw confidence against the share of raters, with the number of pixels by bin; for one class or independent ones the probability of presence"
     check_count(n_bins, 'n_bins')
+    if equal_mass: refuse('Bins with equally many pixels take all pixels at once, and none are kept', 'Leave `equal_mass=` out, or compute `SoftECE(equal_mass=True)` of predictions, with `axis=1`.')
     if cumulative: refuse('`cumulative=True` is for grades, which have an order; these are masks.')
     if _FINE % n_bins: refuse(f'n_bins is {n_bins}; expected a number that divides {_FINE}, like 10, 12, 15 or 20.')
     warn_of_dice_alone(self._loss(), '`plot_reliability`')
     conf, votes, n = self.totals['reliability'].numpy()
     bins = np.arange(_FINE)*n_bins//_FINE
-    if equal_mass: bins = np.minimum((n.cumsum() - n/2)*n_bins//n.sum(), n_bins - 1).astype(int)
     res = pd.DataFrame(dict(bin=bins, confidence=conf, votes=votes, n=n)).groupby('bin').sum()
     res = res[res.n > 0]
     res[['confidence', 'votes']] = res[['confidence', 'votes']].div(res.n, axis=0)
     draw_reliability(res, n_bins, 'pixels', 'share of raters')
     plt.gca().set_yscale('log')
     return res
-
-@patch
-def _loss(self: SoftMaskInterpretation):
-    "The loss that the model was trained with for this target"
-    return innermost(loss_of(self.learn, self.target or 0))
 
 
 # %% ../nbs/23_mask_interpret.ipynb #d33b1192
@@ -299,8 +319,9 @@ def classification_report(self: SoftMaskInterpretation) -> pd.DataFrame: # By cl
 @patch
 def _read(self: SoftMaskInterpretation, i: int) -> tuple: # The image, its mask as the loader shows it, mean mask and prediction (K,H,W)
     "Read one image again"
-    with self.learn.no_bar(): inputs, probs, targets, _, _ = self[[i]]
-    probs = prediction_of(probs, self.meaning)[:1].as_subclass(Tensor).float()
+    dl = self.learn.dls.test_dl(getattr(self.dl.items, 'iloc', L(self.dl.items))[[i]], with_labels=True)
+    with self.learn.no_bar(), ungathered(self.learn): inputs, pred, targets = self.learn.get_preds(dl=dl, with_input=True, act=noop, reorder=False)
+    probs = self._probs_of(pred)
     inputs, targets = tuplify(inputs), tuplify(targets)
     y = soft_targets(probs, targets[self.meaning.index].as_subclass(Tensor), 1, torch.nan if self.multi else 0.)
     shown = self.dl._pre_show_batch(inputs + targets, max_n=1)[2][0]
@@ -348,10 +369,18 @@ def draw_map(ax, values: Tensor, cmap: str, low: float, high: float):
 @patch
 def _chosen(self: SoftMaskInterpretation, k, order: Tensor) -> list:
     "Numbers of images: the first `k` in an order, or those given"
-    if isinstance(k, (list, tuple, range, L)): return [int(i) for i in k]
-    check_count(k, 'k')
     check_reads_items(self.learn, 'This shows images, and reads them anew', '`by_image` names their numbers.')
+    if isinstance(k, (list, tuple, range, L)): return self._given_numbers(list(k))
+    check_count(k, 'k')
     return order[:k].tolist()
+
+@patch
+def _given_numbers(self: SoftMaskInterpretation, numbers: list) -> list:
+    "Refuse what are no numbers of images, and none"
+    n = len(self.losses)
+    wrong = [i for i in numbers if not isinstance(i, (int, np.integer)) or not 0 <= i < n]
+    if not numbers or wrong: refuse(f'Images to show are {numbers}; expected numbers from 0 to {n - 1}, at least one')
+    return [int(i) for i in numbers]
 
 
 # %% ../nbs/23_mask_interpret.ipynb #f14b5af1
@@ -363,8 +392,7 @@ def plot_top_losses(self: SoftMaskInterpretation,
     **kwargs,             # For showing masks, like `alpha` and `cmap`
 ):
     "Show images with the raters' outlines, their mean mask, the prediction, and the difference of the two"
-    order = self.losses.masked_fill(~self.labelled, -torch.inf if largest else torch.inf).argsort(descending=largest)
-    chosen = self._chosen(k, order[:int(self.labelled.sum())])
+    chosen = self._chosen(k, self.top_losses(largest=largest)[1])
     names, of_raters = self._index(), 'areas' in self.values
     titles = ['image', *['raters']*of_raters, 'their mean', 'prediction', 'difference']
     fig, axs = panels(len(chosen), titles, figsize)
@@ -395,13 +423,20 @@ def show_disagreements(self: SoftMaskInterpretation,
     "Show the images with the largest KL divergence"
     return self.plot_top_losses(k, **kwargs)
 
+@patch
+def show_results(self: SoftMaskInterpretation,
+    idxs,     # Numbers of images
+    **kwargs, # For `plot_top_losses`
+):
+    "Show some images with masks, prediction and difference"
+    return self.plot_top_losses(idxs.tolist() if isinstance(idxs, Tensor) else list(tuplify(idxs)), **kwargs)
+
 
 # %% ../nbs/23_mask_interpret.ipynb #26329d97
 @patch
 def _answers(self: SoftMaskInterpretation) -> tuple: # Confidences (N,) and errors (N,) of the labelled images
     "How sure the model is of each image, and how wrong its mask"
-    error = 1 - self._mean_of('dice_at_0.5')
-    return self.values['confidence'][self.labelled], error[self.labelled]
+    return tuple(self.values[name][self.labelled] for name in ('confidence', 'error'))
 
 
 # %% ../nbs/23_mask_interpret.ipynb #69e98a6a
@@ -500,6 +535,11 @@ def _name_of_mask(self: SoftMaskInterpretation, i: int, r: int) -> str:
             if isinstance(f, OpenSoftMask): break
             given = f(given)
         masks = annotators_of(given)
-        if r < len(masks) and isinstance(masks[r], (str, Path)): return Path(masks[r]).name
+        if r < len(masks) and all(isinstance(m, (str, Path)) for m in masks): return _short_names(masks)[r]
     return f'rater {r + 1}'
+
+def _short_names(files: Sequence) -> list:
+    "Names of files, with their folders where these tell them apart"
+    names = [Path(f).name for f in files]
+    return names if len(set(names)) == len(names) else ['/'.join(Path(f).parts[-2:]) for f in files]
 

@@ -16,7 +16,7 @@ from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Metric, mk_metric
 from sklearn.metrics import average_precision_score, roc_auc_score
 from .errors import brief, check_count, in_range, one_of, refuse
-from .core import soft_targets, TOLERANCE, writable
+from .core import are_raters, mean_of_raters, soft_targets, TOLERANCE, writable
 from .formulas import dice_values
 from .losses import checked_thresh, innermost, thresh_by_class
 from .blocks import check_same_classes, gathered, labels_of
@@ -171,11 +171,13 @@ def check_raters(targets: Tensor):
 def check_targets(
     targets,             # Probabilities (N,K), or of masks (N,K,H,W); class indices pass
     multi: bool = False, # A probability of its own for each class?
+    of_pixels: bool | None = None, # Are they those of pixels? None: by their shape
 ) -> Tensor:             # Clipped to [0,1]
     "Refuse labels that are not probabilities where they are labelled; pixels may be labelled in part"
     targets = plain_tensor(targets, 'targets')
-    if targets.ndim == 5: check_raters(targets)
-    if targets.ndim not in (2, 4): return targets # indices
+    if of_pixels is None: of_pixels = targets.ndim == 4
+    if targets.ndim == 5 and not of_pixels: check_raters(targets)
+    if targets.ndim != 2 and not of_pixels: return targets # indices
     multi = are_independent(targets, multi)
     rows = classes_last(targets)
     bad = is_outside(rows)
@@ -184,6 +186,14 @@ def check_targets(
     divisor = 'the number of annotators' if multi else 'their sum; for independent classes say `multi=True`'
     refuse_row(rows, bad, 'targets', multi, f'Divide votes by {divisor}.')
     return clip(targets)
+
+def check_pixels(probs, targets, multi: bool) -> tuple: # Both as probabilities (N,K,…), or class indices as they are
+    "Refuse predictions and masks that are not probabilities; of raters' masks (N,R,K,…) their mean"
+    probs, targets = check_preds(probs, multi), plain_tensor(targets, 'targets')
+    if are_raters(probs, targets):
+        check_raters(targets)
+        targets = mean_of_raters(targets.float())
+    return probs, check_targets(targets, multi, of_pixels=targets.shape == probs.shape)
 
 # %% ../nbs/13_metrics.ipynb #50db1163
 def items_at_fault(
@@ -329,8 +339,8 @@ class ItemMetric(MeanMetric):
     ) -> Tensor:             # A scalar; NaN where nothing is labelled
         "Compute the mean over labelled items, or over the labelled pixels of all masks; for `multi`, over all their labelled classes"
         self.items(probs, targets, multi, axis) # shapes first
-        probs = check_preds(probs, multi)
-        targets = check_targets(targets, multi)
+        if axis == 1: probs, targets = check_pixels(probs, targets, multi)
+        else: probs, targets = check_preds(probs, multi), check_targets(targets, multi)
         values, labelled = self.items(probs, targets, multi, axis)
         return values.sum() / labelled.sum()
 
@@ -350,12 +360,21 @@ def items(self: ItemMetric,
     compete = multi and self.across_classes and probs.shape[1] > 1 # a single class is compared as yes and no
     bring = pixel_distributions if of_pixels else as_distributions
     p, y, labelled = bring(probs, targets, multi and not compete)
+    if not of_pixels: return self.labelled_values(p, y, labelled), labelled
+    return self.image_sums(p, y, (labelled > 0).float() if compete else labelled)
+
+@patch
+def labelled_values(self: ItemMetric, p: Tensor, y: Tensor, labelled: Tensor) -> Tensor:
+    "The function of distributions, 0 where nothing is labelled"
     values = self.func(p, y)
     is_nan = p.isnan() if values.ndim == p.ndim else p.isnan().any(-1) # whose top class is an accident
-    values = torch.where(labelled > 0, values.masked_fill(is_nan, torch.nan), 0.)
-    if not of_pixels: return values, labelled
-    weight = (labelled > 0).float() if compete else labelled
-    return (values*weight).flatten(1).sum(1), weight.flatten(1).sum(1)
+    return torch.where(labelled > 0, values.masked_fill(is_nan, torch.nan), 0.)
+
+@patch
+def image_sums(self: ItemMetric, p: Tensor, y: Tensor, weight: Tensor) -> tuple: # (N,) and (N,)
+    "The sum over the pixels of each image, each as far as it is labelled, and their number"
+    values = self.labelled_values(p, y, weight)*weight
+    return values.flatten(1).sum(1), weight.flatten(1).sum(1)
 
 
 # %% ../nbs/13_metrics.ipynb #79765f76
@@ -675,7 +694,7 @@ def check_bootstrap(metric, level, n, seed):
         refuse(f'{brief(metric)} is no metric of this module, like `kl_divergence` or `SoftECE()`.')
 
 # %% ../nbs/13_metrics.ipynb #8ded8665
-class LearnerOfTarget(GetAttr):
+class _LearnerOfTarget(GetAttr):
     "A learner as the metric of one of its targets sees it"
     _default = 'learn'
     def __init__(self, learn, target: int):
@@ -708,7 +727,7 @@ class _MetricOfTarget(Metric):
 
     def __reduce__(self): return on_target, (self.given, self.target)
     def reset(self): self.metric.reset()
-    def accumulate(self, learn): self.metric.accumulate(LearnerOfTarget(learn, self.target))
+    def accumulate(self, learn): self.metric.accumulate(_LearnerOfTarget(learn, self.target))
     @property
     def value(self): return self.metric.value
     @property
@@ -806,6 +825,27 @@ class DiceAt(SoftDice):
         shared = (predicted & present).sum(pixels)
         return torch.where(total > 0, 2*shared/total.clamp_min(1), 1.), labelled.sum(pixels)
 
+# %% ../nbs/13_metrics.ipynb #cde006de
+def mask_errors(
+    decision: Tensor, # What is decided, 0 or 1 (N,K,…)
+    targets: Tensor,  # Soft masks of that shape, or raters' masks
+    multi: bool,      # A probability of its own for each class?
+) -> Tensor:          # (N,), in [0,1]; NaN where nothing is labelled
+    """Compute 1 − Dice of what is decided with what more than half of the raters marked, the mean over classes
+
+    Classes that are neither decided nor marked in an image do not count; where there is no other, the error is 0."""
+    exclusive = not multi and decision.shape[1] > 1
+    y = soft_targets(decision, plain_tensor(targets, 'targets'), 1, torch.nan)
+    if exclusive: y = y/y.sum(1, keepdim=True) # of those who labelled the pixel
+    labelled = (~y.isnan()).flatten(2)
+    found, marked = ((t.flatten(2) > .5) & labelled for t in (decision, y))
+    total = found.sum(-1) + marked.sum(-1)
+    dice = 2*(found & marked).sum(-1)/total.clamp_min(1)
+    counts = total > 0
+    error = torch.where(counts, 1 - dice, 0.).sum(1)/counts.sum(1).clamp_min(1)
+    return error.masked_fill(~labelled.flatten(1).any(1), torch.nan)
+
+
 # %% ../nbs/13_metrics.ipynb #f82979d0
 @patch
 def image_bins(self: SoftECE, probs: Tensor, targets: Tensor, multi: bool) -> tuple: # (N,C,`n_bins`) and (N,C); C is 1, or the number of classes
@@ -859,8 +899,7 @@ def __call__(self: SoftECE,
     "Compute the error of all labelled items, or of all labelled pixels"
     if not are_pixels(plain_tensor(probs, 'predictions'), axis): return CollectedMetric.__call__(self, probs, targets, multi)
     self.image_bins(probs, targets, multi) # shapes first
-    parts = self.image_bins(check_preds(probs, multi), check_targets(targets, multi), multi)
-    return error_of_bins(*parts)
+    return error_of_bins(*self.image_bins(*check_pixels(probs, targets, multi), multi))
 
 @patch
 def accumulate(self: SoftECE, learn):

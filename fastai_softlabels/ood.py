@@ -31,7 +31,7 @@ from .core import TensorSoftCategory
 from .losses import keep_probs, reads_of, SoftCrossEntropyLossFlat, temperature_of
 from .counts import logits_of
 from .blocks import (check_learner, check_reads_items, FreshTransforms, is_loader, is_shared, is_split,
-                                      like_items, only_target, test_dl_of, whole)
+                                      like_items, only_target, test_dl_of, whole, without_augmentation)
 from .data import SoftCategorize, SoftMultiCategorize
 from .scores import (check_score_names, compare_readings, ConfidenceMeter, GIVEN, has_confidence, knn_score,
                                       mask_score, NOT_OF_ONE_CLASS, Reading, SCORES, SHARES)
@@ -164,10 +164,7 @@ def _autocast(learn: Learner):
     mixed_precision = getattr(learn, 'mixed_precision', None)
     return getattr(mixed_precision, 'autocast', None) or nullcontext()
 
-def _without_augmentation(dl):
-    "A context in which the items of `dl` are transformed as in validation"
-    dataset = getattr(dl, 'dataset', None)
-    return dataset.set_split_idx(1) if hasattr(dataset, 'set_split_idx') else nullcontext()
+
 
 # %% ../nbs/20_ood.ipynb #508db1e8
 def _stream(learn: Learner, dl, take: Callable, name: str):
@@ -176,7 +173,7 @@ def _stream(learn: Learner, dl, take: Callable, name: str):
     n_inp = getattr(learn.dls, 'n_inp', 1)
     n_seen = 0
     model.eval()
-    with torch.no_grad(), _autocast(learn), randomness_kept(), _without_augmentation(dl):
+    with torch.no_grad(), _autocast(learn), randomness_kept(), without_augmentation(dl):
         for i, batch in enumerate(dl):
             inputs = learn._set_device(tuplify(batch)[:n_inp])
             if i % n_processes == rank:

@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple
 import numpy as np, pandas as pd, pytest, torch
 from PIL import Image
 from fastai.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
-from fastai.vision.all import (CategoryBlock, ColReader, DataBlock, DataLoader, EndSplitter, ImageBlock, ImageDataLoaders, Learner, RegressionBlock, Resize, accuracy, load_learner, noop)
+from fastai.vision.all import (CategoryBlock, ColReader, DataBlock, DataLoader, DataLoaders, EndSplitter, ImageBlock, ImageDataLoaders, Learner, RegressionBlock, Resize, accuracy, load_learner, noop)
 from torch import nn
 
 from fastai_softlabels.all import *
@@ -161,6 +161,11 @@ def diverged():
 def hard(): return learner(CategoryBlock, get_y=lambda r: PETS[int(r['cat'] > 1)])
 
 def of_masks(): return silent(Learner(DataBlock(blocks=(ImageBlock, SoftMaskBlock(['a'])), get_y=lambda f: np.zeros((8, 8)), splitter=EndSplitter(.4)).dataloaders(FILES, bs=2, num_workers=0), nn.Conv2d(3, 1, 1)))
+
+def pairs_of_masks():
+    "images and masks of a data set of one's own"
+    pairs = [(torch.rand(3, 8, 8), torch.rand(1, 8, 8)) for _ in range(4)]
+    return DataLoaders(DataLoader(pairs, bs=2), DataLoader(pairs, bs=4))
 
 class TwoOutputs(nn.Module):
     def __init__(self):

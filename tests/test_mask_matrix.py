@@ -7,7 +7,8 @@ from torch import nn, Tensor
 from fastai.vision.all import (CutMix, DataBlock, EndSplitter, ImageBlock, ImageDataLoaders, Interpretation, Learner, MixUp, Normalize, Resize, get_image_files, noop, resnet18,
                                unet_learner)
 
-from fastai_softlabels.all import (DiceAt, SoftCategoryBlock, SoftDice, SoftDiceLoss, SoftMaskBlock, SoftMaskCutMix, TensorSoftMask, ellipses_masks, mask_overlay)
+from fastai_softlabels.all import (DiceAt, OODConfidence, SoftBCEWithLogitsLossFlat, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftDiceLoss, SoftECE, SoftInterpretation, SoftMaskBlock,
+                                   SoftMaskCutMix, TensorSoftMask, abstain, brier_score, ellipses_masks, kl_divergence, mask_overlay, soft_cross_entropy, temperature_scale)
 from conftest import check_line, check_matrix, predicted_afresh
 from test_matrix import Mixed, assert_finite, finds_lr, fits, fits_one_cycle, loader_workers, mixed_precision, titles
 
@@ -261,11 +262,59 @@ def from_df(c):
     assert_finite(learn)
     assert y.shape[1:] == ((1, 1, 32, 32) if c.apart else c.shape) and y.sum() > 0
 
+def pixel_metrics(c):
+    "in training, beside the mean loss of a pixel"
+    loss = SoftCrossEntropyLossFlat(axis=1) if c.softmax else SoftBCEWithLogitsLossFlat(axis=1)
+    learn = c.learner(c.dls(SoftMaskBlock(**c.kw, loss_func=loss)), metrics=[soft_cross_entropy, kl_divergence, brier_score, SoftECE()])
+    with learn.no_bar():
+        loss, cross_entropy, *others = learn.validate()
+        probs, targets = learn.get_preds()
+    assert cross_entropy == pytest.approx(loss, rel=1e-5)
+    assert others == pytest.approx([m(probs, targets, multi=not c.softmax, axis=1).item() for m in (kl_divergence, brier_score, SoftECE())], rel=1e-4)
+
+def looks_inside(c):
+    interp = SoftInterpretation.from_learner(c.trained)
+    with c.trained.no_bar(): probs, targets = c.trained.get_preds()
+    assert interp.losses.mean().item() == pytest.approx(kl_divergence(probs, targets, multi=not c.softmax, axis=1).item(), rel=.1 if c.softmax else 1e-4) # void is not as large in all images
+    worst = interp.top_losses(2)[1].tolist()
+    fig = interp.plot_top_losses(2)
+    assert [fig.axes[j].texts[0].get_text().split()[0] for j in (0, 5 if c.apart else 4)] == [c.files[14 + i].name for i in worst]
+    assert len(interp.by_image()) == 6 and len(interp.by_image(by_class=True)) == 6*c.k
+    if c.apart: assert len(interp.suspicious_labels(4, raters=True)) == 4
+
+def scales(c):
+    learn = c.learner(c.dls())
+    with learn.no_bar():
+        logits, _ = learn.get_preds(act=noop)
+        report = temperature_scale(learn, force=True)
+        probs, _ = learn.get_preds()
+        *_, of_one = learn.predict(c.files[-1])
+    softer = logits/report.temperature['after']
+    torch.testing.assert_close(probs, softer.softmax(1) if c.softmax else softer.sigmoid())
+    torch.testing.assert_close(of_one, probs[-1], rtol=1e-4, atol=1e-5)
+    _, _, afresh = predicted_afresh(learn, c.files[-1])
+    torch.testing.assert_close(afresh, of_one.as_subclass(Tensor), rtol=1e-4, atol=1e-5)
+
+def abstains(c):
+    learn = c.learner(c.dls())
+    for pixels, shape in ((False, (6,)), (True, (6, 32, 32))):
+        kept = abstain(learn, keep=.5, pixels=pixels)
+        with learn.no_bar(): *_, decided = learn.get_preds(with_decoded=True)
+        assert decided.unsure.shape == shape and (~decided.unsure).float().mean().item() == pytest.approx(kept.kept, abs=.01)
+        learn.show_results(max_n=2)
+
+def watches_strangers(c):
+    watch = OODConfidence(c.files[:5])
+    learn = c.learner(c.dls(), cbs=watch)
+    with learn.no_bar(): learn.fit(1)
+    assert watch.history.n.tolist() == [6, 5] and watch.history['median'].between(0, 1).all() and 0 <= watch.history.auroc.iloc[1] <= 1
+
 LINES = {'loss inferred': loss_inferred, 'unet_learner without n_out': no_n_out_needed, 'dls.vocab, dls.c': vocab_and_c, 'show_batch': shows_batch, 'fit': fits, 'fit_one_cycle': fits_one_cycle,
          'fine_tune': fine_tunes, 'lr_find': finds_lr, 'SoftDice, DiceAt': metrics, 'show_results': shows_results, 'validate': validates, 'get_preds': gets_preds, 'tta': augments_at_test_time,
          'predict': predicts, 'test_dl(files, with_labels)': dl_from_files, 'Interpretation, top losses': interprets, 'MixUp': mixes_up, 'CutMix': cuts_and_mixes, 'SoftMaskCutMix': cuts_and_pastes,
          'mixed precision': mixed_precision, 'learn.summary()': summarises, 'export, load in a fresh process': exports_and_loads, 'two input blocks': two_inputs, 'two target blocks': two_targets,
-         'ImageDataLoaders.from_df': from_df, 'DataLoader workers': loader_workers}
+         'ImageDataLoaders.from_df': from_df, 'DataLoader workers': loader_workers, 'metrics of pixels': pixel_metrics,
+         'SoftInterpretation': looks_inside, 'temperature_scale': scales, 'abstain, images and pixels': abstains, 'OODConfidence': watches_strangers}
 
 
 @pytest.mark.parametrize('column', COLUMNS)

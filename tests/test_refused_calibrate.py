@@ -12,7 +12,9 @@ REFUSED = {
         case('a loaded learner', lambda t: abstain(loaded(t)), 'was it loaded', 'Give a `dl=`'),
         case('hard labels', lambda: abstain(hard()), "fastai's own and a data set of your own cannot show it", '`SoftCategoryBlock`'),
         case('NaN from the model', lambda: abstain(diverged()), 'NaN for 4 of 4 images'),
-        case('masks', lambda: abstain(of_masks()), '`SoftCategoryBlock` or `SoftMultiCategoryBlock`'),
+        case('pixels of items', lambda: abstain(learner(), pixels=True), '`pixels=True` is for masks'),
+        case('a text for pixels', lambda: abstain(of_masks(), pixels='yes'), "pixels is 'yes'", error=ValueError),
+        case('a risk of pixels', lambda: abstain(of_masks(), risk=.1, pixels=True), 'promised for images'),
     ],
     'best_temperature': [
         case('right about all', lambda: best_temperature(torch.tensor([[3., 0], [0, 3]]), torch.tensor([0, 1])), '2 labels: the model is right about all of them', 'Give more labels'),
@@ -36,7 +38,7 @@ REFUSED = {
         case('a table for a loader', lambda: temperature_scale(learner(), dl=ten), 'is a DataFrame; expected a DataLoader'),
         case('no items', lambda: temperature_scale(learner(), dl=DataLoader([], bs=2)), 'no items to go by in `dl`'),
         case('seed a text', lambda: temperature_scale(learner(), seed='a'), "seed is 'a'", 'a whole number', error=ValueError),
-        case('masks', lambda: temperature_scale(of_masks()), 'one row for each item', 'these labels are masks'),
+        case('masks without a block', lambda: temperature_scale(Learner(pairs_of_masks(), nn.Conv2d(3, 1, 1), loss_func=SoftDiceLoss())), 'one row for each item, or to the masks of a `SoftMaskBlock`'),
         case('a tuple of predictions', lambda: temperature_scale(tuples()), 'logits are a tuple', 'one tensor'),
     ],
 }

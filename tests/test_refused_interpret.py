@@ -7,7 +7,7 @@ REFUSED = {
         case('no labels', lambda: (l := learner(), SoftInterpretation(l, unlabelled(l), torch.zeros(10))), 'no labels', 'with_labels=True'),
         case('loss without activation', lambda: interpretation(loss_func=nn.CrossEntropyLoss()), 'CrossEntropyLoss() has no `activation`', '`act=`'),
         case('NaN from the model', lambda: SoftInterpretation.from_learner(diverged()), 'NaN for 4 of 4 items', 'Did the training diverge?'),
-        case('masks', lambda: SoftInterpretation.from_learner(of_masks()), '(4, 1, 8, 8)', '(N,K)'),
+        case('masks without a block', lambda: SoftInterpretation.from_learner(Learner(pairs_of_masks(), nn.Conv2d(3, 1, 1), loss_func=SoftDiceLoss())), '(4, 1, 8, 8)', '(N,K)', '`SoftMaskInterpretation`'),
     ],
     'SoftInterpretation.confusion_matrix': [
         case('independent classes', lambda: multi().confusion_matrix(), 'one class for each item'),

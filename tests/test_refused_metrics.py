@@ -8,7 +8,8 @@ REFUSED = {
         case('one class', lambda: top1_agreement(torch.rand(4, 1), torch.rand(4, 1)), 'Row 0 of the predictions is not a distribution', 'multi=True'),
         case('two targets', lambda: top1_agreement.accumulate(SimpleNamespace(pred=torch.rand(4, 2), yb=(torch.rand(4, 2),)*2, to_detach=None)), '`top1_agreement`', '2 targets'),
         case('index of no class', lambda: top1_agreement(half, torch.tensor([2])), 'class index 2', '0 to 1'),
-        case('masks', lambda: top1_agreement(masks, masks), '(2, 3, 4, 4)', '`SoftDice` or `DiceAt`'),
+        case('masks', lambda: top1_agreement(masks, masks), '(2, 3, 4, 4)', '`axis=1` for masks'),
+        case('masks of all pixels', lambda: entropy_correlation(masks, masks), 'keeps numbers of each item', '(2, 3, 4, 4)'),
     ],
     'kl_divergence': [
         case('logits', lambda: kl_divergence(torch.tensor([[.5, .5], [2., -1.]]), torch.tensor([[.5, .5]]*2)), 'Row 1', '[2.0, -1.0]', 'learn.get_preds()'),

@@ -39,7 +39,8 @@ REFUSED = {
         case('a score by another name', lambda: OODConfidence(FILES, scores=['msp']), "scores has 'msp'", "'max_logit'"),
         case('a number for scores', lambda: OODConfidence(FILES, scores=5), 'scores is 5'),
         case('one name for a list', lambda: OODConfidence(FILES, scores='energy'), "scores is 'energy'"),
-        case('masks', lambda: measured(FILES, of_masks()), 'one row for each item', 'these labels are masks'),
+        case('another score of masks', lambda: measured(FILES, of_masks(), scores=['softmax']), 'of masks there is one score for each image'),
+        case('the score of masks', lambda: measured(ten, scores=['foreground_entropy']), 'is a score of masks', 'these labels are of items'),
     ],
     'OODConfidence.plot_history': [
         case('nothing measured yet', lambda: OODConfidence(FILES).plot_history(), 'Nothing was measured yet', 'train with this callback'),

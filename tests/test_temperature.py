@@ -125,15 +125,6 @@ def test_what_cannot_be_scaled_stays_as_it_was(digits, votes):
     assert learn.loss_func is loss
 
 
-def test_masks_have_no_temperature():
-    path = ellipses_masks()
-    block = DataBlock(blocks=(ImageBlock, SoftMaskBlock(['out', 'in'], loss_func=SoftCrossEntropyLossFlat(axis=1))), get_y=lambda f: (np.asarray(Image.open(path/f'masks/{f.stem}_0.png')) > 0).astype(int), splitter=EndSplitter(.5))
-    learn = Learner(block.dataloaders(get_image_files(path/'images').sorted()[:8], bs=2, num_workers=0), nn.Conv2d(3, 2, 1))
-    before = learn.loss_func
-    with pytest.raises(SoftLabelError, match=r'takes predictions .N,K., one row for each item; these labels are masks'): temperature_scale(learn, force=True)
-    assert learn.loss_func is before
-
-
 # --- is the temperature worth keeping?
 
 class Saying(nn.Module):
