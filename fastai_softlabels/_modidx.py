@@ -254,6 +254,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'fastai_softlabels/calibrate.py'),
                                              'fastai_softlabels.calibrate._scale_concentration': ( 'calibrate.html#_scale_concentration',
                                                                                                    'fastai_softlabels/calibrate.py'),
+                                             'fastai_softlabels.calibrate._share_kept': ( 'calibrate.html#_share_kept',
+                                                                                          'fastai_softlabels/calibrate.py'),
                                              'fastai_softlabels.calibrate._threshold': ( 'calibrate.html#_threshold',
                                                                                          'fastai_softlabels/calibrate.py'),
                                              'fastai_softlabels.calibrate._threshold_at_risk': ( 'calibrate.html#_threshold_at_risk',

@@ -222,9 +222,13 @@ def abstain(
     kept = float(answered.double().mean())
     if risk is None and kept < keep - 1e-9: _warn_of_loss_threshold(kept, loss)
     learn.loss_func = abstaining
+    return _share_kept(thresh, answered, promise)
+
+def _share_kept(thresh: float, answered: Tensor, promise: dict) -> pd.Series:
+    "A threshold, the share that gets an answer with its interval, and what is promised"
     interval = binomtest(int(answered.sum()), len(answered)).proportion_ci()
-    share = dict(kept=kept, kept_low=interval.low, kept_high=interval.high)
-    return pd.Series(dict(thresh=thresh, **share, n=len(confidence), **promise))
+    share = dict(kept=float(answered.double().mean()), kept_low=interval.low, kept_high=interval.high)
+    return pd.Series(dict(thresh=thresh, **share, n=len(answered), **promise))
 
 # %% ../nbs/21_calibrate.ipynb #73af7034
 def check_promise(keep, risk):
@@ -724,10 +728,7 @@ def _abstain_from_masks(learn: Learner, loss, dl, keep: float | None, risk: floa
         thresh, mean = _least_threshold(confidence[counts], error[counts], risk)
         promise = dict(risk=risk, error=mean)
     learn.loss_func = Abstaining(loss, thresh, risk)
-    answered = confidence >= thresh
-    interval = binomtest(int(answered.sum()), len(answered)).proportion_ci()
-    share = dict(kept=float(answered.double().mean()), kept_low=interval.low, kept_high=interval.high)
-    return pd.Series(dict(thresh=thresh, **share, n=len(confidence), **promise))
+    return _share_kept(thresh, confidence >= thresh, promise)
 
 def _answers_for_images(learn: Learner, dl, with_error: bool) -> tuple: # Confidences (N,) and errors (N,), NaN where nobody labelled
     "How sure the model is of each image, and how wrong its mask is"
