@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from fastai_softlabels.all import *
-from fastai_softlabels.losses import temperature_of
+from fastai_softlabels.losses import temperature_of, TemperatureScaled
 from fastai_softlabels.mask_interpret import SoftMaskInterpretation
 from fastai_softlabels.rater_metrics import rater_agreement
 from conftest import refused
@@ -557,8 +557,10 @@ def test_a_model_that_knows_nothing_may_abstain():
 
 # --- images of another kind
 
-def test_confidence_out_of_domain():
-    learn = learner()
+@pytest.mark.parametrize('kind', ['one class', 'exclusive', 'independent'])
+def test_confidence_out_of_domain(kind):
+    learn = learner(kind)
+    learn.loss_func = TemperatureScaled(learn.loss_func, 2.)
     strange = [4, 5, 6]
     watch = OODConfidence({'far': strange})
     with learn.no_bar(): learn.fit(1, 1e-3, cbs=watch)
