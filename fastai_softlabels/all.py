@@ -1,10 +1,11 @@
 "What a user types, as fastai's `vision.all`: `from fastai_softlabels.all import *`; the rest is public in its module"
 from .errors import *
 from .core import *
-from .losses import *
+from .losses import SoftBCEWithLogitsLossFlat, SoftCrossEntropyLossFlat, SumOfLosses
 from .dice import *
 from .votes import *
 from .vote_files import file_names, read_votes
+from .annotators import annotator_quality, next_to_label
 from .reader import *
 from .blocks import *
 from .data import *

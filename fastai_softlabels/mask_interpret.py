@@ -80,7 +80,7 @@ def reliability_sums(probs: Tensor, y: Tensor, multi: bool) -> Tensor: # (3,`_FI
 def confusion_sums(probs: Tensor, y: Tensor, multi: bool, thresh) -> Tensor: # (K,K), rows are label classes; of independent classes (K,2,2)
     "Sum the labels of pixels by the class that the model chose"
     n_classes = probs.shape[1]
-    flat = lambda t: t.movedim(1, -1).reshape(-1, n_classes).to(wide_type(t))
+    def flat(t): return t.movedim(1, -1).reshape(-1, n_classes).to(wide_type(t))
     labels = flat(y.nan_to_num())
     if not multi:
         chosen = probs.argmax(1).flatten()
@@ -133,8 +133,8 @@ def _collect(self: SoftMaskInterpretation, compute) -> dict:
 
 def _keep(o, rows):
     "Add what a batch leaves to lists of numbers: small tensors between the large ones of the next batches would scatter the memory"
-    if isinstance(o, tuple): [_keep(*pair) for pair in zip(o, rows)]
-    else: rows.extend(o.tolist())
+    if not isinstance(o, tuple): return rows.extend(o.tolist())
+    for part, kept in zip(o, rows): _keep(part, kept)
 
 def _as_tensor(rows: list) -> Tensor:
     "Rows of numbers as one tensor; where some images have fewer raters than others, NaN for those who are missing"

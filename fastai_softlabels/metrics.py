@@ -8,7 +8,7 @@ from functools import partial
 from typing import Callable, Sequence
 from warnings import warn
 
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from torch import Tensor
 
 from fastcore.all import GetAttr, patch
@@ -387,7 +387,7 @@ def top1_agreement(probs, targets):
 # %% ../nbs/13_metrics.ipynb #62a18b8d
 @ItemMetric
 def soft_accuracy(probs, targets):
-    "Compute the label's mass on the predicted class, in [0,1]; for independent classes on its yes (above 0.5) or no, then the mean over labelled classes"
+    "Compute the label's mass on the predicted class, in [0,1] (the soft accuracy of Kurniawan et al. 2025 is `overlap`); for independent classes on its yes (above 0.5) or no, then the mean over labelled classes"
     return targets.gather(-1, probs.argmax(-1, keepdim=True)).squeeze(-1)
 
 # %% ../nbs/13_metrics.ipynb #2351d665
@@ -920,4 +920,97 @@ def parts(self: SoftECE, probs: Tensor, targets: Tensor, multi: bool, axis: int 
 @patch
 def of_parts(self: SoftECE, *parts) -> Tensor:
     return self.func(*parts) if parts[0].ndim == 3 else CollectedMetric.of_parts(self, *parts)
+
+
+# %% ../nbs/13_metrics.ipynb #ff870fec
+@partial(ItemMetric, higher_is_better=False)
+def manhattan_distance(probs, targets):
+    "Compute Σ|p − y|, in [0,2], twice the total variation (LeWiDi 2025); for independent classes over yes and no, then the mean over labelled classes"
+    return (probs - targets).abs().sum(-1)
+
+@partial(ItemMetric, higher_is_better=None)
+def entropy_error(probs, targets):
+    "Compute H(p) − H(y) in nats, the signed EntCE (Baan et al. 2022); above 0 where the model is less sure than the annotators"
+    return _entropy(probs) - _entropy(targets)
+
+@partial(ItemMetric, higher_is_better=False)
+def absolute_entropy_error(probs, targets):
+    "Compute |H(p) − H(y)| in nats, the absolute EntCE (Baan et al. 2022)"
+    return (_entropy(probs) - _entropy(targets)).abs()
+
+@ItemMetric
+def rank_agreement(probs, targets):
+    "Compute the share of items whose classes are ranked as the annotators rank them (RankCS, Baan et al. 2022); classes that tie among the annotators may stand in any order"
+    above = targets.unsqueeze(-1) > targets.unsqueeze(-2)
+    return (~above | (probs.unsqueeze(-1) > probs.unsqueeze(-2))).all(-1).all(-1).float()
+
+@ItemMetric
+def po_jsd(probs, targets):
+    "Compute 1 − JSD/log 2, in [0,1] (poJSD, Kurniawan et al. 2025)"
+    return 1 - js_divergence.func(probs, targets)/np.log(2)
+
+@ItemMetric
+def overlap(probs, targets):
+    "Compute Σ min(p,y), in [0,1], the *soft accuracy* of Kurniawan et al. 2025, which is not `soft_accuracy`"
+    return torch.minimum(probs, targets).sum(-1)
+
+
+# %% ../nbs/13_metrics.ipynb #8db7b50c
+class EntropySimilarity(EntropyCorrelation):
+    "Cosine, over items, of the labels' entropies with the predictions'"
+
+@EntropySimilarity
+def entropy_similarity(predicted, labelled):
+    "Compute the cosine of the vectors of entropies (Uma et al. 2021), in [0,1]; NaN where one of them is 0 everywhere"
+    predicted, labelled = predicted.double(), labelled.double()
+    return ((predicted @ labelled)/(predicted.norm()*labelled.norm())).float()
+
+class OverlapF1(MeanMetric):
+    "2·Σ min(p,y) and Σ(p + y) by class, of which F1 is made"
+    def __call__(self,
+        probs: Tensor,       # Probabilities (N,K)
+        targets: Tensor,     # Probabilities (N,K), or class indices (N,)
+        multi: bool = False, # A probability of its own for each class? Then over labelled classes
+    ) -> Tensor:             # In [0,1]
+        "Compute the score of all labelled items"
+        as_distributions(probs, targets, multi) # shapes first
+        return self.of_parts(*self.items(check_preds(probs, multi), check_targets(targets, multi), multi))
+
+    def items(self, probs, targets, multi=False): # (N,K) each
+        "Twice what prediction and label share of each class, and the sum of both; 0 where unlabelled"
+        probs, targets = plain_tensor(probs, 'predictions'), plain_tensor(targets, 'targets')
+        check_matrix(probs)
+        y = soft_targets(probs, targets, -1, torch.nan)
+        there = ~y.isnan() if multi else (~y.isnan().any(-1) & (y.sum(-1) > 0)).unsqueeze(-1).expand_as(y)
+        return tuple(torch.where(there, t, 0.) for t in (2*torch.minimum(probs.float(), y), probs.float() + y))
+
+    def of_parts(self, shared: Tensor, total: Tensor) -> Tensor: return self.func(shared.double().sum(0), total.double().sum(0)).float()
+
+    @property
+    def value(self): return self.func(self.total, torch.as_tensor(self.count)).float() if torch.as_tensor(self.count).sum() else None
+
+@OverlapF1
+def soft_micro_f1(shared, total):
+    "Compute 2·Σ min(p,y)/Σ(p + y) over all items and classes (Kurniawan et al. 2025), in [0,1]"
+    return shared.sum()/total.sum()
+
+@OverlapF1
+def soft_macro_f1(shared, total):
+    "Compute 2·Σ min(p,y)/Σ(p + y) of each class, then the mean over classes that anybody named or predicted (Kurniawan et al. 2025), in [0,1]"
+    return (shared/total)[total > 0].mean()
+
+
+# %% ../nbs/13_metrics.ipynb #12bdb73b
+def perspectivist_error(
+    predicted, # What each annotator is predicted to say: a table (N,A), any values
+    labelled,  # What they said: a table of that shape; None or NaN where an annotator was not asked
+) -> float:    # In [0,1]; NaN where nobody said anything
+    "Compute the share of an item's annotators whose answer was predicted wrongly, the mean over items (LeWiDi 2025)"
+    predicted, labelled = (pd.DataFrame(np.asarray(o, dtype=object)) for o in (predicted, labelled))
+    if predicted.shape != labelled.shape:
+        refuse(f'The predictions are {predicted.shape}, the answers {labelled.shape}', 'Give a column for each annotator in both, in one order.')
+    asked = labelled.notna().to_numpy()
+    wrong = (predicted.to_numpy() != labelled.to_numpy()) & asked
+    n = asked.sum(1)
+    return float((wrong.sum(1)[n > 0]/n[n > 0]).mean()) if n.any() else np.nan
 

@@ -995,7 +995,7 @@ def krippendorff_alpha(
     "Compute Krippendorff's α (Krippendorff 2004) of the votes behind a table of soft labels"
     one_of(level, 'level', 'nominal', 'ordinal')
     soft = as_table(soft)
-    _check_statistics(soft)
+    check_statistics(soft)
     _warn_of_rounds(soft)
     if soft.attrs.get('multi'):
         if level != 'nominal': refuse(f'level is {level!r}, but each class is a yes or no, which has no order')
@@ -1036,7 +1036,7 @@ def _warn_of_rounds(soft):
     warn(f'The item {repr_of(twice[0])} has several rows. Each row counts as an item of its own, so that people in different rows '
          'are not compared: put the votes together before `votes_to_soft`, rather than its tables.')
 
-def _check_statistics(soft):
+def check_statistics(soft):
     "Refuse a table that lacks the columns that `votes_to_soft` adds"
     missing = [c for c in STATISTICS if c not in soft]
     if missing:
@@ -1096,22 +1096,29 @@ def dawid_skene(
 
     Warns that the posterior is about the one true class. It is nearly certain even where the annotators are divided, so
     it does not measure their disagreement: train on `votes_to_soft` for that. Needs the extra `[crowd]`."""
-    try: from crowdkit.aggregation import DawidSkene
-    except ImportError as e: raise ImportError("`dawid_skene` needs crowd-kit: pip install 'fastai_softlabels[crowd]'") from e
     check_count(n_iter, 'n_iter')
-    _check_named(item=item, label=label, annotator=annotator)
+    check_named(item=item, label=label, annotator=annotator)
     df = as_table(df)
     shares = votes_to_soft(df, item, label=label, annotator=annotator, vocab=vocab)
-    votes = _crowdkit_votes(df[item], df[label], df[annotator], shares)
-    posterior = DawidSkene(n_iter=n_iter).fit_predict_proba(votes)
+    posterior = fitted_dawid_skene(df, item, label, annotator, shares, n_iter).probas_
     res = posterior.reindex(index=range(len(shares)), columns=range(len(shares.attrs['classes'])), fill_value=0.)
     res.index = shares.index
     res.columns = shares.attrs['classes']
     _warn_of_consensus(entropy(res.to_numpy()), shares.entropy)
     return res
 
+
+# %% ../nbs/07_votes.ipynb #d57e947b
+def fitted_dawid_skene(df: pd.DataFrame, item: str, label: str, annotator: str, shares: pd.DataFrame, n_iter: int = 100):
+    "crowd-kit's `DawidSkene`, fitted to votes; items, classes and annotators are numbered as in `shares` and by `pd.factorize`"
+    try: from crowdkit.aggregation import DawidSkene
+    except ImportError as e: raise ImportError("Dawid and Skene's consensus needs crowd-kit: pip install 'fastai_softlabels[crowd]'") from e
+    model = DawidSkene(n_iter=n_iter)
+    model.fit(_crowdkit_votes(df[item], df[label], df[annotator], shares))
+    return model
+
 # %% ../nbs/07_votes.ipynb #de88271f
-def _check_named(**columns):
+def check_named(**columns):
     "Refuse a column that is not named"
     missing = [name for name, column in columns.items() if column is None]
     if missing: refuse(f'`{missing[0]}` is None: name the column.')

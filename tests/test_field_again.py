@@ -11,12 +11,12 @@ from PIL import Image
 from torch import nn
 
 from fastai_softlabels.all import (DONT_KNOW, DiceAt, OODConfidence, OpenSoftMask, SoftBCEWithLogitsLossFlat, SoftCategorize, SoftCategoryBlock, SoftCrossEntropyLossFlat, SoftDice, SoftDiceLoss,
-                                   SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftLoss, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory, abstain, bootstrap_interval, brier_score, calibration_error,
+                                   SoftECE, SoftInterpretation, SoftLabelError, SoftLabelReader, SoftMultiCategorize, SoftMultiCategoryBlock, TensorSoftCategory, abstain, bootstrap_interval, brier_score, calibration_error,
                                    entropy_correlation, js_divergence, kl_divergence, krippendorff_alpha, on_target, preds_to_soft, soft_accuracy, soft_cross_entropy, temperature_scale,
                                    top1_agreement, total_variation, votes_to_soft)
 from fastai_softlabels.blocks import check_same_classes
 from fastai_softlabels.calibrate import best_temperature
-from fastai_softlabels.losses import temperature_of
+from fastai_softlabels.losses import SoftLoss, temperature_of
 from fastai_softlabels.scores import augrc, aurc, coverage_at_risk, risk_at_coverage, risk_coverage
 from fastai_softlabels.vote_files import read_label_studio
 from conftest import refused

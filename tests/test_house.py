@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 # in the order of their imports: a room may import from those before it
-ROOMS = ['errors', 'files', 'core', 'tables', 'formulas', 'losses', 'dice', 'votes', 'vote_files', 'reader', 'blocks', 'data', 'metrics', 'ordinal', 'counts',
+ROOMS = ['errors', 'files', 'core', 'tables', 'formulas', 'losses', 'dice', 'votes', 'vote_files', 'annotators', 'reader', 'blocks', 'data', 'metrics', 'ordinal', 'counts',
          'mask_files', 'masks', 'rater_metrics', 'scores', 'ood', 'calibrate', 'interpret', 'mask_interpret', 'applications', 'datasets', 'persist']
 
 
