@@ -272,6 +272,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'fastai_softlabels/calibrate.py'),
                                              'fastai_softlabels.calibrate._mask_probs': ( 'calibrate.html#_mask_probs',
                                                                                           'fastai_softlabels/calibrate.py'),
+                                             'fastai_softlabels.calibrate._n_kept': ( 'calibrate.html#_n_kept',
+                                                                                      'fastai_softlabels/calibrate.py'),
                                              'fastai_softlabels.calibrate._n_promised': ( 'calibrate.html#_n_promised',
                                                                                           'fastai_softlabels/calibrate.py'),
                                              'fastai_softlabels.calibrate._predictions': ( 'calibrate.html#_predictions',

@@ -42,6 +42,9 @@ def _threshold(confidence: Tensor, n_kept: int) -> float:
     between = (last + below.max())/2
     return float(between if between > below.max() else last) # neighbours have no number between them
 
+def _n_kept(keep: float, n: int) -> int: return int(np.ceil(keep*n - 1e-9)) # of `n` items
+
+
 # %% ../nbs/21_calibrate.ipynb #0d351298
 def _answered(decided: Tensor, confidence: Tensor, thresh: float, n_classes: int, multi: bool) -> Tensor:
     "Which images get an answer (N,)"
@@ -193,6 +196,7 @@ def abstain(
 
     Raises `SoftLabelError` where the items are too few to promise that, or no threshold has so small a risk."""
     check_promise(keep, risk)
+    if risk is None and keep is None: keep = .95
     one_of(pixels, 'pixels', True, False)
     check_learner(learn)
     _check_loader(learn, dl)
@@ -209,9 +213,7 @@ def abstain(
     confidence = confidence_of(probs)
     _check_no_nan(confidence)
     promise = {}
-    if risk is None:
-        keep = .95 if keep is None else keep
-        thresh = _threshold(confidence, int(np.ceil(keep*len(confidence) - 1e-9)))
+    if risk is None: thresh = _threshold(confidence, _n_kept(keep, len(confidence)))
     else:
         if meaning.kind == 'count' and targets is not None: targets = as_shares(targets)
         thresh, error = _threshold_at_risk(loss, probs, targets, multi, risk)
@@ -716,13 +718,11 @@ def _abstain_from_masks(learn: Learner, loss, dl, keep: float | None, risk: floa
     if pixels and risk is not None: refuse('A risk is promised for images, whose errors are independent of each other; those of pixels are not',
                                            'Say `keep=` for pixels, or leave `pixels=` out.')
     dl = valid_dl(learn) if dl is None else unshuffled(dl)
-    if pixels: return _abstain_from_pixels(learn, loss, dl, .95 if keep is None else keep)
+    if pixels: return _abstain_from_pixels(learn, loss, dl, keep)
     confidence, error = _answers_for_images(learn, dl, with_error=risk is not None)
     _check_no_nan(confidence)
     promise = {}
-    if risk is None:
-        keep = .95 if keep is None else keep
-        thresh = _threshold(confidence, int(np.ceil(keep*len(confidence) - 1e-9)))
+    if risk is None: thresh = _threshold(confidence, _n_kept(keep, len(confidence)))
     else:
         counts = ~error.isnan()
         thresh, mean = _least_threshold(confidence[counts], error[counts], risk)
@@ -758,7 +758,7 @@ def _abstain_from_pixels(learn: Learner, loss, dl, keep: float) -> pd.Series:
     each_batch(learn, dl, take)
     confidence, image = sample.rows()
     if confidence.isnan().any(): refuse('The model gives NaN for some pixel', 'Did the training diverge?')
-    thresh = _threshold(confidence, int(np.ceil(keep*len(confidence) - 1e-9)))
+    thresh = _threshold(confidence, _n_kept(keep, len(confidence)))
     learn.loss_func = Abstaining(loss, thresh, pixels=True)
     answered = (confidence >= thresh).double()
     kept, n = _by_group(answered, image), _by_group(torch.ones_like(answered), image)
