@@ -414,7 +414,7 @@ def test_words_of_errors_survive_masks(metric):
         assert words in str(e.value) and 'Give what `learn.get_preds()` returns' in str(e.value)
     with pytest.raises(SoftLabelError, match='of the targets is not probabilities.*Divide votes by the number of annotators'): bootstrap_interval(metric, p, 5*y)
     with pytest.raises(SoftLabelError, match='of the predictions is not a distribution.*`multi=True`'): bootstrap_interval(metric, p.expand(3, 2, 4, 4), y.expand(3, 2, 4, 4))
-    with pytest.raises(SoftLabelError, match='For masks use `SoftDice`'): bootstrap_interval(kl_divergence, p, y)
+    with pytest.raises(SoftLabelError, match='say where their classes are, `axis=1`'): bootstrap_interval(kl_divergence, p, y)
 
 
 @pytest.mark.parametrize('form', [lambda t: t, lambda t: t.numpy(), lambda t: t.tolist(), lambda t: tuple(t.tolist()), lambda t: pd.Series(t.numpy()), lambda t: t.double(), lambda t: ScoreHistogram().add(t)], ids=['tensor', 'array', 'list', 'tuple', 'Series', 'double', 'histogram'])
