@@ -3039,7 +3039,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'fastai_softlabels.votes._read_lists': ('votes.html#_read_lists', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._read_long': ('votes.html#_read_long', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._read_named': ('votes.html#_read_named', 'fastai_softlabels/votes.py'),
-                                         'fastai_softlabels.votes._read_shares': ('votes.html#_read_shares', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._read_weights': ( 'votes.html#_read_weights',
                                                                                     'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._read_wide': ('votes.html#_read_wide', 'fastai_softlabels/votes.py'),
@@ -3069,7 +3068,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._warn_of_twins_lazily': ( 'votes.html#_warn_of_twins_lazily',
                                                                                             'fastai_softlabels/votes.py'),
-                                         'fastai_softlabels.votes._whole_votes': ('votes.html#_whole_votes', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._with_column': ('votes.html#_with_column', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes._without_nan': ('votes.html#_without_nan', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes.check_named': ('votes.html#check_named', 'fastai_softlabels/votes.py'),
@@ -3082,7 +3080,9 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'fastai_softlabels.votes.item_weights': ('votes.html#item_weights', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes.krippendorff_alpha': ( 'votes.html#krippendorff_alpha',
                                                                                          'fastai_softlabels/votes.py'),
+                                         'fastai_softlabels.votes.read_shares': ('votes.html#read_shares', 'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes.votes_to_soft': ( 'votes.html#votes_to_soft',
                                                                                     'fastai_softlabels/votes.py'),
                                          'fastai_softlabels.votes.warn_of_twins': ( 'votes.html#warn_of_twins',
-                                                                                    'fastai_softlabels/votes.py')}}}
+                                                                                    'fastai_softlabels/votes.py'),
+                                         'fastai_softlabels.votes.whole_votes': ('votes.html#whole_votes', 'fastai_softlabels/votes.py')}}}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .errors import brief, check_count, in_range, one_of, refuse, repr_of
 from .tables import as_table, check_columns
-from .votes import check_named, check_statistics, fitted_dawid_skene, votes_to_soft
+from .votes import check_named, check_statistics, fitted_dawid_skene, read_shares, STATISTICS, votes_to_soft, whole_votes
 
 # %% auto #0
 __all__ = ['annotator_quality', 'plot_annotators', 'next_to_label']
@@ -194,11 +194,10 @@ def next_to_label(
     in_range(prior, 'prior', 'a number of pseudo-votes above 0', above=0, below=math.inf)
     if k is not None: check_count(k, 'k')
     soft = as_table(soft)
-    check_statistics(soft)
-    names = _classes_of_table(soft)
-    multi = bool(soft.attrs.get('multi'))
-    votes = soft[names].to_numpy(float)*soft.n_votes.to_numpy(float)[:, None]
+    check_statistics(soft, 'next_to_label')
+    names, multi = _classes_of_table(soft), bool(soft.attrs.get('multi'))
     items, n = soft.index, soft.n_votes.to_numpy(float)
+    votes = soft[names].to_numpy(float)*n[:, None] if multi else whole_votes(soft, read_shares(soft[names]))
     pseudo = np.full((1, len(names)), prior)
     if probs is not None: items, n, votes, pseudo = _with_model(probs, items, n, votes, names, prior, multi)
     mean, moves = _moved_yes_or_no(votes, n, prior) if multi else _moved(votes, pseudo)
@@ -222,8 +221,7 @@ def _moved_yes_or_no(votes: np.ndarray, n: np.ndarray, prior: float) -> tuple:
 
 def _classes_of_table(soft: pd.DataFrame) -> list:
     "The classes of a table of `votes_to_soft`"
-    names = list(soft.attrs.get('classes', ()))
-    if not names: refuse('The table does not know its classes', 'Give it as `votes_to_soft` made it; `attrs` are lost when tables are joined.')
+    names = list(soft.attrs.get('classes', ())) or [c for c in soft if c not in STATISTICS] # a file does not keep `attrs`
     check_columns(soft, *names)
     return names
 

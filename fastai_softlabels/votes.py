@@ -941,7 +941,7 @@ def _warn_of_minus_one(names):
     warn('−1 is a class beside numbers from 0 up. If it stands for no answer, say `unsure=[-1]`; if not, give `vocab=`.')
 
 # %% ../nbs/07_votes.ipynb #e612c294
-def _read_shares(classes: pd.DataFrame) -> np.ndarray:
+def read_shares(classes: pd.DataFrame) -> np.ndarray:
     "The columns of the classes as shares; raise where they do not sum to 1"
     try: shares = read_numbers(classes, list(classes), _row_of(classes)).astype(float)
     except ValueError: shares = np.zeros((1, 1)) # other columns, or none
@@ -951,7 +951,7 @@ def _read_shares(classes: pd.DataFrame) -> np.ndarray:
     return shares
 
 # %% ../nbs/07_votes.ipynb #280bd362
-def _whole_votes(soft, shares) -> np.ndarray:
+def whole_votes(soft, shares) -> np.ndarray:
     "Votes of each item for each class (N,K), from their shares"
     n_votes, agreement = read_numbers(soft, ['n_votes', 'agreement'], _row_of(soft)).astype(float).T
     votes = shares*n_votes[:, None]
@@ -1006,8 +1006,8 @@ def krippendorff_alpha(
     order = _declared_order(soft)
     if order is not None: classes = classes.reindex(columns=_as_index(order))
     elif level == 'ordinal': _warn_of_alphabet(list(classes))
-    shares = _read_shares(classes)
-    counts = _whole_votes(soft, shares)
+    shares = read_shares(classes)
+    counts = whole_votes(soft, shares)
     _check_pairs(counts)
     return float(krippendorff.alpha(value_counts=counts, level_of_measurement=level))
 
@@ -1036,13 +1036,12 @@ def _warn_of_rounds(soft):
     warn(f'The item {repr_of(twice[0])} has several rows. Each row counts as an item of its own, so that people in different rows '
          'are not compared: put the votes together before `votes_to_soft`, rather than its tables.')
 
-def check_statistics(soft):
-    "Refuse a table that lacks the columns that `votes_to_soft` adds"
+def check_statistics(soft, what: str = 'krippendorff_alpha'):
+    "Refuse a table that lacks the columns that `votes_to_soft` adds, for the function `what`"
     missing = [c for c in STATISTICS if c not in soft]
     if missing:
         refuse(f'The table has no column {missing[0]!r}; its columns are {brief(list(soft.columns))}',
-               'α is computed from what `votes_to_soft` makes of the votes: '
-               '`krippendorff_alpha(votes_to_soft(votes, …))`.', UnknownNameError)
+               f'It is computed from what `votes_to_soft` makes of the votes: `{what}(votes_to_soft(votes, …))`.', UnknownNameError)
     check_columns(soft, *STATISTICS)
 
 # %% ../nbs/07_votes.ipynb #6fa3a373

@@ -178,11 +178,19 @@ def test_several_choices():
         assert found.moves[item] == pytest.approx(np.sqrt((2*m*(1 - m)).mean())/(n + 3)) and found.loc[item, ['cat', 'dog']].tolist() == pytest.approx(m.tolist())
 
 
+def test_shares_of_smoothed_or_spread_votes_are_no_votes():
+    df = pd.DataFrame(dict(item=['x', 'y'], votes=[['a', 'b', '?'], ['a', 'a', 'b']]))
+    for kw in (dict(prior=1.), dict(unsure=['?'], unsure_as='spread')): refused(lambda: next_to_label(votes_to_soft(df if 'unsure' in kw else df.iloc[1:], 'item', lists='votes', **kw)), 'no shares of whole votes', 'prior=')
+
+
 def test_how_many():
     soft = counted(a=[1, 0], b=[2, 2], c=[3, 9])
     assert [len(next_to_label(soft, k=k)) for k in (1, 2, 99)] == [1, 2, 3] and len(next_to_label(soft)) == 3
     for k in (0, -1, 1.5, 'a'): refused(lambda: next_to_label(soft, k=k), f'k is {k!r}', error=ValueError)
     for prior in (0, -1, np.nan, np.inf, 'a'): refused(lambda: next_to_label(soft, prior=prior), 'pseudo-votes above 0', error=ValueError)
-    refused(lambda: next_to_label(soft.drop(columns='n_votes')), "no column 'n_votes'", error=UnknownNameError)
-    refused(lambda: next_to_label(pd.DataFrame(soft.to_numpy(), soft.index, soft.columns)), 'does not know its classes')
+    refused(lambda: next_to_label(soft.drop(columns='n_votes')), "no column 'n_votes'", '`next_to_label(votes_to_soft(votes, …))`', error=UnknownNameError)
+    refused(lambda: next_to_label(VOTES), "no column 'n_votes'", error=UnknownNameError)
+    from_file = pd.DataFrame(soft.to_numpy(), soft.index, soft.columns) # without `attrs`
+    pd.testing.assert_frame_equal(next_to_label(from_file), next_to_label(soft))
+    refused(lambda: next_to_label(from_file.assign(patient=7.)), 'no shares that sum to 1')
     refused(lambda: next_to_label(soft, pd.DataFrame(dict(yes=[1.], no=[0.]), index=['a'])), 'probs has no row for 2 of 3 items')
