@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-versions mutants nightly style sync outputs notebooks pytest gpu badges readme docs clean
+.PHONY: demo test test-versions mutants nightly style sync outputs notebooks pytest gpu course readme docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -52,9 +52,9 @@ nightly: $(READY)
 gpu: $(if $(filter command line,$(origin PYTHON)),,$(READY))
 	$(if $(filter command line,$(origin PYTHON)),$(PYTHON),$(BIN)/python) benchmarks/gpu.py
 
-# "Open in Colab" in tutorials and index, from user, repo and branch in settings.ini
-badges: $(READY)
-	$(BIN)/python scripts/badges.py
+# what every tutorial has in the same form: how to run it, the way to the next one, the list in the index
+course: $(READY)
+	$(BIN)/python scripts/course.py
 
 readme: $(READY)
 	$(BIN)/python scripts/make_readme.py

@@ -11,16 +11,21 @@ from repository import repository
 project, author = 'fastai_softlabels', 'The fastai_softlabels maintainers'
 copyright = author
 extensions = ['myst_nb']
-exclude_patterns = ['_extra', '.built']
+exclude_patterns = ['_extra', '.built', 'files']
 html_theme, html_title = 'furo', project
 html_static_path, html_css_files, html_extra_path = ['static'], ['custom.css'], [str(ROOT/'_proc'/'_extra')]
 html_copy_source = html_show_sourcelink = html_show_sphinx = False
-pygments_style, pygments_dark_style = 'friendly', 'monokai'
-html_theme_options = {'footer_icons': [{'name': 'Repository', 'url': repository()['url'], 'html': 'Repository', 'class': ''}]}
+pygments_style, pygments_dark_style = 'a11y-light', 'a11y-high-contrast-dark' # every token has a contrast of 4.5:1 to its ground (tests/test_docs.py)
+home = repository()['url'] # empty while the project has none
+html_theme_options = {'footer_icons': [{'name': 'Repository', 'url': home, 'html': 'Repository', 'class': ''}] if home else []}
+smartquotes_action = 'D' # dashes only: docstrings quote what Python reads
+html_favicon = 'static/icon.svg'
+add_module_names, python_maximum_signature_line_length = False, 80
+toc_object_entries_show_parents = 'hide'
 
 nb_execution_mode = 'off' # the stored outputs are shown
 nb_mime_priority_overrides = [('html', 'image/png', 0), ('html', 'text/html', 1), ('html', 'text/markdown', 2), ('html', 'text/plain', 3)]
-myst_enable_extensions = ['dollarmath']
+myst_enable_extensions = ['dollarmath', 'fieldlist']
 myst_dmath_allow_digits, myst_dmath_double_inline = False, True
 myst_heading_anchors = 4
 suppress_warnings = ['myst.header'] # notebooks go from # to ### where a section would be empty

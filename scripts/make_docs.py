@@ -1,35 +1,56 @@
 """The documentation as a site in _docs/: `python scripts/make_docs.py`
 
 The pages are the executed notebooks with their stored outputs; nothing runs. Here they are prepared (in _proc/): hidden cells and directives go, an exported
-cell becomes its signatures with the source folded below, names of our API become links to them, and links to files that are no page go to the repository.
+cell becomes descriptions of what it defines (docs/signatures.py) with the source folded below, and names of our API become links to these. Links to files that
+are no page go to the repository; while it has no public home, the site has copies of them.
 Sphinx makes HTML of them (docs/conf.py), and fails on a link to a page that does not exist. At last every link in the HTML is checked."""
 # Why Sphinx with myst-nb and furo: tried beside mkdocs with mkdocs-jupyter and mkdocs-material, without quarto, on the same notebooks. Both fold, search and
 # have a dark side. mkdocs-jupyter hands notebooks through nbconvert, so links in them are not checked, formulas need MathJax from a CDN, and each page brings
 # 0.8 MB of styles; and material is at the end of its life. Sphinx reads notebooks as text: it checks their links, and docutils writes formulas as MathML.
-import ast, re, shutil, subprocess, sys
+import re, shutil, subprocess, sys
 from collections import Counter
+from copy import deepcopy
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import nbformat
 
-from badges import BADGE
-from make_readme import shown_cells
+from course import HOW
+from make_readme import DIRECTIVE, shown_cells
 from repository import ROOT, repository
 
+sys.path.insert(0, str(ROOT/'docs'))
+from signatures import described, is_public, patched_class, public
+
 EXPORTED = re.compile(r'^#\|\s*export', re.M)
+LISTED = re.compile(r'^#\|\s*export\s*$', re.M)
+MODULE = re.compile(r'^#\|\s*default_exp\s+(\S+)', re.M)
 FENCE = re.compile(r'(^```.*?^```[ ]*$)', re.M | re.S)
-LINK = re.compile(r'(?<=\]\()([^)\s]+)(?=\))')
+GRAPH = re.compile(r'^```mermaid\n.*?^```', re.M | re.S)
+LINK = re.compile(r'(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]+)\)')
+FILES = 'files' # where the site has files of the repository that are no page
+TEXTS = {'teach/README.md': 'teaching.md', 'teach/glossary.md': 'glossary.md', 'benchmarks/README.md': 'benchmarks.md', 'VERSIONS.md': 'versions.md',
+         'CHANGELOG.md': 'changelog.md', 'CONTRIBUTING.md': 'contributing.md'}
+
+
+def kind(path: str) -> str:
+    "The list of the navigation in which a page stands"
+    folder = Path(path).parts[:-1]
+    if folder == ('nbs', 'tutorials'): return 'Tutorials'
+    if folder == ('nbs', 'solutions'): return 'Solutions'
+    if folder == ('nbs',) and path != 'nbs/index.ipynb': return 'API'
+    return 'Teaching' if folder == ('teach',) else 'Project'
+
+
+KINDS = ['Tutorials', 'Solutions', 'Teaching', 'API', 'Project']
 
 
 def pages(root: Path = ROOT) -> dict:
     "Path in the repository → path in the site's source, in the order of the navigation"
-    books = [p for p in sorted((root/'nbs').rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
-    books.sort(key=lambda p: (p.stem != 'index', 'tutorials' not in p.parts, p.stem))
-    found = {str(p.relative_to(root)): str(p.relative_to(root/'nbs')) for p in books}
-    texts = {'benchmarks/README.md': 'benchmarks.md', 'VERSIONS.md': 'versions.md', 'CHANGELOG.md': 'changelog.md', 'CONTRIBUTING.md': 'contributing.md'}
-    return {**found, **{f: page for f, page in texts.items() if (root/f).exists()}}
+    books = [str(p.relative_to(root)) for p in sorted((root/'nbs').rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
+    books.sort(key=lambda p: (p != 'nbs/index.ipynb', KINDS.index(kind(p)), p))
+    return {**{p: p.removeprefix('nbs/') for p in books}, **{f: page for f, page in TEXTS.items() if (root/f).exists()}}
 
 
 def heading(text: str) -> tuple:
@@ -37,140 +58,176 @@ def heading(text: str) -> tuple:
     return tuple(m[1].strip() if (m := re.search(p, text, re.M)) else '' for p in (r'^# (.+)$', r'^> (.+)$'))
 
 
-def is_public(node) -> bool:
-    "Is this a function or class for callers? Not with a leading underscore, and not a method patched into a class that has one"
-    if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): return False
-    first = node.args.args[0].annotation if isinstance(node, ast.FunctionDef) and node.args.args else None
-    return not (first and ast.unparse(first).startswith('_'))
-
-
-def signatures(source: str) -> str:
-    "Of an exported cell what a caller needs: decorators, signatures with their comments, docstrings; of a class those of its public methods too"
-    lines, out = source.split('\n'), []
-    def head(node):
-        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        body = node.body[0]
-        doc = isinstance(body, ast.Expr) and isinstance(getattr(body.value, 'value', None), str)
-        if body.lineno == node.lineno: return [lines[first - 1]] # all in one line
-        return lines[first - 1:body.end_lineno if doc else body.lineno - 1]
-    for node in ast.parse(source).body:
-        if not is_public(node): continue
-        out += head(node)
-        if isinstance(node, ast.ClassDef):
-            for method in node.body:
-                if isinstance(method, ast.FunctionDef) and (method.name == '__init__' or not method.name.startswith('_')): out += head(method)
-        out.append('')
-    return '\n'.join(l for l in out).strip('\n')
-
-
-def public(source: str) -> list:
-    "Names that an exported cell defines for callers"
-    return [n.name for n in ast.parse(source).body if is_public(n)]
-
-
 def exported(nb) -> list:
     "Sources of the exported cells, without directives"
-    return [re.sub(r'^#\|.*\n?', '', c.source, flags=re.M) for c in nb.cells if c.cell_type == 'code' and EXPORTED.search(c.source)]
+    return [DIRECTIVE.sub('', c.source) for c in nb.cells if c.cell_type == 'code' and EXPORTED.search(c.source)]
 
 
-def relink(text: str, here: str, site: dict, root: Path, names: set, markdown: bool = False) -> str:
-    "Links of the file `here`: to pages as the site has them, to other files in the repository; and `name` in backticks becomes a link to its signature"
-    def target(m):
-        link = urlsplit(m[1])
-        if link.scheme or link.netloc or not link.path: return m[1]
-        there = (root/here).parent.joinpath(unquote(link.path)).resolve()
-        if not there.is_relative_to(root.resolve()) or not there.exists(): return m[1] # Sphinx will say so
-        path = str(there.relative_to(root.resolve()))
-        if path not in site: return repository(root)['blob'] + path
-        up = '../'*site[here].count('/')
-        return up + site[path] + (f'#{link.fragment}' if link.fragment else '')
-    def prose(part):
-        part = LINK.sub(target, part)
-        lines = [l if l.startswith('#') else re.sub(r'(?<![\[`\w])`(\w+)`(?![`\]])', lambda m: f'[`{m[1]}`](#api-{m[1].lower()})' if m[1] in names else m[0], l) for l in part.split('\n')]
-        return '\n'.join(lines)
-    return ''.join(p if p.startswith('```') else prose(p) for p in FENCE.split(text))
+class Site:
+    "The pages, what their links may lead to, and the files that they led to"
+    def __init__(self, root: Path):
+        self.root, self.pages, self.files, self.pictures, self.described = root.resolve(), pages(root), set(), set(), set()
+        self.home = repository(root)['blob']
+        self.books = {p: nbformat.read(root/p, as_version=4) for p in self.pages if p.endswith('.ipynb')}
+        count = Counter(n for nb in self.books.values() for source in exported(nb) for n in public(source))
+        self.names = {n for n, times in count.items() if times == 1} # not what several classes were patched with
+
+    def link(self, here: str, mark: str, text: str, to: str) -> str | None:
+        "A link of the file `here` as the site has it; None for what stays as it is"
+        link = urlsplit(to)
+        if link.scheme or link.netloc or not link.path: return None
+        there = (self.root/here).parent.joinpath(unquote(link.path)).resolve()
+        if not there.is_relative_to(self.root) or not there.exists(): return None # Sphinx will say so
+        path, up = there.relative_to(self.root).as_posix(), '../'*self.pages[here].count('/')
+        if path in self.pages: return f'{mark}[{text}]({up}{self.pages[path]}' + (f'#{link.fragment})' if link.fragment else ')')
+        if mark:
+            self.pictures.add(path)
+            return f'![{text}]({up}{FILES}/{path})'
+        if self.home: return f'[{text}]({self.home}{path})'
+        if there.is_dir(): return text
+        self.files.add(path)
+        return f'<a href="{up}{FILES}/{quote(path)}">{text}</a>'
+
+    def prose(self, text: str, here: str) -> str:
+        "Links to pages and files as the site has them; and `name` in backticks becomes a link to its description"
+        def named(m): return f'[`{m[1]}`](#api-{m[1].lower()})' if m[1] in self.names else m[0]
+        text = LINK.sub(lambda m: self.link(here, *m.groups()) or m[0], text)
+        return '\n'.join(l if l.startswith('#') else re.sub(r'(?<![\[`\w>])`(\w+)`(?![`\]<])', named, l) for l in text.split('\n'))
+
+    def relink(self, text: str, here: str) -> str:
+        "The same, but for fenced code"
+        return ''.join(p if p.startswith('```') else self.prose(p, here) for p in FENCE.split(text))
+
+    def drawn(self, text: str, here: str) -> str:
+        "A graph that GitHub draws by a script from elsewhere, as the picture beside the file `here`, if there is one"
+        picture = next(iter(sorted((self.root/here).parent.glob('*.svg'))), None)
+        if not picture: return GRAPH.sub('', text)
+        said = re.search(r'<desc[^>]*>(.*?)</desc>', picture.read_text(), re.S)
+        return GRAPH.sub(f'![{said[1] if said else "A graph"}]({picture.name})', text, count=1)
+
+    def copy_files(self, out: Path):
+        "Put the files that are linked where the links lead: pictures beside the pages, as Sphinx looks for them; the others into the site as they are"
+        for files, folder in ((self.pictures, out/FILES), (self.files, out/'_extra'/FILES)):
+            for path in files:
+                (folder/path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(self.root/path, folder/path)
 
 
-def prepare(nb, here: str, site: dict, root: Path, names: set):
+def api(cell, site: Site, here: str, module: str) -> list:
+    "What an exported cell offers, as a cell before its source"
+    text = described(DIRECTIVE.sub('', cell.source), module, bool(LISTED.search(cell.source)), site.described)
+    if not text: return []
+    anchors = [f'(api-{n.lower()})=' for n in public(DIRECTIVE.sub('', cell.source)) if n in site.names]
+    return [nbformat.v4.new_markdown_cell('\n'.join([*anchors, site.prose(text, here)]), metadata={'api': True})]
+
+
+def folded(cell, label: str):
+    "Fold the source of a cell below `label`"
+    cell.metadata['tags'] = ['hide-input']
+    cell.metadata['mystnb'] = {**cell.metadata.get('mystnb', {}), 'code_prompt_show': label, 'code_prompt_hide': label}
+
+
+def prepare(here: str, site: Site):
     "The notebook at `here` as a page"
-    cells = []
-    sources = {c.id: bool(EXPORTED.search(c.source)) for c in nb.cells if c.cell_type == 'code'}
+    nb, cells = deepcopy(site.books[here]), []
+    sources = {c.id: c.copy() for c in nb.cells if c.cell_type == 'code'}
+    module = 'fastai_softlabels.' + next((m[1] for c in sources.values() if (m := MODULE.search(c.source))), '')
     for c in shown_cells(nb, None).cells:
         if c.cell_type == 'markdown':
-            if c.get('id') == BADGE: c.source = re.sub(r'\[!\[([^\]]*)\]\([^)]*\)\]', r'[\1]', c.source) # a link that loads nothing from elsewhere
-            c.source = relink(c.source, here, site, root, names)
+            if c.get('id') == HOW: c.source = re.sub(r'\[!\[([^\]]*)\]\([^)]*\)\]', r'[\1]', c.source) # a link that loads nothing from elsewhere
+            c.source = site.relink(c.source, here)
         elif not c.source and not c.outputs: continue
         elif not c.source: c.source, c.metadata['tags'] = '...', ['remove-input'] # myst-nb leaves out a cell without a source, outputs and all
-        elif sources[c.id]:
-            shown = signatures(c.source)
-            if shown:
-                anchors = '\n'.join(f'(api-{n.lower()})=' for n in public(c.source) if n in names)
-                cells.append(nbformat.v4.new_markdown_cell(f'{anchors}\n```python\n{shown}\n```'))
-            c.metadata['tags'], c.metadata['mystnb'] = ['hide-input'], {'code_prompt_show': 'Source', 'code_prompt_hide': 'Source'}
+        if c.cell_type == 'code':
+            if c.metadata['alt']: c.metadata['mystnb'] = {'image': {'alt': c.metadata['alt']}}
+            if EXPORTED.search(sources[c.id].source):
+                cells += api(sources[c.id], site, here, module)
+                folded(c, 'Source')
+            elif c.metadata['folded']: folded(c, 'Check')
         cells.append(c)
     nb.cells = cells
     nb.metadata['language_info'] = {'name': 'python'} # cleaning drops it
     return nb
 
 
+def without_alt(site: Site) -> list:
+    "Cells whose pictures say nothing to those who do not see them"
+    cells = [(path, c) for path, nb in site.books.items() for c in shown_cells(deepcopy(nb), None).cells if c.cell_type == 'code' and not c.metadata['alt']]
+    return [f'{path}, cell {c.id}' for path, c in cells if any('image/png' in o.get('data', {}) for o in c.outputs)]
+
+
+def toctree(paths: list, caption: str = '') -> str:
+    "A list of pages for the sidebar"
+    return '\n'.join(['```{toctree}', ':hidden:', *([f':caption: {caption}'] if caption else []), '', *paths, '```'])
+
+
 def navigation(site: dict, titles: dict) -> str:
-    "The lists of pages below the index"
-    def tree(caption, paths): return '\n'.join(['```{toctree}', ':hidden:', f':caption: {caption}', '', *paths, '```'])
-    tutorials, api, project = [], [], []
+    "The lists of pages below the index; the solutions stand below their tutorials"
+    lists = {k: [] for k in KINDS}
     for path, name in site.items():
         name = str(Path(name).with_suffix(''))
-        if name == 'index': continue
-        if name.startswith('tutorials/'): tutorials.append(f'{int(m[0])}. {titles[path]} <{name}>' if (m := re.match(r'\d+', Path(name).name)) else name)
-        elif path.startswith('nbs/'): api.append(name)
-        else: project.append(name)
-    return '\n\n'.join(tree(c, p) for c, p in (('Tutorials', tutorials), ('API', api), ('Project', project)) if p)
+        number = re.match(r'\d+', Path(name).name) if kind(path) == 'Tutorials' else None
+        lists[kind(path)].append(f'{int(number[0])}. {titles[path]} <{name}>' if number else name)
+    lists['API'].insert(0, 'All names <genindex>')
+    return '\n\n'.join(toctree([n for n in lists[k] if n != 'index'], k) for k in KINDS if k != 'Solutions')
 
 
-def llms_txt(site: dict, titles: dict, lines: dict, root: Path) -> str:
+def solutions(path: str, site: dict) -> list:
+    "The page below a tutorial that has the solutions of its exercises"
+    its = path.replace('tutorials/', 'solutions/')
+    return [toctree([f'Solutions <{Path("/")/Path(site[its]).with_suffix("")}>'])] if kind(path) == 'Tutorials' and its in site else []
+
+
+def llms_txt(site: dict, titles: dict, lines: dict) -> str:
     "A summary for language models, as nbdev writes it: title, description, and links to the pages as Markdown"
     def link(path): return f'- [{titles[path]}]({Path(site[path]).with_suffix(".html.md")})' + (f': {lines[path]}' if lines[path] else '')
-    parts = {'Tutorials': [p for p in site if '/tutorials/' in p], 'API': [p for p in site if p.startswith('nbs/') and '/tutorials/' not in p and not p.endswith('index.ipynb')],
-             'Project': [p for p in site if not p.startswith('nbs/') or p.endswith('index.ipynb')]}
+    parts = {k: [p for p in site if kind(p) == k] for k in KINDS}
     index = 'nbs/index.ipynb'
     return '\n\n'.join([f'# {titles[index]}', f'> {lines[index]}', *(f'## {k}\n\n' + '\n'.join(link(p) for p in ps) for k, ps in parts.items() if ps)]) + '\n'
+
+
+def for_reading(text: str) -> str:
+    "The Markdown of a page without what only Sphinx reads; links lead to pages as Markdown"
+    text = re.sub(r'^\([\w-]+\)=\n', '', re.sub(r'\[(`\w+`)\]\(#api-\w+\)', r'\1', text), flags=re.M)
+    text = re.sub(r'\]\((?![a-z]+:)([^)#\s]+)\.(?:ipynb|md)(#[^)\s]*)?\)', r'](\1.html.md)', text)
+    return re.sub(r'<a href="([^"]+)">(.*?)</a>', r'[\2](\1)', text, flags=re.S)
 
 
 def markdown(nb) -> str:
     "The notebook as Markdown, with its outputs as text"
     out = []
     for c in nb.cells:
-        if c.cell_type == 'markdown': out.append(re.sub(r'^\(api-\w+\)=\n', '', re.sub(r'\[(`\w+`)\]\(#api-\w+\)', r'\1', c.source), flags=re.M))
+        if c.metadata.get('api'): continue # the source below says it
+        if c.cell_type == 'markdown': out.append(for_reading(c.source))
         else:
             shown = [o.get('text') or o['data'].get('text/plain', '') for o in c.outputs if 'text' in o or 'text/plain' in o.get('data', {})]
             out += [] if 'remove-input' in c.metadata.get('tags', []) else [f'```python\n{c.source}\n```']
             out += ['```\n' + s.rstrip('\n') + '\n```' for s in shown if not s.startswith('<Figure')]
+            if c.metadata['alt']: out.append(f'Picture: {c.metadata["alt"]}')
     return '\n\n'.join(out) + '\n'
 
 
-def write_source(root: Path, out: Path) -> dict:
+def write_source(root: Path, out: Path) -> Site:
     "Prepare all pages below `out`"
-    site = pages(root)
     shutil.rmtree(out, ignore_errors=True)
-    books = {p: nbformat.read(root/p, as_version=4) for p in site if p.endswith('.ipynb')}
-    count = Counter(n for nb in books.values() for source in exported(nb) for n in public(source))
-    names = {n for n, times in count.items() if times == 1} # not what several classes were patched with
-    texts = {p: '\n'.join(c.source for c in books[p].cells[:1]) if p in books else (root/p).read_text() for p in site}
+    site = Site(root)
+    texts = {p: site.books[p].cells[0].source if p in site.books else (root/p).read_text() for p in site.pages}
     titles, lines = ({p: heading(t)[i] for p, t in texts.items()} for i in (0, 1))
-    for path, name in site.items():
-        target = out/name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if path in books:
-            nb = prepare(books[path], path, site, root, names)
-            text = markdown(nb)
-            if path == 'nbs/index.ipynb': nb.cells.append(nbformat.v4.new_markdown_cell(navigation(site, titles)))
+    for path, name in site.pages.items():
+        target, extra = out/name, out/'_extra'/Path(name).with_suffix('.html.md')
+        for file in (target, extra): file.parent.mkdir(parents=True, exist_ok=True)
+        if path in site.books:
+            nb = prepare(path, site)
+            extra.write_text(markdown(nb))
+            lists = [navigation(site.pages, titles)] if path == 'nbs/index.ipynb' else solutions(path, site.pages)
+            nb.cells += map(nbformat.v4.new_markdown_cell, lists)
             nbformat.write(nb, target)
         else:
-            text = (root/path).read_text()
-            target.write_text(relink(text, path, site, root, names))
-        extra = out/'_extra'/Path(name).with_suffix('.html.md')
-        extra.parent.mkdir(parents=True, exist_ok=True)
-        extra.write_text(text)
-    (out/'_extra'/'llms.txt').write_text(llms_txt(site, titles, lines, root))
+            text = site.relink(site.drawn(texts[path], path), path)
+            target.write_text(text)
+            extra.write_text(for_reading(text))
+    (out/'_extra'/'llms.txt').write_text(llms_txt(site.pages, titles, lines))
+    site.copy_files(out)
     return site
 
 
@@ -211,13 +268,14 @@ def main():
     source, built = ROOT/'_proc', ROOT/'_docs'
     work = source/'.built' # myst-nb puts a folder of its own beside the HTML
     site = write_source(ROOT, source)
+    for cell in without_alt(site): print(f'A picture without `#| fig-alt:`: {cell}')
     sphinx = [sys.executable, '-m', 'sphinx', '-c', str(ROOT/'docs'), '-b', 'html', '-W', '--keep-going', '-q', '-d', str(work/'doctrees'), str(source), str(work/'html')]
     if subprocess.run(sphinx).returncode: sys.exit('Sphinx found what it names above.')
     shutil.rmtree(built, ignore_errors=True)
     shutil.move(work/'html', built)
     broken = broken_links(built)
     if broken: sys.exit('Links that lead nowhere:\n  ' + '\n  '.join(broken))
-    print(f'{len(site)} pages in _docs/, no broken link: open _docs/index.html')
+    print(f'{len(site.pages)} pages in _docs/, no broken link: open _docs/index.html')
 
 
 if __name__ == '__main__': main()

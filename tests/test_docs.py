@@ -1,21 +1,22 @@
-"The documentation before Sphinx sees it, its links after, and the badges: nothing here needs the extra `docs`."
-import re, shutil, subprocess, sys
+"The documentation before Sphinx sees it, its links after, and what all tutorials have in common: nothing here needs the extra `docs`."
+import ast, re, shutil, subprocess, sys
 from pathlib import Path
 
 import nbformat, pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT/'scripts'))
-import badges, make_docs
+import course, make_docs, make_readme
 from nbformat.v4 import new_code_cell as code, new_markdown_cell as md, new_notebook, new_output
 from repository import repository
 
-EXPORT = '''#| export
+EXPORT = """#| export
 @dispatch
 def double(
-    x: int, # A number
+    x: int, # A number, [0,1] or *any*
+    *more,
 ) -> int:   # Twice that
-    "Twice `x`"
+    "Twice `x`, 'as is'"
     return 2*x
 
 def _half(x): return x/2
@@ -23,29 +24,65 @@ def _half(x): return x/2
 @patch
 def hidden(self: _Row): return 1
 
-class Pair:
+@patch(as_prop=True)
+def wide(self: Pair) -> bool: return self.a > 2
+
+@ItemMetric
+def both(p, y): return p*y # of each
+
+@patch(cls_method=True)
+def of(cls: Pair, a, # One
+    b=None): # Another
+    "Make one"
+
+class Pair(list):
     "Two of them"
     def __init__(self, a=1, # One
         b=2): # Another
         self.a = a
     def total(self): return self.a + self.b
-    def _secret(self): pass'''
+    @property
+    def size(self) -> int: return 2
+    @size.setter
+    def size(self, value): self.a = value
+    def _secret(self): pass
+
+LIMIT = 3"""
+PIXEL = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+
+
+def settle(root: Path, **values):
+    "Change lines of settings.ini"
+    for k, v in values.items():
+        text = (root/'settings.ini').read_text()
+        (root/'settings.ini').write_text(re.sub(rf'^{k} =.*', f'{k} = {v}', text, flags=re.M))
 
 
 @pytest.fixture
 def small(tmp_path) -> Path:
-    "A repository with an index, an API notebook, a tutorial, and the three files"
-    for folder in ('nbs/tutorials', 'benchmarks', 'results'): (tmp_path/folder).mkdir(parents=True)
-    for name in ('benchmarks/README.md', 'VERSIONS.md', 'CHANGELOG.md', 'CONTRIBUTING.md'): (tmp_path/name).write_text('# Some page\n\nSee [index](nbs/index.ipynb).\n')
+    "A repository without a public home: an index, two API notebooks, two tutorials, the solutions of one, and some texts"
+    for folder in ('nbs/tutorials', 'nbs/solutions', 'benchmarks', 'results', 'teach'): (tmp_path/folder).mkdir(parents=True)
+    for name in ('VERSIONS.md', 'CHANGELOG.md', 'CONTRIBUTING.md'): (tmp_path/name).write_text('# Some page\n\nSee [index](nbs/index.ipynb).\n')
     (tmp_path/'benchmarks/README.md').write_text('# Benchmarks\n\nOf `double`, see [index](../nbs/index.ipynb).\n')
+    (tmp_path/'teach/README.md').write_text('# Teaching\n\n[Steps](../nbs/tutorials/01_first.ipynb), [sheet](sheet.html).\n\n```mermaid\ngraph LR\n```\n')
+    (tmp_path/'teach/sheet.html').write_text('<p>A sheet</p>')
+    (tmp_path/'teach/needs.svg').write_text('<svg><desc>First, then second</desc></svg>')
     (tmp_path/'results/runs.csv').write_text('a\n1\n')
     shutil.copy(ROOT/'settings.ini', tmp_path)
+    settle(tmp_path, user='', repo='small', branch='main')
     text = new_output('execute_result', {'text/plain': 'a  b', 'text/html': '<table></table>'})
+    picture = new_output('display_data', {'text/plain': '<Figure size>', 'image/png': PIXEL})
     write = lambda name, *cells: nbformat.write(new_notebook(cells=list(cells)), tmp_path/'nbs'/name)
-    write('index.ipynb', md('# Small\n\n> A test.'), md('[first](tutorials/01_first.ipynb#a), [runs](../results/runs.csv), [out](https://example.org/x), `double` and\n\n```python\n`double`\n```'))
-    write('02_core.ipynb', md('# core\n\n> The core.'), code('#| default_exp core'), code(EXPORT), code('#| hide\nsecret = 1'), code('#| hide_input\nsecret + 1', outputs=[text]), code('double(2)', outputs=[text]))
-    write('tutorials/01_first.ipynb', md('# First steps\n\n> Begin here.'), code('1', outputs=[text]))
-    badges.renew_all(tmp_path)
+    write('index.ipynb', md('# Small\n\n> A test.'),
+          md('[first](tutorials/01_first.ipynb#a), [`a` and [b]](../results/runs.csv), [here](../results), [out](https://example.org/x), `double` and\n\n```python\n`double`\n```'),
+          code('#| fig-alt: "Two cells: [a] and b"\nplot()', outputs=[picture]), code('plot()', outputs=[picture]), md('', id=course.LIST))
+    write('02_core.ipynb', md('# core\n\n> The core.'), code('#| default_exp core'), code(EXPORT), code('#| hide\nsecret = 1'), code('#| hide_input\nsecret + 1', outputs=[text]),
+          code('double(2)', outputs=[text]))
+    write('03_more.ipynb', md('# more'), code('#| default_exp more'), code('#| exporti\ndef inner(x): return x'))
+    write('tutorials/01_first.ipynb', md('# First steps\n\n> Begin here.'), code('#| code-fold: true\n#| fig-alt: A dot\nassert True', outputs=[picture]), code('1', outputs=[text]))
+    write('tutorials/02_second.ipynb', md('# More steps\n\n> Go on.'), code('2'))
+    write('solutions/01_first.ipynb', md('# Solutions'), code('3'))
+    course.renew_all(tmp_path)
     return tmp_path
 
 
@@ -55,58 +92,174 @@ def cells(small, name):
 
 
 def test_directives_and_hidden_cells_are_gone(small):
-    found = cells(small, '02_core.ipynb')
+    found = cells(small, '02_core.ipynb') + cells(small, 'tutorials/01_first.ipynb') + cells(small, 'index.ipynb')
     everything = '\n'.join(c.source for c in found)
     assert '#|' not in everything and 'secret' not in everything.replace('_secret', '')
     hidden_input = next(c for c in found if c.metadata.get('tags') == ['remove-input'])
     assert hidden_input.source == '...' and 'text/html' in hidden_input.outputs[0]['data']
-    assert [c.source for c in found if c.cell_type == 'code'][-1] == 'double(2)'
+    assert [c.source for c in found if c.cell_type == 'code'][1:3] == ['...', 'double(2)']
 
 
-def test_an_exported_cell_shows_signatures_and_folds_its_source(small):
+def test_an_exported_cell_is_described_and_its_source_folded(small):
     found = cells(small, '02_core.ipynb')
     i = next(i for i, c in enumerate(found) if c.metadata.get('tags') == ['hide-input'])
     assert found[i].source == EXPORT.removeprefix('#| export\n') and found[i].metadata['mystnb']['code_prompt_show'] == 'Source'
-    assert found[i - 1].source == '''(api-double)=
+    assert found[i - 1].source == r"""(api-double)=
+(api-wide)=
+(api-both)=
+(api-of)=
 (api-pair)=
-```python
-@dispatch
-def double(
-    x: int, # A number
-) -> int:   # Twice that
-    "Twice `x`"
+```{py:function} double(x: int, *more) -> int
+:module: fastai_softlabels.core
 
-class Pair:
-    "Two of them"
-    def __init__(self, a=1, # One
-        b=2): # Another
-    def total(self): return self.a + self.b
-```'''
+Twice `x`, 'as is'
+
+:param x: A number, \[0,1\] or \*any\*
+:returns: Twice that
+```
+
+```{py:property} Pair.wide
+:module: fastai_softlabels.core
+:type: bool
 
 
-def test_links_lead_to_pages_or_to_the_repository_and_names_to_the_api(small):
-    text = cells(small, 'index.ipynb')[2].source
+```
+
+```{py:function} both(p, y)
+:module: fastai_softlabels.core
+
+Decorated: `@ItemMetric`
+```
+
+```{py:method} Pair.of(a, b=None)
+:module: fastai_softlabels.core
+:classmethod:
+
+Make one
+
+:param a: One
+:param b: Another
+```
+
+````{py:class} Pair(a=1, b=2)
+:module: fastai_softlabels.core
+
+Bases: `list`
+
+Two of them
+
+:param a: One
+:param b: Another
+
+```{py:method} total()
+
+
+```
+
+```{py:property} size
+:type: int
+
+
+```
+````
+
+```{py:data} LIMIT
+:module: fastai_softlabels.core
+:value: 3
+
+
+```"""
+
+
+def test_what_is_no_name_for_callers_is_not_in_the_index(small):
+    found = cells(small, '03_more.ipynb')
+    assert found[1].source.startswith('(api-inner)=\n```{py:function} inner(x)\n:module: fastai_softlabels.more\n:no-index-entry:\n')
+
+
+def test_every_public_function_is_described_with_all_its_parameters():
+    "Nothing but decorators, as the first version of the site showed of short functions: each name of a module's `__all__` has its signature"
+    site = make_docs.Site(ROOT)
+    for path, nb in site.books.items():
+        for c in nb.cells:
+            if c.cell_type != 'code' or not make_docs.EXPORTED.search(c.source): continue
+            for node in filter(make_docs.is_public, ast.parse(c.source).body):
+                text = make_docs.described(ast.unparse(node), 'm', True, set())
+                head = text.split('\n')[0]
+                assert re.search(rf'\{{py:(function|method|class|property)\}} ([\w.]+\.)?{node.name}\b', head), (path, head)
+                if isinstance(node, ast.FunctionDef) and 'py:property' not in head:
+                    assert all(a.arg in head for a in node.args.args[bool(make_docs.patched_class(node)):] + node.args.kwonlyargs), (path, head)
+
+
+def test_folded_cells_are_checks_and_pictures_say_what_they_show(small):
+    found = cells(small, 'tutorials/01_first.ipynb')
+    check = next(c for c in found if c.source == 'assert True')
+    assert check.metadata['tags'] == ['hide-input'] and check.outputs
+    assert check.metadata['mystnb'] == {'image': {'alt': 'A dot'}, 'code_prompt_show': 'Check', 'code_prompt_hide': 'Check'}
+    assert next(c for c in found if c.source == '1').metadata.get('tags') is None
+    unsaid = nbformat.read(small/'nbs/index.ipynb', 4).cells[3]
+    assert make_docs.without_alt(make_docs.Site(small)) == [f'nbs/index.ipynb, cell {unsaid.id}']
+    assert 'Picture: A dot' in (small/'_proc/_extra/tutorials/01_first.html.md').read_text()
+
+
+def test_pictures_in_the_readme_say_what_they_show(small):
+    make_readme.make_readme(small)
+    text = (small/'README.md').read_text()
+    assert r'![Two cells: \[a\] and b](README_files/README_2_0.png)' in text and '![png](README_files/README_3_0.png)' in text and '#|' not in text
+    assert (small/'README_files/README_2_0.png').exists()
+
+
+def test_links_lead_to_pages_and_names_to_the_api(small):
+    text = cells(small, 'index.ipynb')[1].source
     assert '[first](tutorials/01_first.ipynb#a)' in text and '[out](https://example.org/x)' in text
-    assert f'[runs]({repository(small)["blob"]}results/runs.csv)' in text
     assert '[`double`](#api-double) and' in text and '```python\n`double`\n```' in text
     assert (small/'_proc/benchmarks.md').read_text() == '# Benchmarks\n\nOf [`double`](#api-double), see [index](index.ipynb).\n'
 
 
-def test_the_badge_is_a_link_and_the_install_cell_stays_out(small):
-    found = cells(small, 'tutorials/01_first.ipynb')
-    assert found[1].source == f'[Open in Colab]({repository(small)["colab"]}nbs/tutorials/01_first.ipynb)'
-    assert [c.source for c in found if c.cell_type == 'code'] == ['1']
+def test_files_that_are_no_page_are_copied_until_the_project_has_a_home(small):
+    text = cells(small, 'index.ipynb')[1].source
+    assert '<a href="files/results/runs.csv">`a` and [b]</a>, here,' in text
+    assert (small/'_proc/_extra/files/results/runs.csv').read_text() == 'a\n1\n'
+    assert '[`a` and [b]](files/results/runs.csv)' in (small/'_proc/_extra/index.html.md').read_text()
+    settle(small, user='someone')
+    text = next(c.source for c in cells(small, 'index.ipynb') if 'out' in c.source)
+    blob = 'https://github.com/someone/small/blob/main/'
+    assert f'[`a` and [b]]({blob}results/runs.csv), [here]({blob}results),' in text and not (small/'_proc/_extra/files').exists()
 
 
-def test_every_notebook_is_in_the_navigation_and_in_llms_txt():
+def test_a_page_for_lecturers_shows_its_graph_as_a_picture(small):
+    cells(small, 'index.ipynb')
+    text = (small/'_proc/teaching.md').read_text()
+    assert text == ('# Teaching\n\n[Steps](tutorials/01_first.ipynb), <a href="files/teach/sheet.html">sheet</a>.\n\n'
+                    '![First, then second](files/teach/needs.svg)\n')
+    assert (small/'_proc/files/teach/needs.svg').exists() and (small/'_proc/_extra/files/teach/sheet.html').exists()
+
+
+def test_the_badge_is_a_link_and_the_setup_stays_out(small):
+    def top(): return cells(small, 'tutorials/01_first.ipynb')
+    assert 'Colab' not in top()[1].source and '[More steps](02_second.ipynb) →' in top()[1].source
+    settle(small, user='someone')
+    course.renew_all(small)
+    assert f'\n[Open in Colab]({repository(small)["colab"]}nbs/tutorials/01_first.ipynb)\n' in top()[1].source
+    assert [c.source for c in top() if c.cell_type == 'code'] == ['assert True', '1']
+
+
+def test_solutions_stand_below_their_tutorial(small):
+    lists = {name: '\n'.join(c.source for c in cells(small, f'{name}.ipynb') if '{toctree}' in c.source) for name in ('index', 'tutorials/01_first', 'tutorials/02_second')}
+    assert lists['tutorials/01_first'] == '```{toctree}\n:hidden:\n\nSolutions </solutions/01_first>\n```' and lists['tutorials/02_second'] == ''
+    assert re.findall(r'^:caption: (.*)', lists['index'], re.M) == ['Tutorials', 'Teaching', 'API', 'Project']
+    assert '1. First steps <tutorials/01_first>\n2. More steps <tutorials/02_second>\n' in lists['index'] and 'All names <genindex>' in lists['index']
+
+
+def test_every_page_is_in_the_navigation_and_in_llms_txt():
     site = make_docs.pages()
     names = {str(p.relative_to(ROOT)) for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts}
     assert names == {p for p in site if p.endswith('.ipynb')} and next(iter(site)) == 'nbs/index.ipynb'
     titles = {p: 'A title' for p in site}
-    nav, llms = make_docs.navigation(site, titles), make_docs.llms_txt(site, titles, {p: 'A line' for p in site}, ROOT)
+    nav, llms = make_docs.navigation(site, titles), make_docs.llms_txt(site, titles, {p: 'A line' for p in site})
+    nav += ''.join(sum((make_docs.solutions(p, site) for p in site), []))
     for path, page in site.items():
         page = page.rsplit('.', 1)[0]
-        assert re.search(rf'(^|<){re.escape(page)}>?$', nav, re.M) or page == 'index'
+        assert re.search(rf'(^|</?){re.escape(page)}>?$', nav, re.M) or page == 'index'
         assert f'({page}.html.md): A line' in llms
     assert llms.startswith('# A title\n\n> A line\n\n## Tutorials\n\n- [A title](tutorials/')
 
@@ -129,22 +282,87 @@ def test_broken_links_are_found(tmp_path):
         assert make_docs.broken_links(tmp_path) == [f'a.html: {link}']
 
 
-def test_badges_are_put_once_and_follow_the_settings(small):
-    tutorial = small/'nbs/tutorials/01_first.ipynb'
-    assert [c.get('id') for c in nbformat.read(tutorial, 4).cells[1:3]] == [badges.BADGE, badges.INSTALL]
-    before = tutorial.read_text()
-    assert badges.renew_all(small) == [] and tutorial.read_text() == before
-    settings = small/'settings.ini'
-    settings.write_text(re.sub(r'^branch = .*', 'branch = elsewhere', settings.read_text(), flags=re.M))
-    assert badges.renew_all(small) == [small/'nbs/index.ipynb', tutorial]
-    badge, install = nbformat.read(tutorial, 4).cells[1:3]
-    assert '/blob/elsewhere/nbs/tutorials/01_first.ipynb' in badge.source and '-b elsewhere ' in install.source
+def ratio(a: str, b: str) -> float:
+    "Contrast of two colours (WCAG 2.2)"
+    def linear(v): return v/12.92 if v <= .04045 else ((v + .055)/1.055)**2.4
+    def light(c): return sum(w*linear(int(c[i:i + 2], 16)/255) for w, i in ((.2126, 0), (.7152, 2), (.0722, 4)))
+    dark, bright = sorted([light(a), light(b)])
+    return (bright + .05)/(dark + .05)
+
+
+@pytest.mark.parametrize('option', ['pygments_style', 'pygments_dark_style'])
+def test_code_and_its_comments_can_be_read(option):
+    pytest.importorskip('a11y_pygments') # furo brings it
+    from pygments.styles import get_style_by_name
+    names = dict(re.findall(r"^(pygments\w*style), pygments_dark_style = '([\w-]+)'|", (ROOT/'docs/conf.py').read_text(), re.M))
+    light, dark = re.search(r"^pygments_style, pygments_dark_style = '([\w-]+)', '([\w-]+)'", (ROOT/'docs/conf.py').read_text(), re.M).groups()
+    style = get_style_by_name(light if option == 'pygments_style' else dark)
+    pale = {str(token): round(ratio(t['color'], style.background_color.lstrip('#')), 2) for token, t in style if t['color']}
+    assert {t: r for t, r in pale.items() if r < 4.5} == {}, names
+
+
+def common(path: Path) -> dict:
+    "The cells of a notebook that scripts/course.py writes"
+    return {c.id: c.source for c in nbformat.read(path, 4).cells if c.id in (course.HOW, course.SETUP, course.NEXT, course.LIST)}
+
+
+def test_the_common_cells_are_put_once(small):
+    paths = sorted((small/'nbs').rglob('*.ipynb'))
+    before = {p: p.read_text() for p in paths}
+    assert course.renew_all(small) == [] and {p: p.read_text() for p in paths} == before
+    ids = [c.id for c in nbformat.read(small/'nbs/tutorials/01_first.ipynb', 4).cells]
+    assert ids[1:3] == [course.HOW, course.SETUP] and ids[-1] == course.NEXT and len(set(ids)) == len(ids)
+
+
+def test_without_a_home_a_notebook_names_no_address(small):
+    for path in (small/'nbs').rglob('*.ipynb'): assert 'http' not in ''.join(common(path).values()), path
+    first = common(small/'nbs/tutorials/01_first.ipynb')
+    assert 'jupyter lab nbs/tutorials/01_first.ipynb' in first[course.HOW] and first[course.SETUP].startswith('#| hide\nimport torch')
+    assert course.HOW not in common(small/'nbs/index.ipynb')
+
+
+def test_with_a_home_badge_and_setup_follow_the_settings(small):
+    notebooks = [small/'nbs'/n for n in ('index.ipynb', 'tutorials/01_first.ipynb', 'tutorials/02_second.ipynb', 'solutions/01_first.ipynb')]
+    settle(small, user='someone')
+    assert course.renew_all(small) == notebooks
+    settle(small, branch='elsewhere')
+    assert course.renew_all(small) == notebooks
+    for path in notebooks:
+        top = common(path)
+        assert f'(https://colab.research.google.com/github/someone/small/blob/elsewhere/{path.relative_to(small)})' in top[course.HOW]
+        assert '-b elsewhere https://github.com/someone/small ' in top[course.SETUP]
+    settle(small, user='')
+    assert course.renew_all(small) == notebooks and 'http' not in ''.join(common(notebooks[1]).values())
+
+
+def test_tutorials_lead_to_their_neighbours_and_the_index_lists_them(small):
+    first, second = (common(small/f'nbs/tutorials/{n}.ipynb') for n in ('01_first', '02_second'))
+    everything = '[all tutorials](../index.ipynb#tutorials)'
+    assert first[course.HOW].startswith(f'{everything} · [More steps](02_second.ipynb) →\n')
+    assert second[course.HOW].startswith(f'← [First steps](01_first.ipynb) · {everything}\n')
+    assert first[course.NEXT] == '**Next**: [More steps](02_second.ipynb). Go on.' and 'last tutorial' in second[course.NEXT]
+    solution = common(small/'nbs/solutions/01_first.ipynb')
+    assert solution[course.HOW].startswith('← [First steps](../tutorials/01_first.ipynb#exercises) · ') and course.NEXT not in solution
+    listed = common(small/'nbs/index.ipynb')[course.LIST].split('\n')
+    assert [re.search(r'\d+ \[.*', l)[0] for l in listed] == ['1 [First steps](tutorials/01_first.ipynb): Begin here.', '2 [More steps](tutorials/02_second.ipynb): Go on.']
+
+
+def test_a_folded_cell_is_folded_in_jupyter_too(small):
+    path = small/'nbs/tutorials/01_first.ipynb'
+    nb = nbformat.read(path, 4)
+    folded = {c.source.split('\n')[-1]: c.metadata.get('jupyter') for c in nb.cells if c.cell_type == 'code' and c.id != course.SETUP}
+    assert folded == {'assert True': {'source_hidden': True}, '1': None}
+    next(c for c in nb.cells if c.metadata.get('jupyter')).metadata.pop('jupyter')
+    nbformat.write(nb, path)
+    assert course.renew_all(small) == [path] and course.renew_all(small) == []
 
 
 def test_owner_and_branch_stand_in_one_place():
-    "Whatever else names the repository was written by scripts/badges.py or scripts/make_readme.py"
+    "Whatever else names the repository was written by scripts/course.py or scripts/make_readme.py, and nothing does while it has no home"
     at = repository()
     listed = subprocess.run(['git', 'ls-files', '-co', '--exclude-standard'], cwd=ROOT, capture_output=True, text=True)
     files = listed.stdout.split('\n')[:-1] if listed.returncode == 0 else [str(p.relative_to(ROOT)) for p in ROOT.rglob('*') if p.suffix in ('.py', '.md', '.toml', '.yml', '.ipynb', '.cff')]
-    holding = {f for f in files if (ROOT/f).is_file() and not (ROOT/f).is_symlink() and f'{at["user"]}/{at["repo"]}'.encode() in (ROOT/f).read_bytes()}
-    assert holding <= {'README.md', *(str(p.relative_to(ROOT)) for p in badges.with_badges(ROOT))}
+    address = re.compile(rf'(github\.com/[\w-]+|[\w-]+\.github\.io|colab\.research\.google\.com/github/[\w-]+)/{at["repo"]}\b'.encode())
+    holding = {f for f in files if (ROOT/f).is_file() and not (ROOT/f).is_symlink() and address.search((ROOT/f).read_bytes())}
+    written = {'README.md', 'nbs/index.ipynb', *(str(p.relative_to(ROOT)) for p in course.tutorials(ROOT) + course.solutions(ROOT))}
+    assert holding <= (written if at['user'] else set())
