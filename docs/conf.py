@@ -13,7 +13,7 @@ copyright = author
 extensions = ['myst_nb']
 exclude_patterns = ['_extra', '.built', 'files']
 html_theme, html_title = 'furo', project
-html_static_path, html_css_files, html_extra_path = ['static'], ['custom.css'], [str(ROOT/'_proc'/'_extra')]
+html_static_path, html_css_files = ['static'], ['custom.css']
 html_copy_source = html_show_sourcelink = html_show_sphinx = False
 pygments_style, pygments_dark_style = 'a11y-light', 'a11y-high-contrast-dark' # every token has a contrast of 4.5:1 to its ground (tests/test_docs.py)
 home = repository()['url'] # empty while the project has none
@@ -28,7 +28,7 @@ nb_mime_priority_overrides = [('html', 'image/png', 0), ('html', 'text/html', 1)
 myst_enable_extensions = ['dollarmath', 'fieldlist']
 myst_dmath_allow_digits, myst_dmath_double_inline = False, True
 myst_heading_anchors = 4
-suppress_warnings = ['myst.header'] # notebooks go from # to ### where a section would be empty
+suppress_warnings = ['myst.header', 'misc.highlighting_failure'] # from # to ### where a section would be empty; code with an ellipsis
 
 
 def mathml(self, node, block):

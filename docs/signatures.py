@@ -55,8 +55,9 @@ def fields(node, said: dict) -> list:
     "A line for each parameter that has a comment, and one for what is returned"
     said = {line: text for line, text in said.items() if line < node.body[0].lineno or isinstance(node, ast.ClassDef)} # not of a body in the same line
     last = {line: name for name, line in parameters(node)}
-    lines = [f':param {name}: {plain(said[line])}' for line, name in last.items() if line in said]
     ends = getattr(getattr(node, 'returns', None), 'end_lineno', None)
+    if ends == node.lineno: last.pop(ends, None) # all in one line: the comment is about what is returned
+    lines = [f':param {name}: {plain(said[line])}' for line, name in last.items() if line in said]
     if ends is None and isinstance(node, ast.FunctionDef): ends = closing_line(node, last)
     if ends in said and ends not in last: lines.append(f':returns: {plain(said[ends])}')
     return lines

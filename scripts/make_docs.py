@@ -2,15 +2,14 @@
 
 The pages are the executed notebooks with their stored outputs; nothing runs. Here they are prepared (in _proc/): hidden cells and directives go, an exported
 cell becomes descriptions of what it defines (docs/signatures.py) with the source folded below, and names of our API become links to these. Links to files that
-are no page go to the repository; while it has no public home, the site has copies of them.
-Sphinx makes HTML of them (docs/conf.py), and fails on a link to a page that does not exist. At last every link in the HTML is checked."""
+are no page go to the repository; while it has no public home, the site has copies of them. A link to a file that does not exist ends it.
+Sphinx makes HTML of the pages (docs/conf.py) with the lists of docs/sitemap.py, and fails on what it cannot resolve. At last, links in the HTML are checked."""
 # Why Sphinx with myst-nb and furo: tried beside mkdocs with mkdocs-jupyter and mkdocs-material, without quarto, on the same notebooks. Both fold, search and
 # have a dark side. mkdocs-jupyter hands notebooks through nbconvert, so links in them are not checked, formulas need MathJax from a CDN, and each page brings
 # 0.8 MB of styles; and material is at the end of its life. Sphinx reads notebooks as text: it checks their links, and docutils writes formulas as MathML.
 import re, shutil, subprocess, sys
 from collections import Counter
 from copy import deepcopy
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -21,7 +20,9 @@ from make_readme import DIRECTIVE, shown_cells
 from repository import ROOT, repository
 
 sys.path.insert(0, str(ROOT/'docs'))
-from signatures import described, is_public, patched_class, public
+from links import broken_links
+from signatures import described, public
+from sitemap import llms_txt, navigation, pages, solutions
 
 EXPORTED = re.compile(r'^#\|\s*export', re.M)
 LISTED = re.compile(r'^#\|\s*export\s*$', re.M)
@@ -30,27 +31,6 @@ FENCE = re.compile(r'(^```.*?^```[ ]*$)', re.M | re.S)
 GRAPH = re.compile(r'^```mermaid\n.*?^```', re.M | re.S)
 LINK = re.compile(r'(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]+)\)')
 FILES = 'files' # where the site has files of the repository that are no page
-TEXTS = {'teach/README.md': 'teaching.md', 'teach/glossary.md': 'glossary.md', 'benchmarks/README.md': 'benchmarks.md', 'VERSIONS.md': 'versions.md',
-         'CHANGELOG.md': 'changelog.md', 'CONTRIBUTING.md': 'contributing.md'}
-
-
-def kind(path: str) -> str:
-    "The list of the navigation in which a page stands"
-    folder = Path(path).parts[:-1]
-    if folder == ('nbs', 'tutorials'): return 'Tutorials'
-    if folder == ('nbs', 'solutions'): return 'Solutions'
-    if folder == ('nbs',) and path != 'nbs/index.ipynb': return 'API'
-    return 'Teaching' if folder == ('teach',) else 'Project'
-
-
-KINDS = ['Tutorials', 'Solutions', 'Teaching', 'API', 'Project']
-
-
-def pages(root: Path = ROOT) -> dict:
-    "Path in the repository → path in the site's source, in the order of the navigation"
-    books = [str(p.relative_to(root)) for p in sorted((root/'nbs').rglob('*.ipynb')) if '.ipynb_checkpoints' not in p.parts]
-    books.sort(key=lambda p: (p != 'nbs/index.ipynb', KINDS.index(kind(p)), p))
-    return {**{p: p.removeprefix('nbs/') for p in books}, **{f: page for f, page in TEXTS.items() if (root/f).exists()}}
 
 
 def heading(text: str) -> tuple:
@@ -66,7 +46,8 @@ def exported(nb) -> list:
 class Site:
     "The pages, what their links may lead to, and the files that they led to"
     def __init__(self, root: Path):
-        self.root, self.pages, self.files, self.pictures, self.described = root.resolve(), pages(root), set(), set(), set()
+        self.root, self.pages, self.described = root.resolve(), pages(root), set()
+        self.files, self.pictures, self.broken = set(), set(), []
         self.home = repository(root)['blob']
         self.books = {p: nbformat.read(root/p, as_version=4) for p in self.pages if p.endswith('.ipynb')}
         count = Counter(n for nb in self.books.values() for source in exported(nb) for n in public(source))
@@ -77,7 +58,9 @@ class Site:
         link = urlsplit(to)
         if link.scheme or link.netloc or not link.path: return None
         there = (self.root/here).parent.joinpath(unquote(link.path)).resolve()
-        if not there.is_relative_to(self.root) or not there.exists(): return None # Sphinx will say so
+        if not there.is_relative_to(self.root) or not there.exists():
+            self.broken.append(f'{here}: {mark}[{text}]({to})')
+            return None
         path, up = there.relative_to(self.root).as_posix(), '../'*self.pages[here].count('/')
         if path in self.pages: return f'{mark}[{text}]({up}{self.pages[path]}' + (f'#{link.fragment})' if link.fragment else ')')
         if mark:
@@ -150,42 +133,6 @@ def prepare(here: str, site: Site):
     return nb
 
 
-def without_alt(site: Site) -> list:
-    "Cells whose pictures say nothing to those who do not see them"
-    cells = [(path, c) for path, nb in site.books.items() for c in shown_cells(deepcopy(nb), None).cells if c.cell_type == 'code' and not c.metadata['alt']]
-    return [f'{path}, cell {c.id}' for path, c in cells if any('image/png' in o.get('data', {}) for o in c.outputs)]
-
-
-def toctree(paths: list, caption: str = '') -> str:
-    "A list of pages for the sidebar"
-    return '\n'.join(['```{toctree}', ':hidden:', *([f':caption: {caption}'] if caption else []), '', *paths, '```'])
-
-
-def navigation(site: dict, titles: dict) -> str:
-    "The lists of pages below the index; the solutions stand below their tutorials"
-    lists = {k: [] for k in KINDS}
-    for path, name in site.items():
-        name = str(Path(name).with_suffix(''))
-        number = re.match(r'\d+', Path(name).name) if kind(path) == 'Tutorials' else None
-        lists[kind(path)].append(f'{int(number[0])}. {titles[path]} <{name}>' if number else name)
-    lists['API'].insert(0, 'All names <genindex>')
-    return '\n\n'.join(toctree([n for n in lists[k] if n != 'index'], k) for k in KINDS if k != 'Solutions')
-
-
-def solutions(path: str, site: dict) -> list:
-    "The page below a tutorial that has the solutions of its exercises"
-    its = path.replace('tutorials/', 'solutions/')
-    return [toctree([f'Solutions <{Path("/")/Path(site[its]).with_suffix("")}>'])] if kind(path) == 'Tutorials' and its in site else []
-
-
-def llms_txt(site: dict, titles: dict, lines: dict) -> str:
-    "A summary for language models, as nbdev writes it: title, description, and links to the pages as Markdown"
-    def link(path): return f'- [{titles[path]}]({Path(site[path]).with_suffix(".html.md")})' + (f': {lines[path]}' if lines[path] else '')
-    parts = {k: [p for p in site if kind(p) == k] for k in KINDS}
-    index = 'nbs/index.ipynb'
-    return '\n\n'.join([f'# {titles[index]}', f'> {lines[index]}', *(f'## {k}\n\n' + '\n'.join(link(p) for p in ps) for k, ps in parts.items() if ps)]) + '\n'
-
-
 def for_reading(text: str) -> str:
     "The Markdown of a page without what only Sphinx reads; links lead to pages as Markdown"
     text = re.sub(r'^\([\w-]+\)=\n', '', re.sub(r'\[(`\w+`)\]\(#api-\w+\)', r'\1', text), flags=re.M)
@@ -231,48 +178,20 @@ def write_source(root: Path, out: Path) -> Site:
     return site
 
 
-class Links(HTMLParser):
-    "The ids of a page, and where its links and pictures lead"
-    def __init__(self, text):
-        super().__init__()
-        self.ids, self.links = set(), set()
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        attrs = dict(attrs)
-        self.ids |= {attrs[k] for k in ('id', 'name') if attrs.get(k)}
-        for key in ('href', 'src'):
-            if attrs.get(key) is not None: self.links.add(attrs[key])
+def sphinx(source: Path, work: Path) -> Path:
+    "Make HTML of the pages in `source`, where myst-nb puts a folder of its own beside it"
+    options = ['-c', ROOT/'docs', '-d', work/'doctrees', '-D', f'html_extra_path={source/"_extra"}', '-b', 'html', '-W', '--keep-going', '-q']
+    if subprocess.run([sys.executable, '-m', 'sphinx', *options, source, work/'html']).returncode: sys.exit('Sphinx found what it names above.')
+    return work/'html'
 
 
-def broken_links(site: Path) -> list:
-    "What leads nowhere in the HTML below `site`: files and anchors that are not there, and addresses elsewhere that are none (nobody asks whether they answer)"
-    parsed = {p.resolve(): Links(p.read_text()) for p in sorted(site.rglob('*.html'))}
-    found = []
-    for page, html in parsed.items():
-        for link in sorted(html.links):
-            try: url = urlsplit(link)
-            except ValueError: url = None
-            if url and url.scheme in ('data', 'mailto'): continue
-            if url and (url.scheme or url.netloc):
-                ok = url.scheme in ('http', 'https', '') and re.fullmatch(r'[\w-]+(\.[\w-]+)+(:\d+)?', url.netloc) and ' ' not in link
-            elif url:
-                there = (page.parent/unquote(url.path)).resolve() if url.path else page
-                if there.is_dir(): there = there/'index.html'
-                ok = there.is_file() and (not url.fragment or there not in parsed or unquote(url.fragment) in parsed[there].ids)
-            if not url or not ok: found.append(f'{page.relative_to(site.resolve())}: {link}')
-    return found
-
-
-def main():
-    source, built = ROOT/'_proc', ROOT/'_docs'
-    work = source/'.built' # myst-nb puts a folder of its own beside the HTML
-    site = write_source(ROOT, source)
-    for cell in without_alt(site): print(f'A picture without `#| fig-alt:`: {cell}')
-    sphinx = [sys.executable, '-m', 'sphinx', '-c', str(ROOT/'docs'), '-b', 'html', '-W', '--keep-going', '-q', '-d', str(work/'doctrees'), str(source), str(work/'html')]
-    if subprocess.run(sphinx).returncode: sys.exit('Sphinx found what it names above.')
+def main(root: Path = ROOT):
+    source, built = root/'_proc', root/'_docs'
+    site = write_source(root, source)
+    if site.broken: sys.exit('Links to files that do not exist:\n  ' + '\n  '.join(site.broken))
+    html = sphinx(source, source/'.built')
     shutil.rmtree(built, ignore_errors=True)
-    shutil.move(work/'html', built)
+    shutil.move(html, built)
     broken = broken_links(built)
     if broken: sys.exit('Links that lead nowhere:\n  ' + '\n  '.join(broken))
     print(f'{len(site.pages)} pages in _docs/, no broken link: open _docs/index.html')

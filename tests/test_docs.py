@@ -1,12 +1,13 @@
-"The documentation before Sphinx sees it, its links after, and what all tutorials have in common: nothing here needs the extra `docs`."
+"The documentation before Sphinx sees it, its links after, and what all tutorials have in common; only what builds a site needs the extra `docs`."
 import ast, re, shutil, subprocess, sys
+from html import unescape
 from pathlib import Path
 
 import nbformat, pytest
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT/'scripts'))
-import course, make_docs, make_readme
+sys.path[:0] = [str(ROOT/'scripts'), str(ROOT/'docs')]
+import course, links, make_docs, make_readme, signatures, sitemap
 from nbformat.v4 import new_code_cell as code, new_markdown_cell as md, new_notebook, new_output
 from repository import repository
 
@@ -34,6 +35,11 @@ def both(p, y): return p*y # of each
 def of(cls: Pair, a, # One
     b=None): # Another
     "Make one"
+
+@patch
+def parts(self: Pair, n: int) -> tuple: # Both, `n` times
+    "Take it apart"
+    return (self.a, self.b)*n
 
 class Pair(list):
     "Two of them"
@@ -74,12 +80,13 @@ def small(tmp_path) -> Path:
     picture = new_output('display_data', {'text/plain': '<Figure size>', 'image/png': PIXEL})
     write = lambda name, *cells: nbformat.write(new_notebook(cells=list(cells)), tmp_path/'nbs'/name)
     write('index.ipynb', md('# Small\n\n> A test.'),
-          md('[first](tutorials/01_first.ipynb#a), [`a` and [b]](../results/runs.csv), [here](../results), [out](https://example.org/x), `double` and\n\n```python\n`double`\n```'),
-          code('#| fig-alt: "Two cells: [a] and b"\nplot()', outputs=[picture]), code('plot()', outputs=[picture]), md('', id=course.LIST))
+          md('[first](tutorials/01_first.ipynb#exercises), [`a` and [b]](../results/runs.csv), [here](../results), [out](https://example.org/x), `double` and\n\n```sh\n`double`\n```'),
+          code('#| fig-alt: "Two cells: [a] and b"\nplot()', outputs=[picture]), code('plot()', outputs=[picture]), md('## Tutorials'), md('', id=course.LIST))
     write('02_core.ipynb', md('# core\n\n> The core.'), code('#| default_exp core'), code(EXPORT), code('#| hide\nsecret = 1'), code('#| hide_input\nsecret + 1', outputs=[text]),
           code('double(2)', outputs=[text]))
     write('03_more.ipynb', md('# more'), code('#| default_exp more'), code('#| exporti\ndef inner(x): return x'))
-    write('tutorials/01_first.ipynb', md('# First steps\n\n> Begin here.'), code('#| code-fold: true\n#| fig-alt: A dot\nassert True', outputs=[picture]), code('1', outputs=[text]))
+    write('tutorials/01_first.ipynb', md('# First steps\n\n> Begin here.'), code('#| code-fold: true\n#| fig-alt: A dot\nassert True', outputs=[picture]), code('1', outputs=[text]),
+          md('## Exercises'))
     write('tutorials/02_second.ipynb', md('# More steps\n\n> Go on.'), code('2'))
     write('solutions/01_first.ipynb', md('# Solutions'), code('3'))
     course.renew_all(tmp_path)
@@ -108,6 +115,7 @@ def test_an_exported_cell_is_described_and_its_source_folded(small):
 (api-wide)=
 (api-both)=
 (api-of)=
+(api-parts)=
 (api-pair)=
 ```{py:function} double(x: int, *more) -> int
 :module: fastai_softlabels.core
@@ -139,6 +147,14 @@ Make one
 
 :param a: One
 :param b: Another
+```
+
+```{py:method} Pair.parts(n: int) -> tuple
+:module: fastai_softlabels.core
+
+Take it apart
+
+:returns: Both, `n` times
 ```
 
 ````{py:class} Pair(a=1, b=2)
@@ -182,12 +198,12 @@ def test_every_public_function_is_described_with_all_its_parameters():
     for path, nb in site.books.items():
         for c in nb.cells:
             if c.cell_type != 'code' or not make_docs.EXPORTED.search(c.source): continue
-            for node in filter(make_docs.is_public, ast.parse(c.source).body):
-                text = make_docs.described(ast.unparse(node), 'm', True, set())
+            for node in filter(signatures.is_public, ast.parse(c.source).body):
+                text = signatures.described(ast.unparse(node), 'm', True, set())
                 head = text.split('\n')[0]
                 assert re.search(rf'\{{py:(function|method|class|property)\}} ([\w.]+\.)?{node.name}\b', head), (path, head)
                 if isinstance(node, ast.FunctionDef) and 'py:property' not in head:
-                    assert all(a.arg in head for a in node.args.args[bool(make_docs.patched_class(node)):] + node.args.kwonlyargs), (path, head)
+                    assert all(a.arg in head for a in node.args.args[bool(signatures.patched_class(node)):] + node.args.kwonlyargs), (path, head)
 
 
 def test_folded_cells_are_checks_and_pictures_say_what_they_show(small):
@@ -196,8 +212,6 @@ def test_folded_cells_are_checks_and_pictures_say_what_they_show(small):
     assert check.metadata['tags'] == ['hide-input'] and check.outputs
     assert check.metadata['mystnb'] == {'image': {'alt': 'A dot'}, 'code_prompt_show': 'Check', 'code_prompt_hide': 'Check'}
     assert next(c for c in found if c.source == '1').metadata.get('tags') is None
-    unsaid = nbformat.read(small/'nbs/index.ipynb', 4).cells[3]
-    assert make_docs.without_alt(make_docs.Site(small)) == [f'nbs/index.ipynb, cell {unsaid.id}']
     assert 'Picture: A dot' in (small/'_proc/_extra/tutorials/01_first.html.md').read_text()
 
 
@@ -210,8 +224,8 @@ def test_pictures_in_the_readme_say_what_they_show(small):
 
 def test_links_lead_to_pages_and_names_to_the_api(small):
     text = cells(small, 'index.ipynb')[1].source
-    assert '[first](tutorials/01_first.ipynb#a)' in text and '[out](https://example.org/x)' in text
-    assert '[`double`](#api-double) and' in text and '```python\n`double`\n```' in text
+    assert '[first](tutorials/01_first.ipynb#exercises)' in text and '[out](https://example.org/x)' in text
+    assert '[`double`](#api-double) and' in text and '```sh\n`double`\n```' in text
     assert (small/'_proc/benchmarks.md').read_text() == '# Benchmarks\n\nOf [`double`](#api-double), see [index](index.ipynb).\n'
 
 
@@ -236,7 +250,7 @@ def test_a_page_for_lecturers_shows_its_graph_as_a_picture(small):
 
 def test_the_badge_is_a_link_and_the_setup_stays_out(small):
     def top(): return cells(small, 'tutorials/01_first.ipynb')
-    assert 'Colab' not in top()[1].source and '[More steps](02_second.ipynb) →' in top()[1].source
+    assert 'Colab' not in top()[1].source and '[More steps](../tutorials/02_second.ipynb) →' in top()[1].source
     settle(small, user='someone')
     course.renew_all(small)
     assert f'\n[Open in Colab]({repository(small)["colab"]}nbs/tutorials/01_first.ipynb)\n' in top()[1].source
@@ -251,12 +265,12 @@ def test_solutions_stand_below_their_tutorial(small):
 
 
 def test_every_page_is_in_the_navigation_and_in_llms_txt():
-    site = make_docs.pages()
+    site = sitemap.pages(ROOT)
     names = {str(p.relative_to(ROOT)) for p in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts}
     assert names == {p for p in site if p.endswith('.ipynb')} and next(iter(site)) == 'nbs/index.ipynb'
     titles = {p: 'A title' for p in site}
-    nav, llms = make_docs.navigation(site, titles), make_docs.llms_txt(site, titles, {p: 'A line' for p in site})
-    nav += ''.join(sum((make_docs.solutions(p, site) for p in site), []))
+    nav, llms = sitemap.navigation(site, titles), sitemap.llms_txt(site, titles, {p: 'A line' for p in site})
+    nav += ''.join(sum((sitemap.solutions(p, site) for p in site), []))
     for path, page in site.items():
         page = page.rsplit('.', 1)[0]
         assert re.search(rf'(^|</?){re.escape(page)}>?$', nav, re.M) or page == 'index'
@@ -276,10 +290,40 @@ def test_broken_links_are_found(tmp_path):
     (tmp_path/'b.html').write_text('<h1 id="part">B</h1>')
     for link in ('b.html', 'b.html#part', '#here', 'https://example.org/a?b#c', './b.html', ''):
         (tmp_path/'a.html').write_text(page.format(link))
-        assert make_docs.broken_links(tmp_path) == []
+        assert links.broken_links(tmp_path) == []
     for link in ('c.html', 'b.html#nothing', '#nothing', 'https://', 'http://exa mple.org', 'htp://example.org', '../nowhere.png', 'https://localhost', 'http://['):
         (tmp_path/'a.html').write_text(page.format(link))
-        assert make_docs.broken_links(tmp_path) == [f'a.html: {link}']
+        assert links.broken_links(tmp_path) == [f'a.html: {link}']
+
+
+def test_a_link_to_a_file_that_does_not_exist_ends_the_build(small):
+    path = small/'nbs/tutorials/02_second.ipynb'
+    nb = nbformat.read(path, 4)
+    nb.cells.append(md('[Solutions](../solutions/02_second.ipynb), ![dot](dot.png), [out](https://example.org), and\n\n```\n[code](nowhere.txt)\n```'))
+    nbformat.write(nb, path)
+    with pytest.raises(SystemExit) as stopped: make_docs.main(small)
+    where = 'nbs/tutorials/02_second.ipynb'
+    assert str(stopped.value) == ('Links to files that do not exist:\n'
+                                  f'  {where}: [Solutions](../solutions/02_second.ipynb)\n  {where}: ![dot](dot.png)')
+    assert not (small/'_docs').exists()
+
+
+def test_the_site(small):
+    "From sources to HTML: what a reader sees, finds and reaches"
+    for extra in ('myst_nb', 'furo'): pytest.importorskip(extra)
+    make_docs.main(small)
+    def page(name): return (small/'_docs'/name).read_text()
+    first, core, index = page('tutorials/01_first.html'), page('02_core.html'), page('genindex.html')
+    assert 'alt="A dot"' in first and '<details class="admonition hide above-input">' in first and '>Check<' in first
+    assert 'href="../solutions/01_first.html">Solutions</a>' in first and 'href="../genindex.html">All names</a>' in first
+    signature = re.search(r'<dt class="sig[^>]*id="fastai_softlabels.core.double">(.*?)</dt>', core, re.S)[1]
+    assert re.sub(r'<[^>]+>|\s|¶', '', unescape(signature)) == 'double(x:int,*more)→int'
+    assert 'href="02_core.html#fastai_softlabels.core.double">double() (in module fastai_softlabels.core)</a>' in index and 'inner()' not in index
+    found = page('searchindex.js')
+    assert '"double"]' in found and '"sheet":' in found # among the objects, and among the words of a page
+    for name in ('index', 'tutorials/01_first', '02_core', 'genindex', 'search'):
+        html = page(f'{name}.html')
+        assert re.findall(r'<(?:script|img|link)\b[^>]*(?:src|href)="(?:https?:)?//[^>]*>', html) == [] and 'href=""' not in html, name
 
 
 def ratio(a: str, b: str) -> float:
@@ -290,15 +334,15 @@ def ratio(a: str, b: str) -> float:
     return (bright + .05)/(dark + .05)
 
 
-@pytest.mark.parametrize('option', ['pygments_style', 'pygments_dark_style'])
-def test_code_and_its_comments_can_be_read(option):
+STYLES = re.search(r"^pygments_style, pygments_dark_style = '([\w-]+)', '([\w-]+)'", (ROOT/'docs/conf.py').read_text(), re.M).groups()
+
+@pytest.mark.parametrize('name', STYLES)
+def test_code_and_its_comments_can_be_read(name):
     pytest.importorskip('a11y_pygments') # furo brings it
     from pygments.styles import get_style_by_name
-    names = dict(re.findall(r"^(pygments\w*style), pygments_dark_style = '([\w-]+)'|", (ROOT/'docs/conf.py').read_text(), re.M))
-    light, dark = re.search(r"^pygments_style, pygments_dark_style = '([\w-]+)', '([\w-]+)'", (ROOT/'docs/conf.py').read_text(), re.M).groups()
-    style = get_style_by_name(light if option == 'pygments_style' else dark)
-    pale = {str(token): round(ratio(t['color'], style.background_color.lstrip('#')), 2) for token, t in style if t['color']}
-    assert {t: r for t, r in pale.items() if r < 4.5} == {}, names
+    style = get_style_by_name(name)
+    contrast = {str(token): round(ratio(t['color'], style.background_color.lstrip('#')), 2) for token, t in style if t['color']}
+    assert {token: r for token, r in contrast.items() if r < 4.5} == {}
 
 
 def common(path: Path) -> dict:

@@ -1,12 +1,12 @@
 "The notebooks as documentation: every public name is shown at work, and every tutorial has its form."
-import ast, json, re
+import ast, base64, json, re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT/'nbs').rglob('*.ipynb'))
-TUTORIALS = [p for p in NOTEBOOKS if p.parent.name == 'tutorials']
+TUTORIALS, SOLUTIONS = ([p for p in NOTEBOOKS if p.parent.name == folder] for folder in ('tutorials', 'solutions'))
 
 
 def cells(notebook: Path) -> list: # Pairs of type and text, and the outputs
@@ -36,17 +36,23 @@ def displays(outputs: list) -> bool:
     "Is there a value, a picture, or something printed? The table and the bar of a training are none"
     return any(o['output_type'] == 'execute_result' or 'image/png' in o.get('data', {}) or o.get('name') == 'stdout' for o in outputs)
 
+def directives(source: str) -> list: return re.findall(r'^#\|\s*([\w-]+)', source, re.M) # What stands in lines like `#| hide`
+
+def is_seen(source: str) -> bool: # Does a reader see the code, without unfolding it?
+    return not {'hide', 'hide_input', 'export', 'exporti', 'default_exp', 'code-fold'} & set(directives(source))
+
 def not_shown(names: list, lessons: list) -> list:
     "Those of `names` that no visible cell with an output uses"
-    shown = set().union(*(used(source) for source, outputs in lessons if not source.startswith('#|') and displays(outputs)))
+    shown = set().union(*(used(source) for source, outputs in lessons if is_seen(source) and displays(outputs)))
     return [n for n in names if n not in shown]
 
 
 def test_what_counts_as_shown():
     value, table, picture = dict(output_type='execute_result'), dict(output_type='display_data', data={'text/html': ''}), dict(output_type='display_data', data={'image/png': ''})
     lessons = [('f(1)', [value]), ('#| hide\ng(1)', [value]), ('h(1)', []), ('learn.fit(cbs=cb())', [table]), ('dls.show_batch()', [picture]), ('print(k)', [dict(output_type='stream', name='stdout')]),
-               ('"only named: n"', [value]), ('warns()', [dict(output_type='stream', name='stderr')]), ('%matplotlib inline\nm()', [value])]
-    assert not_shown(['f', 'g', 'h', 'cb', 'show_batch', 'k', 'n', 'warns', 'm'], lessons) == ['g', 'h', 'cb', 'n', 'warns']
+               ('"only named: n"', [value]), ('warns()', [dict(output_type='stream', name='stderr')]), ('%matplotlib inline\nm()', [value]),
+               ('#| fig-alt: a curve\ndraw()', [picture]), ('#| code-fold: true\nfolded()', [value])]
+    assert not_shown(['f', 'g', 'h', 'cb', 'show_batch', 'k', 'n', 'warns', 'm', 'draw', 'folded'], lessons) == ['g', 'h', 'cb', 'n', 'warns', 'folded']
 
 
 @pytest.mark.parametrize('notebook', EXPORTING, ids=lambda p: p.name)
@@ -68,29 +74,72 @@ def test_outputs_tell_nothing_of_a_machine(notebook):
     assert [m[0] for t in texts for m in [re.search(r'(?<![\w.])/(?:root|home|tmp|usr|Users)/\S*|\S*site-packages\S*', t)] if m] == []
 
 
+def has_picture(outputs: list) -> bool: return any('image/png' in o.get('data', {}) for o in outputs)
+
+@pytest.mark.parametrize('notebook', NOTEBOOKS, ids=lambda p: p.name)
+def test_pictures_are_told_to_those_who_do_not_see_them(notebook):
+    drawing = [source for source, outputs in code(notebook) if has_picture(outputs)]
+    told = [m[1] if (m := re.search(r'^#\|\s*fig-alt: (.+)', source, re.M)) else '' for source in drawing]
+    assert [source for source, text in zip(drawing, told) if len(text.split()) < 5] == [], 'a line `#| fig-alt: what is seen`'
+
+
+# the form of a tutorial, as CONTRIBUTING.md says it
+def headings(text: str, level: int = 2) -> list: return re.findall(rf'^{"#"*level} (.+)$', text, re.M)
+
+def prose(notebook: Path) -> str: return '\n\n'.join(source for kind, source, _ in cells(notebook) if kind == 'markdown')
+
 def folded(text: str) -> tuple: # How many numbered lines before `<details>`, and within it
     before, _, within = text.partition('<details>')
     return tuple(len(re.findall(r'^\d+\. ', part, re.M)) for part in (before, within.partition('</details>')[0]))
 
+def inches(outputs: list) -> list: # Widths of pictures, at 150 dots per inch
+    pictures = [base64.b64decode(''.join(o['data']['image/png'])) for o in outputs if 'image/png' in o.get('data', {})]
+    return [int.from_bytes(p[16:20], 'big')/150 for p in pictures]
+
+@pytest.mark.parametrize('notebook', TUTORIALS + SOLUTIONS, ids=lambda p: f'{p.parent.name}/{p.name}')
+class TestLessons:
+    def test_opens_with_a_title_and_what_it_is_about(self, notebook):
+        texts = [source for kind, source, _ in cells(notebook) if kind == 'markdown']
+        lines = [l for l in texts[0].split('\n') if l]
+        assert cells(notebook)[0][0] == 'markdown' and len(lines) == 2 and lines[0].startswith('# ') and lines[1].startswith('> ')
+        assert len(headings('\n\n'.join(texts), 1)) == 1
+
+    def test_fits_a_screen_and_a_page(self, notebook):
+        assert [l for source, _ in code(notebook) if 'hide' not in directives(source) for l in source.split('\n') if len(l) > 100 and not l.startswith('#|')] == []
+        assert [w for _, outputs in code(notebook) for w in inches(outputs) if w > 7.6] == [], 'pictures are at most 7.2 inches wide, so that their text can be read'
+        assert notebook.stat().st_size < 500_000
+
+
 @pytest.mark.parametrize('notebook', TUTORIALS, ids=lambda p: p.name)
 class TestTutorials:
-    def test_opens_with_title_question_and_prediction(self, notebook):
-        texts = [source for kind, source, _ in cells(notebook) if kind == 'markdown']
-        title = next(i for i, t in enumerate(texts) if t.startswith('# '))
-        lines = [l for l in texts[title].split('\n') if l]
-        assert title < 2 and len(lines) == 2 and lines[1].startswith('> '), 'a title, and one line that says what it is about'
-        kinds = [kind for kind, source, _ in cells(notebook)]
-        sections = ''.join(texts).partition('\n## ')[0]
-        assert re.search('prediction', sections, re.I) and '?' in sections, 'a question, and a prediction before the first section'
-        assert sum(t.startswith('# ') for t in texts) == 1 and kinds[0] == 'markdown'
+    def test_says_what_it_teaches_and_asks_for_a_prediction(self, notebook):
+        opening = prose(notebook).partition('\n## ')[0]
+        parts = [re.search(rf'^\*\*{part}', opening, re.M) for part in ('You will learn', 'Before this', 'Time', 'A prediction')]
+        assert all(parts) and parts == sorted(parts, key=lambda m: m.start()), 'goals, what it needs, time, a prediction'
+        assert re.search(r'^\*\*Time\*\*: about \d+ minutes to read, \d+ seconds to run on two CPU cores\.$', opening, re.M)
+        assert '?' in opening[parts[-1].start():]
 
-    def test_closes_with_conclusion_questionnaire_exercise(self, notebook):
-        text = '\n'.join(source for kind, source, _ in cells(notebook) if kind == 'markdown')
-        assert re.findall(r'^## (.+)$', text, re.M)[-3:] == ['Conclusion', 'Questionnaire', 'Exercise']
-        questionnaire = re.search(r'^## Questionnaire\n(.*?)^## Exercise', text, re.M | re.S)[1]
+    def test_needs_earlier_tutorials_only(self, notebook):
+        needed = re.findall(r'\]\((\d\d)_\w+\.ipynb', re.search(r'^\*\*Before this\*\*: (.+)', prose(notebook), re.M)[1])
+        assert all(n < notebook.stem[:2] for n in needed)
+
+    def test_closes_with_conclusion_questionnaire_exercises(self, notebook):
+        text = prose(notebook)
+        assert headings(text)[-3:] == ['Conclusion', 'Questionnaire', 'Exercises']
+        questionnaire = re.search(r'^## Questionnaire\n(.*?)^## Exercises', text, re.M | re.S)[1]
         asked, answered = folded(questionnaire)
         assert 5 <= asked <= 7 and answered == asked and '<summary>Answers</summary>' in questionnaire and '</details>' in questionnaire
 
+    def test_has_three_exercises_with_hints_and_solutions(self, notebook):
+        exercises = prose(notebook).partition('\n## Exercises')[2]
+        titles = headings(exercises, 3)
+        assert [re.fullmatch(r'\d\. .+ \((\w+)\)', t)[1] for t in titles] == ['easy', 'medium', 'hard']
+        assert [t[:3] for t in titles] == ['1. ', '2. ', '3. '] and exercises.count('<details><summary>Hint</summary>') == exercises.count('</details>') == 3
+        solution = ROOT/'nbs'/'solutions'/notebook.name
+        assert f'[Solutions](../solutions/{notebook.name})' in exercises
+        assert headings(prose(solution)) == [re.sub(r' \(\w+\)$', '', t) for t in titles]
+        assert headings(prose(solution), 1) == [f'Solutions: {headings(prose(notebook), 1)[0]}']
+
     def test_prose_comes_before_code(self, notebook):
-        kinds = [kind for kind, source, _ in cells(notebook)]
+        kinds = [kind for kind, source, _ in cells(notebook) if kind != 'code' or is_seen(source)]
         assert sum(a == b == 'code' for a, b in zip(kinds, kinds[1:]))/len(kinds) < .15
