@@ -29,6 +29,11 @@ def public(source: str) -> list:
     return [n.name for n in ast.parse(source).body if is_public(n)]
 
 
+def methods(source: str) -> list:
+    "Those of them that are patched into a class"
+    return [n.name for n in ast.parse(source).body if is_public(n) and patched_class(n)]
+
+
 def comments(source: str) -> dict:
     "Line → its comment"
     tokens = tokenize.generate_tokens(StringIO(source).readline)

@@ -106,6 +106,6 @@ def student(path: Path, names: list, root: Path):
         else:
             text = SOLUTIONS.sub('', ANSWERS.sub('', c.source))
             if '## Questionnaire' in text: cells.append(place(c, 'answers'))
-            elif ASKS.search(text): cells.append(place(c, 'prediction'))
+            elif '## Exercises' not in text and ASKS.search(text): cells.append(place(c, 'prediction'))
             c.source = relink(text)
     return without_outputs(nb, cells)

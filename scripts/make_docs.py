@@ -21,7 +21,7 @@ from repository import ROOT, repository
 
 sys.path.insert(0, str(ROOT/'docs'))
 from links import broken_links
-from signatures import described, public
+from signatures import described, methods, public
 from sitemap import llms_txt, navigation, pages, solutions
 
 EXPORTED = re.compile(r'^#\|\s*export', re.M)
@@ -52,6 +52,7 @@ class Site:
         self.books = {p: nbformat.read(root/p, as_version=4) for p in self.pages if p.endswith('.ipynb')}
         count = Counter(n for nb in self.books.values() for source in exported(nb) for n in public(source))
         self.names = {n for n, times in count.items() if times == 1} # not what several classes were patched with
+        self.methods = {n: path for path, nb in self.books.items() for source in exported(nb) for n in methods(source)}
 
     def link(self, here: str, mark: str, text: str, to: str) -> str | None:
         "A link of the file `here` as the site has it; None for what stays as it is"
@@ -73,7 +74,8 @@ class Site:
 
     def prose(self, text: str, here: str) -> str:
         "Links to pages and files as the site has them; and `name` in backticks becomes a link to its description"
-        def named(m): return f'[`{m[1]}`](#api-{m[1].lower()})' if m[1] in self.names else m[0]
+        def is_ours(name): return name in self.names and self.methods.get(name, here) == here # elsewhere `median` may be anybody's
+        def named(m): return f'[`{m[1]}`](#api-{m[1].lower()})' if is_ours(m[1]) else m[0]
         text = LINK.sub(lambda m: self.link(here, *m.groups()) or m[0], text)
         return '\n'.join(l if l.startswith('#') else re.sub(r'(?<![\[`\w>])`(\w+)`(?![`\]<])', named, l) for l in text.split('\n'))
 

@@ -93,7 +93,7 @@ def graph(lessons: dict) -> str:
            f'<title>{html.escape(in_words(lessons))}</title>']
     for a, b in edges(lessons):
         top, bottom = middle(a), middle(b)
-        reach = LEFT - 16 - (bottom - top)*(LEFT - 20)//height
+        reach = LEFT - 16 - (bottom - top)*(LEFT + 20)//height
         out.append(f'<path d="M{LEFT} {top + 6} C{reach} {top + 6} {reach} {bottom - 6} {LEFT - 7} {bottom - 6}" fill="none" stroke="#888" stroke-width="1.5"/>')
         out.append(f'<path d="M{LEFT - 1} {bottom - 6} l-8 -4 v8 z" fill="#888"/>')
     for n, l in lessons.items():
@@ -236,11 +236,13 @@ def make_teach(root: Path):
     teach, lessons = root/'teach', {l.number: l for l in map(read_lesson, tutorials(root))}
     gaps = read_gaps((teach/'gaps.txt').read_text())
     texts = {'README.md': page(root, lessons), 'needs.svg': graph(lessons), 'questionnaires.html': questionnaires(lessons), 'class_votes/sheet.html': sheet(root)}
-    for name, text in texts.items(): (teach/name).write_text(text)
-    for old in [*teach.glob('clean/*.ipynb'), *teach.glob('student/*.ipynb')]: old.unlink()
     for l in lessons.values():
-        nbformat.write(clean(l.path), teach/'clean'/l.path.name)
-        nbformat.write(student(l.path, gaps.get(l.path.stem[:2], []), root), teach/'student'/l.path.name)
+        texts[f'clean/{l.path.name}'] = nbformat.writes(clean(l.path)) + '\n'
+        texts[f'student/{l.path.name}'] = nbformat.writes(student(l.path, gaps.get(l.path.stem[:2], []), root)) + '\n'
+    for old in {*teach.glob('clean/*.ipynb'), *teach.glob('student/*.ipynb')} - {teach/name for name in texts}: old.unlink()
+    for name, text in texts.items():
+        (teach/name).parent.mkdir(exist_ok=True)
+        (teach/name).write_text(text)
 
 
 if __name__ == '__main__': make_teach(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT)

@@ -20,6 +20,12 @@ def double(
     "Twice `x`, 'as is'"
     return 2*x
 
+@dispatch
+def twin(x: str): return x + x
+
+@dispatch
+def twin(x: list): return x*2
+
 def _half(x): return x/2
 
 @patch
@@ -80,10 +86,10 @@ def small(tmp_path) -> Path:
     picture = new_output('display_data', {'text/plain': '<Figure size>', 'image/png': PIXEL})
     write = lambda name, *cells: nbformat.write(new_notebook(cells=list(cells)), tmp_path/'nbs'/name)
     write('index.ipynb', md('# Small\n\n> A test.'),
-          md('[first](tutorials/01_first.ipynb#exercises), [`a` and [b]](../results/runs.csv), [here](../results), [out](https://example.org/x), `double` and\n\n```sh\n`double`\n```'),
+          md('[first](tutorials/01_first.ipynb#exercises), [`a` and [b]](../results/runs.csv), [here](../results), [out](https://example.org/x), `double` and `parts`,\n\n```sh\n`double`\n```'),
           code('#| fig-alt: "Two cells: [a] and b"\nplot()', outputs=[picture]), code('plot()', outputs=[picture]), md('## Tutorials'), md('', id=course.LIST))
     write('02_core.ipynb', md('# core\n\n> The core.'), code('#| default_exp core'), code(EXPORT), code('#| hide\nsecret = 1'), code('#| hide_input\nsecret + 1', outputs=[text]),
-          code('double(2)', outputs=[text]))
+          code('double(2)', outputs=[text]), md('`parts` of a pair'))
     write('03_more.ipynb', md('# more'), code('#| default_exp more'), code('#| exporti\ndef inner(x): return x'))
     write('tutorials/01_first.ipynb', md('# First steps\n\n> Begin here.'), code('#| code-fold: true\n#| fig-alt: A dot\nassert True', outputs=[picture]), code('1', outputs=[text]),
           md('## Exercises'))
@@ -124,6 +130,19 @@ Twice `x`, 'as is'
 
 :param x: A number, \[0,1\] or \*any\*
 :returns: Twice that
+```
+
+```{py:function} twin(x: str)
+:module: fastai_softlabels.core
+
+
+```
+
+```{py:function} twin(x: list)
+:module: fastai_softlabels.core
+:no-index:
+
+
 ```
 
 ```{py:property} Pair.wide
@@ -225,8 +244,9 @@ def test_pictures_in_the_readme_say_what_they_show(small):
 def test_links_lead_to_pages_and_names_to_the_api(small):
     text = cells(small, 'index.ipynb')[1].source
     assert '[first](tutorials/01_first.ipynb#exercises)' in text and '[out](https://example.org/x)' in text
-    assert '[`double`](#api-double) and' in text and '```sh\n`double`\n```' in text
+    assert '[`double`](#api-double) and `parts`,' in text and '```sh\n`double`\n```' in text
     assert (small/'_proc/benchmarks.md').read_text() == '# Benchmarks\n\nOf [`double`](#api-double), see [index](index.ipynb).\n'
+    assert cells(small, '02_core.ipynb')[-1].source == '[`parts`](#api-parts) of a pair' # a method's name is its own on its page only
 
 
 def test_files_that_are_no_page_are_copied_until_the_project_has_a_home(small):
@@ -262,6 +282,7 @@ def test_solutions_stand_below_their_tutorial(small):
     assert lists['tutorials/01_first'] == '```{toctree}\n:hidden:\n\nSolutions </solutions/01_first>\n```' and lists['tutorials/02_second'] == ''
     assert re.findall(r'^:caption: (.*)', lists['index'], re.M) == ['Tutorials', 'Teaching', 'API', 'Project']
     assert '1. First steps <tutorials/01_first>\n2. More steps <tutorials/02_second>\n' in lists['index'] and 'All names <genindex>' in lists['index']
+    assert 'solutions/' not in lists['index']
 
 
 def test_every_page_is_in_the_navigation_and_in_llms_txt():
