@@ -34,7 +34,8 @@ def _key_of(o) -> str:
     if type(o) is not str:
         is_whole = isinstance(o, (float, np.floating)) and o.is_integer()
         o = str(int(o) if is_whole else o)
-    return o.replace('\\', '/').removeprefix('./')
+    if '\\' in o: o = o[:-1].replace('\\', '/') + o[-1] # at the end it separates nothing: `:-\` is not `:-/`
+    return o.removeprefix('./')
 
 # %% ../nbs/10_reader.ipynb #e1cccc1a
 def _chunks(items, size: int = 1 << 14):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from fastdownload import FastDownload
 from fastai_softlabels import datasets
-from fastai_softlabels.all import CIFAR_CLASSES, SoftLabelError, cell_votes, cells_masks, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares, vader_ratings, word_ratings
+from fastai_softlabels.all import CIFAR_CLASSES, SoftLabelError, SoftLabelReader, cell_votes, cells_masks, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares, vader_ratings, word_ratings
 from fastai_softlabels.files import build_folder, safe_unzip
 from fastai_softlabels.datasets import check_digits, committee_votes, degraded_views, draw_ellipses
 
@@ -279,6 +279,14 @@ def test_words_have_the_ratings_of_ten_people(empty_cache):
     means = pd.Series(counts @ np.arange(-4, 5)/counts.sum(1), words.word)
     assert means['abandon'] == pytest.approx(-1.9) and means['love'] == pytest.approx(3.2), 'as the lexicon publishes them'
     assert 'MIT License' in (word_ratings()/'LICENSE.txt').read_text()
+
+def test_all_words_are_found_emoticons_too(): # `:-/` and `:-\\` are two of them, and no paths
+    words = pd.read_csv(word_ratings()/'votes.csv', keep_default_na=False)
+    ratings = [str(r) for r in range(-4, 5)]
+    read = SoftLabelReader(words, 'word', ratings)
+    twins = words.set_index('word').loc[[':-/', ':-\\'], ratings]
+    assert twins.iloc[0].tolist() != twins.iloc[1].tolist()
+    for word, votes in twins.iterrows(): np.testing.assert_allclose(read(word), votes/votes.sum(), atol=1e-6)
 
 
 def vader_files(n: int = 3) -> dict:
