@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-versions mutants nightly style sync outputs notebooks pytest gpu course readme docs clean
+.PHONY: demo test test-versions mutants nightly style sync outputs notebooks pytest gpu course readme teach docs clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
@@ -58,6 +58,10 @@ course: $(READY)
 
 readme: $(READY)
 	$(BIN)/python scripts/make_readme.py
+
+# what lecturers need, from the tutorials: syllabus, student copies, questionnaires
+teach: $(READY)
+	$(BIN)/python scripts/make_teach.py
 
 # the notebooks as a site in _docs/; a broken link fails
 docs: .venv/.docs

@@ -3,8 +3,8 @@ import re
 from pathlib import Path
 
 KINDS = ['Tutorials', 'Solutions', 'Teaching', 'API', 'Project']
-TEXTS = {'teach/README.md': 'teaching.md', 'teach/glossary.md': 'glossary.md', 'benchmarks/README.md': 'benchmarks.md', 'VERSIONS.md': 'versions.md',
-         'CHANGELOG.md': 'changelog.md', 'CONTRIBUTING.md': 'contributing.md'}
+TEXTS = {'teach/README.md': 'teaching.md', 'teach/glossary.md': 'glossary.md', 'teach/class_votes/README.md': 'class-votes.md',
+         'benchmarks/README.md': 'benchmarks.md', 'VERSIONS.md': 'versions.md', 'CHANGELOG.md': 'changelog.md', 'CONTRIBUTING.md': 'contributing.md'}
 
 
 def kind(path: str) -> str:
@@ -13,7 +13,7 @@ def kind(path: str) -> str:
     if folder == ('nbs', 'tutorials'): return 'Tutorials'
     if folder == ('nbs', 'solutions'): return 'Solutions'
     if folder == ('nbs',) and path != 'nbs/index.ipynb': return 'API'
-    return 'Teaching' if folder == ('teach',) else 'Project'
+    return 'Teaching' if folder[:1] == ('teach',) else 'Project'
 
 
 def pages(root: Path) -> dict:

@@ -4,7 +4,7 @@
 
 A pixel of these masks stands for a block of 4×4 pixels of the original: its target is the share of each class in the block,
 mixed pixels as they are; Void is unlabelled. Writes one row for each loss and seed to results/camvid.csv. `compare_losses`
-works on any images with soft masks, so the tutorial runs the same code on the embedded ellipses.
+works on any images with soft masks; experiments/masks.py runs it on the embedded ones.
 """
 import io, os, time, zipfile
 from pathlib import Path

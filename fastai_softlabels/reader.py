@@ -4,6 +4,7 @@
 
 # %% ../nbs/10_reader.ipynb #1252007f
 from __future__ import annotations
+import re
 from array import array as c_array
 from collections.abc import Mapping
 from itertools import chain, islice
@@ -34,7 +35,7 @@ def _key_of(o) -> str:
     if type(o) is not str:
         is_whole = isinstance(o, (float, np.floating)) and o.is_integer()
         o = str(int(o) if is_whole else o)
-    if '\\' in o: o = o[:-1].replace('\\', '/') + o[-1] # at the end it separates nothing: `:-\` is not `:-/`
+    if '\\' in o: o = re.sub(r'(?<=[^/\\])\\(?=[\w.(])', '/', o) # between names only: `:-\` is not `:-/`
     return o.removeprefix('./')
 
 # %% ../nbs/10_reader.ipynb #e1cccc1a

@@ -28,7 +28,6 @@ EXPORTED = re.compile(r'^#\|\s*export', re.M)
 LISTED = re.compile(r'^#\|\s*export\s*$', re.M)
 MODULE = re.compile(r'^#\|\s*default_exp\s+(\S+)', re.M)
 FENCE = re.compile(r'(^```.*?^```[ ]*$)', re.M | re.S)
-GRAPH = re.compile(r'^```mermaid\n.*?^```', re.M | re.S)
 LINK = re.compile(r'(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)\s]+)\)')
 FILES = 'files' # where the site has files of the repository that are no page
 
@@ -82,13 +81,6 @@ class Site:
     def relink(self, text: str, here: str) -> str:
         "The same, but for fenced code"
         return ''.join(p if p.startswith('```') else self.prose(p, here) for p in FENCE.split(text))
-
-    def drawn(self, text: str, here: str) -> str:
-        "A graph that GitHub draws by a script from elsewhere, as the picture beside the file `here`, if there is one"
-        picture = next(iter(sorted((self.root/here).parent.glob('*.svg'))), None)
-        if not picture: return GRAPH.sub('', text)
-        said = re.search(r'<desc[^>]*>(.*?)</desc>', picture.read_text(), re.S)
-        return GRAPH.sub(f'![{said[1] if said else "A graph"}]({picture.name})', text, count=1)
 
     def copy_files(self, out: Path):
         "Put the files that are linked where the links lead: pictures beside the pages, as Sphinx looks for them; the others into the site as they are"
@@ -172,7 +164,7 @@ def write_source(root: Path, out: Path) -> Site:
             nb.cells += map(nbformat.v4.new_markdown_cell, lists)
             nbformat.write(nb, target)
         else:
-            text = site.relink(site.drawn(texts[path], path), path)
+            text = site.relink(texts[path], path)
             target.write_text(text)
             extra.write_text(for_reading(text))
     (out/'_extra'/'llms.txt').write_text(llms_txt(site.pages, titles, lines))

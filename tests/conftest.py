@@ -18,7 +18,7 @@ DIGITS = [str(c) for c in range(10)]
 TABLES = {} # title → text of the matrices that suites have filled
 
 
-SLOW = ['formulas', 'processes', 'losses', 'mask_matrix', 'faults', 'dice', 'workers', 'datasets', 'ood_callback', 'persist', 'matrix'] # begun first, so that none is left over at the end
+SLOW = ['formulas', 'processes', 'teach', 'losses', 'mask_matrix', 'faults', 'dice', 'workers', 'datasets', 'ood_callback', 'persist', 'matrix'] # begun first, so that none is left over at the end
 
 
 def pytest_collection_modifyitems(items):
