@@ -2729,6 +2729,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'fastai_softlabels/tables.py'),
                                           'fastai_softlabels.tables.check_vote_counts': ( 'tables.html#check_vote_counts',
                                                                                           'fastai_softlabels/tables.py'),
+                                          'fastai_softlabels.tables.forward_slashes': ( 'tables.html#forward_slashes',
+                                                                                        'fastai_softlabels/tables.py'),
                                           'fastai_softlabels.tables.how_to_read': ( 'tables.html#how_to_read',
                                                                                     'fastai_softlabels/tables.py'),
                                           'fastai_softlabels.tables.is_list': ('tables.html#is_list', 'fastai_softlabels/tables.py'),

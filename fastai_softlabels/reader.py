@@ -4,7 +4,6 @@
 
 # %% ../nbs/10_reader.ipynb #1252007f
 from __future__ import annotations
-import re
 from array import array as c_array
 from collections.abc import Mapping
 from itertools import chain, islice
@@ -23,7 +22,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from .errors import brief, check_count, in_range, nearest, refuse, refuse_first, repr_of, UnknownNameError
 from .core import TensorSoftCategory, TensorSoftCount, TensorSoftMultiCategory, TOLERANCE
 from .tables import (are_shares, as_table, check_classes, check_columns, check_distributions, check_probabilities,
-                                      check_vote_counts, item_name, read_numbers, refuse_total_row, warn_of_names)
+                                      check_vote_counts, forward_slashes, item_name, read_numbers, refuse_total_row, warn_of_names)
 from .votes import is_blank, STATISTICS, warn_of_twins
 
 # %% auto #0
@@ -35,8 +34,7 @@ def _key_of(o) -> str:
     if type(o) is not str:
         is_whole = isinstance(o, (float, np.floating)) and o.is_integer()
         o = str(int(o) if is_whole else o)
-    if '\\' in o: o = re.sub(r'(?<=[^/\\])\\(?=[\w.(])', '/', o) # between names only: `:-\` is not `:-/`
-    return o.removeprefix('./')
+    return forward_slashes(o).removeprefix('./')
 
 # %% ../nbs/10_reader.ipynb #e1cccc1a
 def _chunks(items, size: int = 1 << 14):

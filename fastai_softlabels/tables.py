@@ -715,3 +715,8 @@ def item_name(
     item = items[i]
     if isinstance(item, tuple): item = item[0]
     return f'item {brief(str(item))}'
+
+# %% ../nbs/03_tables.ipynb #5a1c0de1
+def forward_slashes(name: str) -> str:
+    "Write a path of Windows as others do; a backslash that stands between no names, as in the text `:-\\`, is none of a path"
+    return re.sub(r'(?<=[^/\\])\\(?=[\w.(])', '/', name) if '\\' in name else name

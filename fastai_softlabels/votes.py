@@ -19,7 +19,7 @@ from torch import Tensor
 from .errors import (brief, check_count, check_number, fold_name, in_range, nearest, one_of, refuse, refuse_first, repr_of,
                                       UnknownNameError)
 from .core import entropy
-from .tables import (as_table, check_classes, check_columns, check_inferred, how_to_read, read_numbers, refuse_index,
+from .tables import (as_table, check_classes, check_columns, check_inferred, forward_slashes, how_to_read, read_numbers, refuse_index,
                                       refuse_total_row, warn_of_names)
 
 # %% auto #0
@@ -138,7 +138,7 @@ _SAY_SEVERAL = ('Where an annotator may name several classes, they do not exclud
 # %% ../nbs/07_votes.ipynb #baeabc54
 def _folded(name: str) -> str:
     "A name in NFC, without blanks around it, the codes of addresses, backslashes, and of a whole number leading zeros and the point"
-    name = unicodedata.normalize('NFC', unquote(name).replace('\\', '/')).strip()
+    name = unicodedata.normalize('NFC', forward_slashes(unquote(name))).strip()
     number = re.fullmatch(r'0*(\d+)(\.0)?', name)
     return number[1] if number else name
 
@@ -160,7 +160,7 @@ def _warn_of_tails(items: list):
         tail = path
         while '/' in tail:
             tail = tail.partition('/')[2]
-            if tail not in paths: continue
+            if tail not in paths or not re.search(r'\w', path.removesuffix(tail)): continue # of the text `/:` no part is a folder
             return warn(f'The items {path!r} and {tail!r} may be one, with its folder and without, and are counted as two. '
                         'If so, give both the same name.')
 

@@ -1,5 +1,5 @@
 "Data sets as folders: built whole or not at all, never stale, never outside their folder."
-import hashlib, io, os, pickle, shutil, subprocess, sys, tarfile, zipfile
+import hashlib, io, os, pickle, shutil, subprocess, sys, tarfile, warnings, zipfile
 from pathlib import Path
 
 import numpy as np, pandas as pd, pytest
@@ -7,7 +7,7 @@ from PIL import Image
 
 from fastdownload import FastDownload
 from fastai_softlabels import datasets
-from fastai_softlabels.all import CIFAR_CLASSES, SoftLabelError, SoftLabelReader, cell_votes, cells_masks, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares, vader_ratings, word_ratings
+from fastai_softlabels.all import CIFAR_CLASSES, SoftLabelError, SoftLabelReader, cell_votes, cells_masks, cifar10h, digits_votes, ellipses_masks, entropy, photo_squares, vader_ratings, votes_to_soft, word_ratings
 from fastai_softlabels.files import build_folder, safe_unzip
 from fastai_softlabels.datasets import check_digits, committee_votes, degraded_views, draw_ellipses
 
@@ -287,6 +287,9 @@ def test_all_words_are_found_emoticons_too(): # `:-/` and `:-\\` are two of them
     twins = words.set_index('word').loc[[':-/', ':-\\'], ratings]
     assert twins.iloc[0].tolist() != twins.iloc[1].tolist()
     for word, votes in twins.iterrows(): np.testing.assert_allclose(read(word), votes/votes.sum(), atol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert len(votes_to_soft(words, 'word', counts=ratings)) == len(words), 'and none is a file in the folder of another'
 
 
 def vader_files(n: int = 3) -> dict:
