@@ -11,7 +11,8 @@ from make_teach import make_teach
 
 ROOT = Path(__file__).resolve().parents[1]
 GENERATED = ['fastai_softlabels', 'nbs', 'README.md', 'README_files', 'teach']
-SKIP = shutil.ignore_patterns('.git', '.venv', '.tox', '__pycache__', '.ipynb_checkpoints', '*.egg-info', 'demo_output', '.pytest_cache', '.hypothesis', '_proc', '_docs', 'models', 'build')
+PASSING = {'__pycache__', '.ipynb_checkpoints', 'models'} # what running leaves behind
+SKIP = shutil.ignore_patterns(*PASSING, '.git', '.venv', '.tox', '*.egg-info', 'demo_output', '.pytest_cache', '.hypothesis', '_proc', '_docs', 'build')
 
 
 def rebuild(copy: Path):
@@ -29,7 +30,7 @@ def files(root: Path, name: str) -> set:
     "Relative paths of the files that `name` stands for below `root`"
     top = root/name
     found = [top] if top.is_file() else top.rglob('*')
-    return {str(p.relative_to(root)) for p in found if p.is_file() and '__pycache__' not in p.parts and '.ipynb_checkpoints' not in p.parts}
+    return {str(p.relative_to(root)) for p in found if p.is_file() and not PASSING & set(p.parts)}
 
 
 def main():
