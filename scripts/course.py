@@ -52,12 +52,17 @@ def way(root: Path, path: Path) -> str:
     return ' · '.join(parts)
 
 
+def what_to_install(path: Path) -> str:
+    "The package, with the extra that a notebook needs"
+    return "'.[crowd]'" if any('dawid_skene(' in c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == 'code') else '.'
+
+
 def how_to_run(root: Path, path: Path) -> str:
     "What stands below a notebook's title"
     at, name = repository(root), path.relative_to(root).as_posix()
     badge = f'[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({at["colab"]}{name})' if at['url'] else ''
     if path.parent.name == 'nbs': return badge
-    run = f'To run this notebook: in a checkout of the project, `pip install . jupyterlab`, then `jupyter lab {name}`. It needs no GPU, and no network.'
+    run = f'To run this notebook: in a checkout of the project, `pip install {what_to_install(path)} jupyterlab`, then `jupyter lab {name}`. It needs no GPU, and no network.'
     return '\n\n'.join(part for part in (way(root, path), badge, run) if part)
 
 

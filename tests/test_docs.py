@@ -317,6 +317,17 @@ def test_broken_links_are_found(tmp_path):
         assert links.broken_links(tmp_path) == [f'a.html: {link}']
 
 
+def test_how_to_run_names_the_extra_that_a_lesson_needs(small):
+    path = small/'nbs/tutorials/02_second.ipynb'
+    def told(): return next(c.source for c in nbformat.read(path, 4).cells if c.get('id') == course.HOW)
+    assert '`pip install . jupyterlab`' in told()
+    nb = nbformat.read(path, 4)
+    nb.cells[-2].source = "dawid_skene(votes, 'item', 'label', 'who')"
+    nbformat.write(nb, path)
+    course.renew_all(small)
+    assert "`pip install '.[crowd]' jupyterlab`" in told()
+
+
 def test_a_link_to_a_file_that_does_not_exist_ends_the_build(small):
     path = small/'nbs/tutorials/02_second.ipynb'
     nb = nbformat.read(path, 4)
