@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_markdown_cell
 
-from course import HOW, SETUP, setup
+from course import FOLDED, HOW, SETUP, setup
 
 TURN = '...  # your turn'
 CLOSING = re.compile(r'^## Conclusion$', re.M)
@@ -28,6 +28,14 @@ def without_outputs(nb, cells: list):
 def without_directives(source: str) -> str: return re.sub(r'^#\|.*\n?', '', source, flags=re.M)
 
 
+def without_asserts(source: str) -> str:
+    "The code without the assertions that guard what the text says"
+    lines, body = source.split('\n'), ast.parse(source).body
+    checks = [node for node in body if isinstance(node, ast.Assert)]
+    for node in reversed(checks): del lines[node.lineno - 1:node.end_lineno]
+    return '\n'.join(lines) if len(checks) < len(body) else ''
+
+
 # clean copies
 def headings(text: str) -> str:
     "The headings of a Markdown cell"
@@ -36,11 +44,12 @@ def headings(text: str) -> str:
 
 
 def clean(path: Path):
-    "Headings and code of a tutorial up to its conclusion; what is folded there stays folded"
+    "Headings and code of a tutorial up to its conclusion, without the checks that are folded there"
     nb, cells = nbformat.read(path, as_version=4), []
     for c in nb.cells:
         text, *closing = CLOSING.split(c.source)
-        c.source = headings(text) if c.cell_type == 'markdown' else without_directives(c.source)
+        if c.cell_type == 'markdown': c.source = headings(text)
+        else: c.source = without_directives(without_asserts(c.source) if FOLDED.search(c.source) else c.source)
         if c.source and c.id not in (HOW, SETUP): cells.append(c)
         if closing: break
     return without_outputs(nb, cells)
